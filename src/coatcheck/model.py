@@ -1,0 +1,142 @@
+"""The frozen records that everything else passes around.
+
+All times are seconds since the Unix epoch by the *store's* clock (``float``), all durations seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Mode(StrEnum):
+    """How a login is delivered."""
+
+    SESSION = "session"
+    """One opaque session token in an HttpOnly cookie."""
+    JWT = "jwt"
+    """Access and refresh token in the body, ``Authorization: Bearer`` on requests."""
+    JWT_COOKIE = "jwt-cookie"
+    """The same two in HttpOnly cookies, for single-page apps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a login came from, as the client told it. Never used to decide, only to show."""
+
+    user_agent: str = ""
+    ip: str = ""
+    label: str = ""
+
+
+NO_DATA: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The server's record of one login on one device. Every credential hangs from exactly one."""
+
+    id: str
+    subject: str
+    epoch: int
+    """The subject's epoch when the session was made (or when it was last excepted from a cut-off)."""
+    mode: Mode
+    created: float
+    authenticated: float
+    """When the subject last proved who they are (``auth_time``)."""
+    seen: float
+    idle_timeout: float
+    """Seconds without use after which the session ends; each touch or refresh moves ``idle_deadline`` by it."""
+    idle_deadline: float
+    absolute_deadline: float
+    amr: tuple[str, ...] = ("pwd",)
+    """Authentication methods, RFC 8176 values."""
+    device: Device = field(default_factory=Device)
+    remember: bool = False
+    generation: int = 0
+    """The refresh token's generation; rotation steps it."""
+    rotated: float = 0.0
+    """When ``generation`` was last stepped; the reuse window counts from here."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The application's own, JSON-serialisable. Not part of an Identity."""
+    version: int = 0
+    """Stepped by every ``update``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A live session together with its subject's epoch and version, read in one step."""
+
+    session: Session
+    epoch: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The answer of verification: who this is and how we know."""
+
+    subject: str
+    session_id: str
+    roles: frozenset[str]
+    claims: Mapping[str, Any]
+    auth_time: float
+    amr: tuple[str, ...]
+    mode: Mode
+
+    def has_role(self, role: str) -> bool:
+        """Whether the subject has exactly this role."""
+        return role in self.roles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectFacts:
+    """What an application says of a subject: its roles and claims. A subject without facts cannot log in."""
+
+    roles: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One row of Coatcheck's own accounts."""
+
+    id: str
+    email: str
+    """As the person wrote it."""
+    email_key: str
+    """The one canonical form in which addresses are compared; unique."""
+    password_hash: str = field(repr=False)
+    roles: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    disabled: bool = False
+    created: float = 0.0
+
+
+class EventKind(StrEnum):
+    """What the feed can say."""
+
+    SESSION_REVOKED = "session_revoked"
+    SUBJECT_CUT_OFF = "subject_cut_off"
+    SESSION_CHANGED = "session_changed"
+    SUBJECT_CHANGED = "subject_changed"
+    TOKEN_REVOKED = "token_revoked"
+    KEYS_CHANGED = "keys_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of the feed. Fields that the kind does not use are empty."""
+
+    kind: EventKind
+    at: float
+    """When it was appended, by the store's clock."""
+    subject: str = ""
+    session_id: str = ""
+    """The session meant; of SUBJECT_CUT_OFF, the one excepted (or empty)."""
+    token_id: str = ""
+    """``jti`` of TOKEN_REVOKED."""
+    number: int = 0
+    """The new epoch (SUBJECT_CUT_OFF), subject version (SUBJECT_CHANGED) or session version (SESSION_CHANGED)."""

@@ -1,0 +1,118 @@
+"""Every setting of the core, with its default, unit and reason. Validated once, when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Final
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+from .model import Mode
+
+CLOCK_LEEWAY: Final = 60.0
+"""Seconds that a token's ``iat`` may lie in the future (design: clocks follow the store's, this is the remainder)."""
+
+VIEW_MARGIN: Final = 30.0
+"""Seconds an event is kept for beyond the longest access token and the leeway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long a session lives, in seconds."""
+
+    idle: float
+    """Without use, it ends after this long."""
+    absolute: float
+    """However much it is used, it ends after this long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an application decides. Raises `ConfigurationError` when the parts do not fit together."""
+
+    modes: tuple[Mode, ...] = (Mode.SESSION, Mode.JWT, Mode.JWT_COOKIE)
+    """The modes a login may ask for; the first is the default. All three: a hybrid deployment."""
+
+    issuer: str = "coatcheck"
+    """``iss`` of access tokens. A team with other verifiers sets its URL (RFC 9068 §2.2)."""
+    audience: str = "coatcheck"
+    """``aud`` of access tokens; a token for another audience is refused (RFC 9068 §4)."""
+    client_id: str = "coatcheck"
+    """``client_id`` of access tokens, required by RFC 9068; one name for the first-party client."""
+
+    max_staleness: float = 2.0
+    """Seconds for which a process trusts its memory after its last completed feed read *began*: the stated worst
+    case of a revocation, and how long requests are served when the store is away. 0.5 s at least, so that a
+    feed read fits into it several times."""
+
+    access_lifetime: float = 900.0
+    """Seconds an access token lives. 15 min: revocation does not wait for it, so it only sets how often a client
+    refreshes and how long the view remembers an event."""
+
+    session: Lifetimes = Lifetimes(idle=1800.0, absolute=43200.0)
+    """Mode ``session``: 30 min idle, 12 h in all (OWASP ASVS 7.3; NIST SP 800-63B-4 AAL2: 1 h and 24 h at most)."""
+    remembered: Lifetimes = Lifetimes(idle=1209600.0, absolute=2592000.0)
+    """Mode ``session`` with ``remember``: 14 d idle, 30 d in all."""
+    refresh: Lifetimes = Lifetimes(idle=604800.0, absolute=2592000.0)
+    """Modes ``jwt`` and ``jwt-cookie``: 7 d without a refresh, 30 d in all (RFC 9700 §4.14 wants both)."""
+
+    reuse_window: float = 30.0
+    """Seconds in which the refresh token just before the current one still gets the same successor: tabs that
+    refresh at once, and answers lost on a bad line. Outside it, reuse ends the session (RFC 9700 §4.14.2)."""
+
+    touch_interval: float = 60.0
+    """Seconds between two writes of "last seen" for one session at most. Shorter only where ``idle`` demands it:
+    never more than a quarter of the idle time."""
+
+    table_entries: int = 100_000
+    """Verified credentials remembered per process. Eviction only costs a re-verification."""
+    table_bytes: int = 256 * 1024 * 1024
+    """The same bound in bytes, by estimate."""
+
+    origins: tuple[str, ...] = ()
+    """Other origins (``https://app.example``) whose pages may make state-changing requests with our cookies.
+    The request's own origin is always allowed."""
+
+    def __post_init__(self) -> None:
+        if not self.modes or len(set(self.modes)) != len(self.modes):
+            raise ConfigurationError("policy.modes must name at least one mode, each once")
+        if not all(isinstance(mode, Mode) for mode in self.modes):
+            raise ConfigurationError("policy.modes must hold members of coatcheck.Mode")
+        for name in ("issuer", "audience", "client_id"):
+            if not getattr(self, name):
+                raise ConfigurationError(f"policy.{name} must not be empty")
+        self._check_numbers()
+        for origin in self.origins:
+            _check_origin(origin)
+
+    def _check_numbers(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
+                raise ConfigurationError(f"policy.{item.name} must be a positive number")
+        for name in ("session", "remembered", "refresh"):
+            lifetimes: Lifetimes = getattr(self, name)
+            if not (0 < lifetimes.idle <= lifetimes.absolute < math.inf):
+                raise ConfigurationError(f"policy.{name}: idle must be positive and not longer than absolute")
+        if self.max_staleness < 0.5:
+            raise ConfigurationError("policy.max_staleness must be at least 0.5 s: a feed read has to fit into it")
+        if self.access_lifetime > self.refresh.absolute:
+            raise ConfigurationError("policy.access_lifetime must not exceed policy.refresh.absolute")
+
+    def lifetimes(self, mode: Mode, remember: bool) -> Lifetimes:
+        """The idle and absolute time of a new session."""
+        if mode is not Mode.SESSION:
+            return self.refresh
+        return self.remembered if remember else self.session
+
+    @property
+    def event_retention(self) -> float:
+        """Seconds for which an event can still matter to some access token."""
+        return self.access_lifetime + CLOCK_LEEWAY + VIEW_MARGIN
+
+
+def _check_origin(origin: str) -> None:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+        raise ConfigurationError(f"policy.origins: {origin!r} is not an origin such as https://app.example")

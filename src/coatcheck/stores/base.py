@@ -1,0 +1,261 @@
+"""What a store promises. Three small protocols: sessions with their feed, accounts, signing keys.
+
+Common to all of them:
+
+- ``now`` is always an argument, in seconds since the Unix epoch, so that every store obeys a test clock.
+- A session that is not live is ``None``, whatever the reason: unknown, revoked, idle for too long, past its absolute
+  deadline, or of an older epoch than its subject's.
+- A store that fails raises `StoreUnavailable`, whatever its driver raised. A write that was not surely done raises.
+- Cancelling a call never leaves a connection half-read and never half-writes: an operation is one transaction.
+- An operation that changes what a verifier may believe appends its event in the same transaction.
+- A deadline is the first moment at which it no longer holds: live means ``now < deadline``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from ..errors import CoatcheckError
+from ..model import Account, Event, Session, Standing
+
+
+class FeedLost(CoatcheckError):
+    """The cursor is of another feed, older than the feed's tail or beyond its end: start again without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedRead:
+    """One completed read of the feed."""
+
+    feed: str
+    """Identity made when the feed was made. A flushed store or an empty replica has another one."""
+    cursor: str
+    """Pass it to the next read. Opaque."""
+    events: Sequence[Event]
+    """In commit order; those after the cursor that was given, or all that are kept when none was."""
+    since: float
+    """Every event committed at or after this time was in the feed: what a read without a cursor covers."""
+    now: float
+    """The store's clock during the read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """This caller stepped the generation. ``standing`` is as it is afterwards."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The generation just before the current one, inside the reuse window: nothing was changed, and the caller
+    derives the same successor, which is ``standing.session.generation``."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """An older generation, or outside the window: the session was revoked and the event appended in the same step."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """No live session, or a generation that was never handed out. Nothing was changed."""
+
+
+Rotation = Rotated | Replayed | Reused | Gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touch:
+    """One session that was in use."""
+
+    session_id: str
+    seen: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPage:
+    """Live sessions of a subject, newest first."""
+
+    sessions: Sequence[Session]
+    next: str | None = None
+    """The cursor of the next page, or None when this is the last."""
+
+
+class SessionStore(Protocol):
+    """Sessions, subjects' epochs and versions, and the feed."""
+
+    async def open(self) -> None:
+        """Connect and check that this is a store we can work with.
+
+        Raises `StoreUnavailable` or `ConfigurationError` (`SchemaMismatch` among them)."""
+
+    async def close(self) -> None:
+        """Give back every connection. Idempotent."""
+
+    async def time(self) -> float:
+        """The store's clock, seconds since the Unix epoch."""
+
+    async def standing_of(self, subject: str) -> tuple[int, int]:
+        """The subject's epoch and version; ``(0, 0)`` for one never heard of."""
+
+    async def create(self, session: Session, *, now: float) -> None:
+        """Insert the session, only if the subject's epoch still is ``session.epoch``.
+
+        Raises `Conflict` otherwise (a login lost against a password change or logout-everywhere), and when the id
+        exists already. ``session.epoch`` must be one that `standing_of` gave *before* the password was checked."""
+
+    async def find(self, session_id: str, *, now: float) -> Standing | None:
+        """The live session with its subject's epoch and version, or None."""
+
+    async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
+        """Set ``seen`` and move the idle deadline to ``seen + idle_timeout``, never backwards and never past the
+        absolute deadline; only if live. Returns the ids that are *not* live, which were left as they are."""
+
+    async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
+        """One compare-and-set of the refresh generation.
+
+        - `Rotated`: it was current; now it is ``generation + 1``, ``rotated`` and ``seen`` are ``now`` and the idle
+          deadline moved as by `touch`. Exactly one caller per generation gets this.
+        - `Replayed`: it is the one just before, and ``now - rotated <= window``.
+        - `Reused`: it is older than current in any other way; the session is revoked, event and row in one step.
+        - `Gone`: not live, or a generation never handed out.
+        """
+
+    async def update(
+        self,
+        session_id: str,
+        version: int,
+        *,
+        now: float,
+        data: Mapping[str, Any] | None = None,
+        label: str | None = None,
+        authenticated: float | None = None,
+        amr: tuple[str, ...] | None = None,
+    ) -> Session | None:
+        """Change the named fields if the session is live and its version still is ``version``; step the version.
+
+        Never inserts. None when it is not live; raises `Conflict` when the version is another. ``authenticated`` or
+        ``amr`` are part of an Identity, so they append SESSION_CHANGED; ``data`` and ``label`` append nothing."""
+
+    async def revoke(self, session_id: str, *, now: float) -> Session | None:
+        """End the session and append SESSION_REVOKED. Terminal, and it beats a concurrent touch, rotate or update in
+        either order. Returns the session that this call ended, None when there was no live one. Idempotent: a second
+        call changes nothing and appends nothing."""
+
+    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+        """Step the subject's epoch and append one SUBJECT_CUT_OFF naming the exception. O(1) in the number of
+        sessions. The excepted session must be a live one of this subject, in the same step, and takes the new epoch;
+        otherwise `NotFound` is raised and nothing changes. Returns the new epoch. A subject never heard of is cut off
+        as well (a login under way must lose)."""
+
+    async def step_version(self, subject: str, *, now: float) -> int:
+        """Step the subject's version and append SUBJECT_CHANGED. Returns the new version. Call it *after* the roles
+        or claims were written."""
+
+    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
+        """Append TOKEN_REVOKED for one access token (RFC 7009). Its session lives on."""
+
+    async def announce_keys(self, *, now: float) -> None:
+        """Append KEYS_CHANGED. Call it *after* the key store was written."""
+
+    async def sessions_of(
+        self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None
+    ) -> SessionPage:
+        """Live sessions, newest first, paged. Raises `Rejected` for a cursor that is not one of ours."""
+
+    async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
+        """Delete at most ``limit`` dead sessions and at most ``limit`` events older than ``now - keep_events``
+        seconds. Safe beside itself. Returns how many rows went; 0 means there is nothing left to do."""
+
+    async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
+        """Read the feed.
+
+        With a cursor: the events after it; if there are none, wait up to ``wait`` seconds for one. Without: at once,
+        all events that are kept. A cursor never passes an event that is not yet committed. Raises `FeedLost` when the
+        cursor proves nothing here (another feed, older than the tail, beyond the end)."""
+
+
+class AccountStore(Protocol):
+    """Rows of Coatcheck's own accounts. No rules live here, they are in `coatcheck.accounts`."""
+
+    async def insert(self, account: Account) -> None:
+        """Raises `EmailTaken` when ``email_key`` exists."""
+
+    async def by_id(self, account_id: str) -> Account | None:
+        """The account, or None."""
+
+    async def by_email(self, email_key: str) -> Account | None:
+        """The account with this canonical address, or None."""
+
+    async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
+        """Replace the hash if it still is ``expected``. False when it is not, or the account is gone."""
+
+    async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
+        """False when there is no such account."""
+
+    async def set_disabled(self, account_id: str, disabled: bool) -> bool:
+        """False when there is no such account."""
+
+    async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
+        """Accounts in order of creation, newest first; ``search`` is a case-insensitive part of the address (SQL
+        wildcards in it mean themselves). Raises `Rejected` for a cursor that is not one of ours."""
+
+    async def count_failure(self, key: str, *, now: float, window: float) -> int:
+        """Add one to the counter ``key``, which starts again ``window`` seconds after its first count. Returns the
+        new count. Atomic."""
+
+    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
+        """The counter and the time at which it starts again; ``(0, now)`` when there is none."""
+
+    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
+        """Forget these counters (and, in bounded number, ones that are over)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPage:
+    """Some accounts and where to go on."""
+
+    accounts: Sequence[Account]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedKey:
+    """A signing key at rest: the private part is sealed under a key derived from the secret, never in the clear."""
+
+    kid: str
+    algorithm: str
+    sealed: bytes = field(repr=False)
+    created: float
+    signs_from: float
+    """Published at once, it signs from here on, so that every verifier knows it before it meets it."""
+    retires: float | None = None
+    """From here on it no longer verifies. None while it is the newest."""
+
+
+class KeyStore(Protocol):
+    """Signing keys, sealed."""
+
+    async def keys(self) -> Sequence[SealedKey]:
+        """All keys, oldest first."""
+
+    async def add_key(self, key: SealedKey, *, expected: Sequence[str]) -> bool:
+        """Add the key if the ids present are exactly ``expected``; False otherwise. So that two processes that start
+        on an empty store end up with one key."""
+
+    async def set_retirement(self, kid: str, retires: float) -> None:
+        """Set when the key stops verifying."""
+
+    async def delete_key(self, kid: str) -> None:
+        """Remove it for good. Idempotent."""
+
+
+MAX_PAGE: Final = 200
+"""Rows a page may have; larger limits are cut to this."""
