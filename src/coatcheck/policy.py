@@ -16,6 +16,8 @@ CLOCK_LEEWAY: Final = 60.0
 VIEW_MARGIN: Final = 30.0
 """Seconds an event is kept for beyond the longest access token and the leeway."""
 
+SIGNING_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA", "Ed25519", "HS256")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
@@ -40,6 +42,13 @@ class Policy:
     """``aud`` of access tokens; a token for another audience is refused (RFC 9068 §4)."""
     client_id: str = "coatcheck"
     """``client_id`` of access tokens, required by RFC 9068; one name for the first-party client."""
+
+    signing_algorithm: str = "ES256"
+    """How new access tokens are signed: ES256, RS256, EdDSA, Ed25519 or HS256 (RFC 9068 §2.1 wants an asymmetric
+    one). A change makes a new key; tokens of the older key are verified until they have expired."""
+    key_lead: float = 600.0
+    """Seconds between publishing a new signing key and signing with it, so that whoever caches the JWKS (it may for
+    half of this) has met the key before its first token."""
 
     max_staleness: float = 2.0
     """Seconds for which a process trusts its memory after its last completed feed read *began*: the stated worst
@@ -82,6 +91,8 @@ class Policy:
         for name in ("issuer", "audience", "client_id"):
             if not getattr(self, name):
                 raise ConfigurationError(f"policy.{name} must not be empty")
+        if self.signing_algorithm not in SIGNING_ALGORITHMS:
+            raise ConfigurationError(f"policy.signing_algorithm must be one of {', '.join(SIGNING_ALGORITHMS)}")
         self._check_numbers()
         for origin in self.origins:
             _check_origin(origin)

@@ -1,0 +1,54 @@
+"""Two clocks. Intervals are local and monotonic; the time of day is the store's.
+
+The local one is CLOCK_BOOTTIME where there is one, so that it runs on while the machine sleeps and a process that was
+suspended wakes with a lapsed lease.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+    boottime: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+else:  # pragma: no cover - not on Linux
+    boottime = time.monotonic
+
+JUMP: Final = 1.0
+"""A correction of the time of day by more seconds than this means that deadlines computed before it are wrong."""
+
+
+class Clock:
+    """The store's time of day, carried forward by the local monotonic clock between two of its answers.
+
+    ``monotonic`` and ``wall`` are replaced in tests; ``wall`` only serves until the store has answered once.
+    """
+
+    __slots__ = ("_base", "_followed", "monotonic")
+
+    def __init__(self, monotonic: Callable[[], float] = boottime, wall: Callable[[], float] = time.time) -> None:
+        self.monotonic = monotonic
+        self._base = wall() - monotonic()
+        self._followed = False
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch by the store's clock, as well as this process can know it."""
+        return self.monotonic() + self._base
+
+    def local(self, at: float) -> float:
+        """The monotonic time of a store's time: deadlines of the table are kept in it."""
+        return at - self._base
+
+    def follow(self, store_now: float, began: float, ended: float) -> bool:
+        """Take a store's answer ``store_now``, given between two local monotonic times, into account.
+
+        The true difference lies in ``[store_now - ended, store_now - began]``; ours moves into that interval and no
+        further, so a slow answer never makes it worse. Returns whether it jumped by more than `JUMP` seconds.
+        """
+        base = min(max(self._base, store_now - ended), store_now - began)
+        jumped = self._followed and abs(base - self._base) > JUMP
+        self._base = base
+        self._followed = True
+        return jumped

@@ -1,0 +1,143 @@
+"""The one table: credential text → verified entry, for every kind of credential.
+
+A hit is one lookup and two comparisons (see `coatcheck.verifier`). Everything else here serves to keep it so: entries
+are *removed* when an event concerns them, found by session and subject, so that the hit path has nothing to check.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final
+
+from .model import Identity, Mode
+
+_ENTRY_BYTES: Final = 1200
+"""Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
+_SECOND_CHANCES: Final = 16
+"""How many recently used entries one insertion may pass over to find a cold one."""
+
+
+class Entry:
+    """One verified credential. Times are local and monotonic."""
+
+    __slots__ = ("absolute", "deadline", "identity", "idle", "key", "placed", "seen", "token_id", "touched")
+
+    def __init__(
+        self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
+        idle: float = 0.0, absolute: float = 0.0, touched: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.key = key
+        self.identity = identity
+        self.deadline = deadline
+        self.seen = seen
+        """Last hit; written by the hit path, read by eviction and by the touch task."""
+        self.placed = seen
+        """When eviction last put it at the warm end."""
+        self.token_id = token_id
+        self.idle = idle
+        """Idle timeout in seconds; 0 for access tokens, whose use is not written back."""
+        self.absolute = absolute
+        self.touched = touched
+        """The last use that the store knows of."""
+
+
+class Table:
+    """Bounded by entries and by bytes; evicts the coldest (second chance), which only costs a re-verification."""
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._by_session: dict[str, set[str]] = {}
+        self._by_subject: dict[str, set[str]] = {}
+        self._bytes = 0
+        self.get = self._entries.get
+        """``get(key) -> Entry | None``, bound once: it is the hit path."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        """Estimated size in memory."""
+        return self._bytes
+
+    def put(self, entry: Entry) -> None:
+        """Insert or replace."""
+        if entry.key in self._entries:
+            self.remove(entry.key)
+        size = len(entry.key) + _ENTRY_BYTES
+        while self._entries and (len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes):
+            self._evict()
+        self._entries[entry.key] = entry
+        self._bytes += size
+        self._by_session.setdefault(entry.identity.session_id, set()).add(entry.key)
+        self._by_subject.setdefault(entry.identity.subject, set()).add(entry.identity.session_id)
+
+    def remove(self, key: str) -> None:
+        """Forget one credential. Idempotent."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._bytes -= len(key) + _ENTRY_BYTES
+        identity = entry.identity
+        keys = self._by_session[identity.session_id]
+        keys.discard(key)
+        if keys:
+            return
+        del self._by_session[identity.session_id]
+        sessions = self._by_subject[identity.subject]
+        sessions.discard(identity.session_id)
+        if not sessions:
+            del self._by_subject[identity.subject]
+
+    def clear(self) -> None:
+        """Forget everything; each credential is verified again at its next sight."""
+        self._entries.clear()
+        self._by_session.clear()
+        self._by_subject.clear()
+        self._bytes = 0
+
+    def remove_session(self, session_id: str) -> None:
+        """Forget every credential of the session."""
+        for key in tuple(self._by_session.get(session_id, ())):
+            self.remove(key)
+
+    def remove_subject(self, subject: str, excepted: str = "") -> None:
+        """Forget every credential of the subject, but for one session's."""
+        for session_id in tuple(self._by_subject.get(subject, ())):
+            if session_id != excepted:
+                self.remove_session(session_id)
+
+    def remove_token(self, session_id: str, token_id: str) -> None:
+        """Forget one access token."""
+        for key in tuple(self._by_session.get(session_id, ())):
+            entry = self._entries.get(key)
+            if entry is not None and entry.token_id == token_id:
+                self.remove(key)
+
+    def remove_access_tokens(self) -> None:
+        """Forget every access token: the keys have changed."""
+        for key in [key for key, entry in self._entries.items() if entry.identity.mode is not Mode.SESSION]:
+            self.remove(key)
+
+    def of_session(self, session_id: str) -> Iterator[Entry]:
+        """The entries of one session."""
+        for key in tuple(self._by_session.get(session_id, ())):
+            entry = self._entries.get(key)
+            if entry is not None:
+                yield entry
+
+    def used_since_touched(self, interval: float) -> list[Entry]:
+        """Entries whose last use is at least ``interval`` seconds newer than the one the store knows of."""
+        return [entry for entry in self._entries.values() if entry.idle and entry.seen - entry.touched >= interval]
+
+    def _evict(self) -> None:
+        for _ in range(min(_SECOND_CHANCES, len(self._entries) - 1)):
+            key, entry = next(iter(self._entries.items()))
+            if entry.seen <= entry.placed:
+                break
+            entry.placed = entry.seen
+            self._entries.move_to_end(key)
+        self.remove(next(iter(self._entries)))

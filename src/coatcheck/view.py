@@ -1,0 +1,126 @@
+"""The revocation view: the recent events, in the shape in which they are asked for.
+
+What a process must know so that a store read, or a token's first sight, that an event has overtaken is not believed.
+Events matter as long as an access token issued before them can live; they are kept in two generations, and the older
+one is dropped whole, so that forgetting a million costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from .errors import RevokedCredential, StaleCredential
+from .model import Event, EventKind, Standing
+
+T = TypeVar("T")
+
+
+class Overtaken(Exception):
+    """A store read is older than an event already known: read again. Never leaves the core."""
+
+
+class _Generation:
+    """Events of one span of time."""
+
+    __slots__ = ("cut_offs", "session_versions", "sessions", "subject_versions", "tokens")
+
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.tokens: set[str] = set()
+        self.cut_offs: dict[str, tuple[int, str]] = {}
+        self.subject_versions: dict[str, int] = {}
+        self.session_versions: dict[str, int] = {}
+
+
+class RevocationView:
+    """Revoked sessions and tokens, and the floors under epochs and versions.
+
+    ``retention``: seconds for which an event can matter; it is kept for that long at least and twice that at most.
+    """
+
+    def __init__(self, retention: float) -> None:
+        self._retention = retention
+        self._appliers: dict[EventKind, Callable[[Event], None]] = {
+            EventKind.SESSION_REVOKED: self._session_revoked,
+            EventKind.TOKEN_REVOKED: self._token_revoked,
+            EventKind.SUBJECT_CUT_OFF: self._cut_off,
+            EventKind.SUBJECT_CHANGED: self._subject_changed,
+            EventKind.SESSION_CHANGED: self._session_changed,
+        }
+        self.reset(since=float("inf"), now=0.0)
+
+    def reset(self, *, since: float, now: float) -> None:
+        """Forget everything. The view is complete for events at or after ``since`` once they are applied."""
+        self._new = _Generation()
+        self._old = _Generation()
+        self._turned = now
+        self.since = since
+
+    def covers(self, issued_at: float, slack: float) -> bool:
+        """Whether every event that could concern a token issued at this time is known."""
+        return issued_at - slack >= self.since
+
+    def apply(self, event: Event) -> None:
+        """Take an event in. Applying it twice, or late, changes nothing."""
+        applier = self._appliers.get(event.kind)
+        if applier is not None:
+            applier(event)
+
+    def forget(self, now: float) -> None:
+        """Drop what can no longer matter. O(1)."""
+        if now - self._turned > self._retention:
+            self._old = self._new
+            self._new = _Generation()
+            self._turned = now
+
+    def check_access(self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int) -> None:
+        """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token."""
+        self._check_session(session_id, subject, epoch)
+        if token_id in self._new.tokens or token_id in self._old.tokens:
+            raise RevokedCredential("token was revoked")
+        if version < self._floor(subject):
+            raise StaleCredential("subject has changed since the token was issued")
+
+    def check_standing(self, standing: Standing) -> None:
+        """Raise `RevokedCredential` or `Overtaken` when an event has overtaken a store read."""
+        session = standing.session
+        self._check_session(session.id, session.subject, session.epoch)
+        if standing.version < self._floor(session.subject):
+            raise Overtaken
+        changed = _either(self._new.session_versions, self._old.session_versions, session.id)
+        if changed is not None and session.version < changed:
+            raise Overtaken
+
+    def _check_session(self, session_id: str, subject: str, epoch: int) -> None:
+        if session_id in self._new.sessions or session_id in self._old.sessions:
+            raise RevokedCredential("session was revoked")
+        cut_off = _either(self._new.cut_offs, self._old.cut_offs, subject)
+        if cut_off is not None and epoch < cut_off[0] and session_id != cut_off[1]:
+            raise RevokedCredential("subject was cut off")
+
+    def _floor(self, subject: str) -> int:
+        return _either(self._new.subject_versions, self._old.subject_versions, subject) or 0
+
+    def _session_revoked(self, event: Event) -> None:
+        self._new.sessions.add(event.session_id)
+
+    def _token_revoked(self, event: Event) -> None:
+        self._new.tokens.add(event.token_id)
+
+    def _cut_off(self, event: Event) -> None:
+        known = _either(self._new.cut_offs, self._old.cut_offs, event.subject)
+        if known is None or known[0] <= event.number:
+            self._new.cut_offs[event.subject] = (event.number, event.session_id)
+
+    def _subject_changed(self, event: Event) -> None:
+        self._new.subject_versions[event.subject] = max(event.number, self._floor(event.subject))
+
+    def _session_changed(self, event: Event) -> None:
+        known = _either(self._new.session_versions, self._old.session_versions, event.session_id) or 0
+        self._new.session_versions[event.session_id] = max(event.number, known)
+
+
+def _either(new: dict[str, T], old: dict[str, T], key: str) -> T | None:
+    value = new.get(key)
+    return old.get(key) if value is None else value
