@@ -214,6 +214,10 @@ class AccountStore(Protocol):
     async def failures(self, key: str, *, now: float) -> tuple[int, float]:
         """The counter and the time at which it starts again; ``(0, now)`` when there is none."""
 
+    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
+        """Take one from each of these counters, never below zero; one that is unknown or over stays as it is. What
+        was counted before a try is given back with it when the try turns out to be none."""
+
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
         """Forget these counters (and, in bounded number, ones that are over)."""
 
