@@ -1,0 +1,154 @@
+"""Opaque tokens: a prefix that scanners can find, an id, and a MAC.
+
+The store keeps ids only. A token is told from a made-up one by its MAC alone, so what is not ours never reaches the
+store. Every kind has its own key and its own purpose in the MAC's input, and every field goes in with its length; so no
+token of one kind, and no other split of the same bytes, is ever a token of another. A token is compared as a whole with
+the text that we would have made: no other spelling of it is accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets as random
+from typing import Final
+
+from coatcheck.credentials import encoding
+from coatcheck.credentials.keyring import Secrets
+from coatcheck.errors import CrossSite, ForgedCredential, MalformedCredential
+
+SESSION_PREFIX: Final = "ccs_"
+REFRESH_PREFIX: Final = "ccr_"
+CSRF_PREFIX: Final = "ccf_"
+
+_SLOT_BYTES: Final = 2
+_RANDOM_BYTES: Final = 16
+"""128 random bits in an id, from the system's source: OWASP ASVS 7.2.3."""
+_ID: Final = 24
+"""Characters of an id: 18 bytes."""
+_GENERATION: Final = 8
+"""Characters of a generation: 6 bytes."""
+_NONCE: Final = 16
+"""Characters of a CSRF token's nonce: 12 bytes."""
+_MAC: Final = 32
+"""Characters of a MAC: 24 bytes of HMAC-SHA256."""
+
+_is_id: Final = re.compile(rf"[A-Za-z0-9_-]{{{_ID}}}", re.ASCII).fullmatch
+
+
+def new_session_id(subject: str) -> str:
+    """A fresh session id: two bytes that place it in the subject's slot, and 128 random bits. 24 characters."""
+    return encoding.encode(subject_slot(subject) + random.token_bytes(_RANDOM_BYTES))
+
+
+def is_session_id(text: str) -> bool:
+    """Whether this has the form of a session id. Says nothing about whether there is such a session."""
+    return _is_id(text) is not None
+
+
+def subject_slot(subject: str) -> bytes:
+    """The two bytes with which every session id of this subject begins."""
+    return hashlib.sha256(subject.encode("utf-8")).digest()[:_SLOT_BYTES]
+
+
+def session_slot(session_id: str) -> bytes:
+    """The same two bytes, read from a session id. Raises `MalformedCredential` for what is not one."""
+    if not is_session_id(session_id):
+        raise MalformedCredential("not a session id")
+    return encoding.decode(session_id)[:_SLOT_BYTES]
+
+
+class Stamp:
+    """Makes and checks tokens of one kind: ``prefix + body + MAC``. All secrets verify, the newest stamps.
+
+    ``purpose`` must be unique to the kind. Fields are what the MAC covers, in order.
+    """
+
+    __slots__ = ("_keys", "_label", "prefix")
+
+    def __init__(self, secrets: Secrets, prefix: str, purpose: str) -> None:
+        self.prefix = prefix
+        self._keys = secrets.derive(purpose)
+        self._label = _framed(purpose.encode("utf-8"))
+
+    def make(self, body: str, *fields: bytes) -> str:
+        """The token with this body, under the newest secret."""
+        return self._text(self._keys[0], body, self._label + b"".join(map(_framed, fields)))
+
+    def check(self, token: str, body: str, *fields: bytes) -> None:
+        """Raises `ForgedCredential` unless the token is exactly what one of the secrets would make of this."""
+        given = token.encode("utf-8", "surrogatepass")
+        message = self._label + b"".join(map(_framed, fields))
+        for key in self._keys:
+            if hmac.compare_digest(self._text(key, body, message).encode("ascii"), given):
+                return
+        raise ForgedCredential("the MAC is wrong")
+
+    def _text(self, key: bytes, body: str, message: bytes) -> str:
+        mac = hmac.digest(key, message, "sha256")[: _MAC * 3 // 4]
+        return f"{self.prefix}{body}{encoding.encode(mac)}"
+
+
+def _framed(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
+
+
+class OpaqueTokens:
+    """The session token, the refresh token and the CSRF token."""
+
+    __slots__ = ("_csrf", "_refresh", "_session")
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._session = Stamp(secrets, SESSION_PREFIX, "session-token")
+        self._refresh = Stamp(secrets, REFRESH_PREFIX, "refresh-token")
+        self._csrf = Stamp(secrets, CSRF_PREFIX, "csrf-token")
+
+    def session_token(self, session_id: str) -> str:
+        """The token that stands for this session: 60 characters."""
+        return self._session.make(session_id, session_id.encode("ascii"))
+
+    def read_session_token(self, token: str) -> str:
+        """The session id. Raises `MalformedCredential` for the wrong form, `ForgedCredential` for a wrong MAC."""
+        body = _body(token, SESSION_PREFIX, _ID)
+        self._session.check(token, body, body.encode("ascii"))
+        return body
+
+    def refresh_token(self, session_id: str, generation: int) -> str:
+        """The refresh token of this generation: 68 characters, the same for whoever asks under the same secret."""
+        number = generation.to_bytes(_GENERATION * 3 // 4, "big")
+        return self._refresh.make(session_id + encoding.encode(number), session_id.encode("ascii"), number)
+
+    def read_refresh_token(self, token: str) -> tuple[str, int]:
+        """Session id and generation. Raises `MalformedCredential` or `ForgedCredential` as `read_session_token`."""
+        body = _body(token, REFRESH_PREFIX, _ID + _GENERATION)
+        session_id, number = body[:_ID], encoding.decode(body[_ID:])
+        self._refresh.check(token, body, session_id.encode("ascii"), number)
+        return session_id, int.from_bytes(number, "big")
+
+    def csrf_token(self, session_id: str) -> str:
+        """A token for this session's forms: 52 characters, other ones each time, so that compressing a page that
+        repeats it gives nothing away (BREACH)."""
+        nonce = encoding.encode(random.token_bytes(_NONCE * 3 // 4))
+        return self._csrf.make(nonce, session_id.encode("ascii"), nonce.encode("ascii"))
+
+    def check_csrf_token(self, token: str, session_id: str) -> None:
+        """Raises `CrossSite` unless it was made for this session."""
+        try:
+            nonce = _body(token, CSRF_PREFIX, _NONCE)
+            self._csrf.check(token, nonce, session_id.encode("ascii"), nonce.encode("ascii"))
+        except (MalformedCredential, ForgedCredential) as error:
+            raise CrossSite(f"the CSRF token is not of this session: {error.reason}") from None
+
+
+def _body(token: str, prefix: str, size: int) -> str:
+    """What lies between prefix and MAC, once length, prefix and alphabet are right."""
+    if len(token) != len(prefix) + size + _MAC or not token.startswith(prefix):
+        raise MalformedCredential("not a token of this kind")
+    body = token[len(prefix) : -_MAC]
+    if not _is_text(body):
+        raise MalformedCredential("not canonical base64url")
+    return body
+
+
+_is_text: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
