@@ -23,13 +23,15 @@ JUMP: Final = 1.0
 class Clock:
     """The store's time of day, carried forward by the local monotonic clock between two of its answers.
 
-    ``monotonic`` and ``wall`` are replaced in tests; ``wall`` only serves until the store has answered once.
+    ``monotonic`` and ``wall`` are replaced in tests. ``wall`` is this machine's time of day: an embedded store has no
+    other clock, and with any other store it only serves until that has answered once.
     """
 
-    __slots__ = ("_base", "_followed", "monotonic")
+    __slots__ = ("_base", "_followed", "monotonic", "wall")
 
     def __init__(self, monotonic: Callable[[], float] = boottime, wall: Callable[[], float] = time.time) -> None:
         self.monotonic = monotonic
+        self.wall = wall
         self._base = wall() - monotonic()
         self._followed = False
 

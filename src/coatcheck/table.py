@@ -21,11 +21,11 @@ _SECOND_CHANCES: Final = 16
 class Entry:
     """One verified credential. Times are local and monotonic."""
 
-    __slots__ = ("absolute", "deadline", "identity", "idle", "key", "placed", "seen", "token_id", "touched")
+    __slots__ = ("absolute", "deadline", "identity", "idle", "key", "placed", "saved", "seen", "token_id", "written")
 
     def __init__(
         self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
-        idle: float = 0.0, absolute: float = 0.0, touched: float = 0.0,
+        idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0,
     ) -> None:  # fmt: skip
         self.key = key
         self.identity = identity
@@ -38,8 +38,10 @@ class Entry:
         self.idle = idle
         """Idle timeout in seconds; 0 for access tokens, whose use is not written back."""
         self.absolute = absolute
-        self.touched = touched
+        self.saved = saved
         """The last use that the store knows of."""
+        self.written = saved
+        """When this process last wrote it, or the store's value of then."""
 
 
 class Table:
@@ -129,9 +131,9 @@ class Table:
             if entry is not None:
                 yield entry
 
-    def used_since_touched(self, interval: float) -> list[Entry]:
-        """Entries whose last use is at least ``interval`` seconds newer than the one the store knows of."""
-        return [entry for entry in self._entries.values() if entry.idle and entry.seen - entry.touched >= interval]
+    def due(self, now: float, interval: float) -> list[Entry]:
+        """Entries with a use that the store does not know of, last written at least ``interval`` seconds ago."""
+        return [e for e in self._entries.values() if e.idle and e.seen > e.saved and now - e.written >= interval]
 
     def _evict(self) -> None:
         for _ in range(min(_SECOND_CHANCES, len(self._entries) - 1)):

@@ -1,0 +1,141 @@
+"""Plain ASGI: who is asking. Every other adapter stands on this one.
+
+`AuthMiddleware` puts the `Identity`, or None for an anonymous request, into ``scope["coatcheck.identity"]``. It refuses
+by itself a bad bearer token (401), a cross-site change that rides on a cookie (403), and anything while it cannot be
+known who asks (503). A cookie that has ended makes a request anonymous: browsers keep sending it, and a public page
+should not break over it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from ..auth import Auth
+from ..credentials.cookies import DEVELOPMENT, SECURE, CookieNames, is_loopback_host
+from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
+from ..credentials.transport import Credential, collect, find_credential
+from ..errors import CoatcheckError, CrossSite, InvalidCredential
+from ..model import Identity
+from .problems import CONTENT_TYPE, Problem, problem_of
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+IDENTITY: Final = "coatcheck.identity"
+"""Scope key: the `Identity`, or None."""
+
+log = logging.getLogger("coatcheck.asgi")
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first value of a header, or ``b""``."""
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def names_of(scope: Scope) -> CookieNames | None:
+    """What our cookies are called on this request; None over plain http to another machine."""
+    if scope["scheme"] in ("https", "wss"):
+        return SECURE
+    return DEVELOPMENT if is_loopback_host(header(scope, b"host")) else None
+
+
+def origin_of(scope: Scope) -> str:
+    """The request's own origin, as a browser would write it."""
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    return f"{scheme}://{header(scope, b'host').decode('latin-1')}"
+
+
+def credential_of(scope: Scope) -> Credential | None:
+    """What the request presents, or None. Raises `MalformedCredential`."""
+    authorization, cookies = collect(scope["headers"])
+    if authorization is None and cookies is None:
+        return None
+    return find_credential(authorization, cookies, names_of(scope))
+
+
+def changes_state(scope: Scope) -> bool:
+    """Whether the request may change something, and so has to show where it comes from. A WebSocket may."""
+    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+
+
+def check_origin(auth: Auth, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
+    """Raise `CrossSite` unless a state-changing request comes from our own pages.
+
+    ``session_id``: the session of the cookie it rides on; None when it rides on none, and then only what surely comes
+    from elsewhere is refused. A program that sends neither ``Sec-Fetch-Site`` nor ``Origin`` shows the session's CSRF
+    token instead, in ``X-CSRF-Token`` or, from a form, as ``form_token``.
+    """
+    found = provenance(scope["headers"], origin_of(scope), auth.policy.origins)
+    if found is Provenance.OWN or (found is Provenance.UNKNOWN and session_id is None):
+        return
+    if found is Provenance.FOREIGN or session_id is None:
+        raise CrossSite("request comes from another site")
+    token = form_token or header(scope, TOKEN_HEADER).decode("latin-1")
+    auth.opaque.check_csrf_token(token, session_id)
+
+
+async def identify(auth: Auth, scope: Scope) -> Identity | None:
+    """The identity behind a request, None when it presents nothing.
+
+    Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
+    credential = credential_of(scope)
+    if credential is None:
+        return None
+    verifier = auth.verifier
+    identity = verifier.known(credential.key) or await verifier.verify(credential)
+    if credential.carrier.is_cookie and changes_state(scope):
+        check_origin(auth, scope, identity.session_id)
+    return identity
+
+
+async def identify_leniently(auth: Auth, scope: Scope) -> Identity | None:
+    """As `identify`, but a cookie that is refused counts as none: its browser is anonymous."""
+    try:
+        return await identify(auth, scope)
+    except InvalidCredential:
+        if header(scope, b"authorization"):
+            raise
+        return None
+
+
+class AuthMiddleware:
+    """Pure ASGI middleware: ``AuthMiddleware(app, auth)``. See the module for what it does.
+
+    It looks for the running `Auth` it was given; start that with ``lifespan=auth.lifespan`` or ``async with auth``.
+    """
+
+    def __init__(self, app: ASGIApp, auth: Auth) -> None:
+        self.app = app
+        self.auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            scope[IDENTITY] = await identify_leniently(self.auth, scope)
+        except CoatcheckError as error:
+            await refuse(scope, send, problem_of(error))
+            return
+        await self.app(scope, receive, send)
+
+
+async def refuse(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answer with a problem. A WebSocket is closed before it was accepted, with 4000 + status (so 401 is 4401)."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": problem.code})
+        return
+    body = problem.body()
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,77 @@
+"""Refusals on the wire: ``application/problem+json`` (RFC 9457) with a stable ``code``.
+
+All refusals of a presented credential read alike; why it was refused is in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from ..errors import (
+    CoatcheckError,
+    Conflict,
+    CrossSite,
+    EmailTaken,
+    Forbidden,
+    InvalidCredential,
+    InvalidLogin,
+    NotFound,
+    Rejected,
+    StoreUnavailable,
+    Throttled,
+)
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal: status, code, and a sentence for people."""
+
+    status: int
+    code: str
+    detail: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def body(self) -> bytes:
+        """The JSON document. ``type`` is ``about:blank``, so ``title`` is the status phrase (RFC 9457 §4.2.1)."""
+        title = HTTPStatus(self.status).phrase
+        return msgspec.json.encode({"title": title, "status": self.status, "code": self.code, "detail": self.detail})
+
+
+def bearer_challenge(error: str | None = None) -> tuple[str, str]:
+    """``WWW-Authenticate`` (RFC 6750 §3): no error code when no credential was presented."""
+    return ("WWW-Authenticate", "Bearer" if error is None else f'Bearer error="{error}"')
+
+
+NOT_LOGGED_IN: Final = Problem(401, "not_logged_in", "Log in first.", (bearer_challenge(),))
+INVALID_CREDENTIAL: Final = Problem(
+    401, "invalid_credential", "The credential is not valid.", (bearer_challenge("invalid_token"),)
+)
+UNAVAILABLE: Final = Problem(503, "unavailable", "This cannot be checked at the moment.", (("Retry-After", "1"),))
+INTERNAL: Final = Problem(500, "internal_error", "Something went wrong on our side.")
+
+_FIXED: Final[tuple[tuple[type[CoatcheckError], Problem], ...]] = (
+    (InvalidCredential, INVALID_CREDENTIAL),
+    (InvalidLogin, Problem(401, "invalid_login", "E-mail address or password is wrong.", (bearer_challenge(),))),
+    (StoreUnavailable, UNAVAILABLE),
+    (CrossSite, Problem(403, "cross_site", "This request must come from the same origin, or carry X-CSRF-Token.")),
+    (Forbidden, Problem(403, "forbidden", "This needs a right that you do not have.")),
+    (NotFound, Problem(404, "not_found", "There is no such thing.")),
+    (EmailTaken, Problem(409, "email_taken", "There is an account with this e-mail address already.")),
+    (Conflict, Problem(409, "conflict", "Someone else was faster. Look again and retry.")),
+)
+
+
+def problem_of(error: CoatcheckError) -> Problem:
+    """What a client may know of an error."""
+    if isinstance(error, Throttled):
+        retry = (("Retry-After", str(error.retry_after)),)
+        return Problem(429, "throttled", "Too many tries. Wait a little.", retry)
+    if isinstance(error, Rejected):
+        return Problem(422, error.code, str(error))
+    return next((problem for kind, problem in _FIXED if isinstance(error, kind)), INTERNAL)

@@ -1,0 +1,304 @@
+"""`Auth`: the object that an application holds. It puts the parts together and says nothing of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_bytes
+from typing import Any, Final, Self
+
+from . import secret_file
+from .accounts import Accounts, PasswordHasher, PasswordPolicy, Throttle
+from .clock import Clock
+from .credentials.jwt import AccessTokens
+from .credentials.keyring import Keyring, Secrets
+from .credentials.opaque import OpaqueTokens
+from .credentials.transport import Credential
+from .errors import CoatcheckError, ConfigurationError, InvalidCredential
+from .follower import Follower
+from .issuer import Credentials, Issuer
+from .keys import Keys
+from .maintenance import Maintenance
+from .model import Device, Identity, Mode
+from .policy import Policy
+from .revocation import Revocation
+from .stores import Store, embedded_path, open_store
+from .stores.base import SessionStore
+from .subjects import ApplicationSubjects, SubjectHook, SubjectSource
+from .table import Table
+from .verifier import Verifier
+from .view import RevocationView
+
+STATE_KEY: Final = "coatcheck"
+"""The key under which ASGI lifespan state holds the running `Auth`."""
+
+
+def secret_path(database: Path) -> Path:
+    """Where the secret of an embedded database is: beside it."""
+    return database.with_name(f"{database.name}.secret")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What exists while an `Auth` runs."""
+
+    store: Store
+    sessions: Store
+    opaque: OpaqueTokens
+    access: AccessTokens
+    keys: Keys
+    follower: Follower
+    table: Table
+    verifier: Verifier
+    issuer: Issuer
+    revocation: Revocation
+    maintenance: Maintenance
+    accounts: Accounts | None
+
+
+class Auth:
+    """Sessions, tokens, revocation and, unless the application has its own users, accounts.
+
+    ``url``: the database, ``sqlite:///app.db`` (a file, made and migrated when it is missing) or ``memory://``.
+    ``sessions``: another place for the sessions and their feed; the same database when omitted.
+    ``secret``: at least 32 bytes from which every key is derived; a sequence has the newest first, and all verify.
+    Omitted, an embedded database has one in a file beside it (``app.db.secret``, mode 0600), made at first start.
+    ``subjects``: omitted, Coatcheck's own accounts. An application with its own users passes a callable that gives
+    the roles of a subject (see `ApplicationSubjects`), or ``ApplicationSubjects()`` when it has no roles.
+
+    Nothing is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one
+    line that says what to do) or `StoreUnavailable`, and then leaves nothing half-made behind.
+    """
+
+    def __init__(
+        self,
+        url: str = "sqlite:///coatcheck.db",
+        *,
+        sessions: str | None = None,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        policy: Policy | None = None,
+        subjects: SubjectSource | SubjectHook | None = None,
+        password_hasher: PasswordHasher | None = None,
+        password_policy: PasswordPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.policy = policy or Policy()
+        self.clock = clock or Clock()
+        self._url = url
+        self._sessions_url = sessions
+        self._secret = secret
+        self._subjects = subjects
+        self._password_hasher = password_hasher
+        self._password_policy = password_policy or PasswordPolicy()
+        self._parts: _Parts | None = None
+
+    def __repr__(self) -> str:
+        return f"<Auth {'running' if self._parts else 'not started'}>"
+
+    async def start(self) -> None:
+        """Open the store, read the keys and the feed, and begin to follow. Raises as the class says."""
+        if self._parts is not None:
+            raise RuntimeError("this Auth has been started already")
+        path = embedded_path(self._url)
+        store = open_store(self._url, wall=self.clock.wall)
+        made = None
+        try:
+            if self._secret is None and path is not None and secret_file.make(secret_path(path)):
+                made = secret_path(path)
+            await store.open(migrate=path is not None)
+            secrets = Secrets(self._secrets(path))
+            sessions = store
+            if self._sessions_url is not None:
+                sessions = open_store(self._sessions_url, wall=self.clock.wall)
+                await sessions.open(migrate=embedded_path(self._sessions_url) is not None)
+            parts = self._compose(store, sessions, secrets)
+            await parts.keys.ensure()
+            await parts.follower.start()
+        except (CoatcheckError, OSError):
+            await store.close()
+            if made is not None:
+                made.unlink(missing_ok=True)
+            raise
+        parts.maintenance.start()
+        self._parts = parts
+
+    async def close(self) -> None:
+        """Stop following, write what is unwritten, close the stores. Idempotent."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        await parts.maintenance.stop()
+        await parts.follower.stop()
+        if parts.accounts is not None:
+            await parts.accounts.close()
+        if parts.sessions is not parts.store:
+            await parts.sessions.close()
+        await parts.store.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
+        """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object."""
+        async with self:
+            yield {STATE_KEY: self}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def login(
+        self,
+        subject: str,
+        *,
+        mode: Mode | None = None,
+        epoch: int | None = None,
+        remember: bool = False,
+        device: Device | None = None,
+        amr: tuple[str, ...] = ("pwd",),
+        data: Mapping[str, Any] | None = None,
+    ) -> Credentials:
+        """Log in a subject whose identity the application has proved. See `Issuer.login`; to be safe against a
+        password change during the check, pass as ``epoch`` what `epoch_of` said before it."""
+        return await self.issuer.login(
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, data=data
+        )
+
+    async def epoch_of(self, subject: str) -> int:
+        """The subject's epoch: ask *before* checking a password, and hand it to `login`."""
+        epoch, _ = await self.sessions.standing_of(subject)
+        return epoch
+
+    async def refresh(self, token: str) -> Credentials:
+        """Exchange a refresh token. See `Issuer.refresh`."""
+        return await self.issuer.refresh(token)
+
+    async def verify(self, credential: Credential) -> Identity:
+        """The identity behind a credential. See `Verifier.verify`; ``bearer(token)`` makes one from a string."""
+        return await self.verifier.verify(credential)
+
+    async def logout(self, credential: Credential) -> bool:
+        """End the session that a credential of ours names, even where the credential itself has expired. False when
+        there was none to end. Raises `StoreUnavailable`: then nobody has been logged out."""
+        try:
+            session_id = self.verifier.session_id_of(credential)
+        except InvalidCredential:
+            return False
+        return await self.revocation.revoke(session_id)
+
+    async def revoke(self, session_id: str, *, wait: bool = False) -> bool:
+        """End one session everywhere. See `Revocation.revoke`."""
+        return await self.revocation.revoke(session_id, wait=wait)
+
+    async def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
+        """End all sessions of a subject everywhere. See `Revocation.revoke_subject`."""
+        await self.revocation.revoke_subject(subject, excepted=excepted, wait=wait)
+
+    @property
+    def verifier(self) -> Verifier:
+        return self._running.verifier
+
+    @property
+    def issuer(self) -> Issuer:
+        return self._running.issuer
+
+    @property
+    def revocation(self) -> Revocation:
+        return self._running.revocation
+
+    @property
+    def sessions(self) -> SessionStore:
+        return self._running.sessions
+
+    @property
+    def keys(self) -> Keys:
+        return self._running.keys
+
+    @property
+    def follower(self) -> Follower:
+        return self._running.follower
+
+    @property
+    def table(self) -> Table:
+        return self._running.table
+
+    @property
+    def opaque(self) -> OpaqueTokens:
+        return self._running.opaque
+
+    @property
+    def access_tokens(self) -> AccessTokens:
+        return self._running.access
+
+    @property
+    def accounts(self) -> Accounts:
+        """Our own accounts. Raises `ConfigurationError` when the application has its own users."""
+        accounts = self._running.accounts
+        if accounts is None:
+            raise ConfigurationError("this Auth was made with subjects=..., so it keeps no accounts of its own")
+        return accounts
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
+        return self._subjects is None
+
+    @property
+    def is_running(self) -> bool:
+        return self._parts is not None
+
+    @property
+    def _running(self) -> _Parts:
+        if self._parts is None:
+            raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
+        return self._parts
+
+    def _secrets(self, path: Path | None) -> list[bytes]:
+        if self._secret is None:
+            if path is not None:
+                return secret_file.read(secret_path(path))
+            if self._url.startswith("memory:") or self._url == "sqlite://":
+                return [token_bytes(32)]
+            raise ConfigurationError("a secret of at least 32 characters is needed for this database: set secret=...")
+        given = [self._secret] if isinstance(self._secret, (str, bytes)) else self._secret
+        return [part.encode() if isinstance(part, str) else part for part in given]
+
+    def _compose(self, store: Store, sessions: Store, secrets: Secrets) -> _Parts:
+        policy, clock = self.policy, self.clock
+        table = Table(policy.table_entries, policy.table_bytes)
+        view = RevocationView(policy.event_retention)
+        opaque = OpaqueTokens(secrets)
+        access = AccessTokens(Keyring([]))
+        keys = Keys(store, sessions, secrets, access, clock, policy)
+        follower = Follower(sessions, table, view, clock, policy, keys.load)
+        revocation = Revocation(sessions, follower, clock, policy)
+        accounts = None
+        subjects: SubjectSource
+        if self._subjects is None:
+            subjects = accounts = Accounts(
+                store,
+                sessions,
+                revocation,
+                passwords=self._password_hasher or PasswordHasher(),
+                policy=self._password_policy,
+                throttle=Throttle(store, key=secrets.derive("throttle")[0]),
+                now=clock.now,
+            )
+        else:
+            subjects = self._subjects if hasattr(self._subjects, "facts") else ApplicationSubjects(self._subjects)
+        verifier = Verifier(
+            sessions=sessions, subjects=subjects, opaque=opaque, access=access,
+            follower=follower, table=table, view=view, clock=clock, policy=policy,
+        )  # fmt: skip
+        issuer = Issuer(
+            sessions=sessions, subjects=subjects, opaque=opaque, access=access,
+            revocation=revocation, follower=follower, clock=clock, policy=policy,
+        )  # fmt: skip
+        return _Parts(
+            store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
+            verifier=verifier, issuer=issuer, revocation=revocation,
+            maintenance=Maintenance(sessions, keys, table, clock, policy), accounts=accounts,
+        )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Cookies: names, attributes, and reading them strictly (RFC 6265bis). Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..errors import MalformedCredential
+
+MAX_COOKIE_BYTES: Final = 4096
+"""Name and value together; browsers drop what is longer (RFC 6265bis §5.6)."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]*")
+_LOOPBACK: Final = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.I)
+
+SameSite = Literal["Lax", "Strict"]
+
+
+@dataclass(frozen=True, slots=True)
+class CookieNames:
+    """What our cookies are called. ``needles`` are the same as they stand in a Cookie header."""
+
+    session: str
+    access: str
+    refresh: str
+    secure: bool
+
+    @property
+    def session_needle(self) -> bytes:
+        return self.session.encode() + b"="
+
+    @property
+    def access_needle(self) -> bytes:
+        return self.access.encode() + b"="
+
+
+SECURE: Final = CookieNames("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
+"""Everywhere but in development. Browsers accept these names only over TLS and from the host itself."""
+
+DEVELOPMENT: Final = CookieNames("coatcheck", "coatcheck-access", "coatcheck-refresh", secure=False)
+"""Over plain http on a loopback address only, where not every client stores Secure cookies."""
+
+
+def is_loopback_host(host: bytes) -> bool:
+    """Whether a Host header names this machine."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+def names_for(scheme: str, host: bytes) -> CookieNames | None:
+    """The names for a request. None means plain http to another machine: no cookie is set or read there."""
+    if scheme in ("https", "wss"):
+        return SECURE
+    return DEVELOPMENT if is_loopback_host(host) else None
+
+
+def set_cookie(
+    name: str, value: str, *, secure: bool, path: str = "/", same_site: SameSite = "Lax", max_age: int | None = None
+) -> str:
+    """A Set-Cookie header value. ``max_age`` in seconds; None lasts as long as the browser is open.
+
+    Raises `ValueError` for a value that is not a plain token or that no browser would keep."""
+    if not _TOKEN.fullmatch(value):
+        raise ValueError("a cookie value must be made of unreserved characters")
+    if len(name) + len(value) > MAX_COOKIE_BYTES:
+        raise ValueError(f"a cookie is at most {MAX_COOKIE_BYTES} bytes; put less into roles and claims")
+    parts = [f"{name}={value}", f"Path={path}", "HttpOnly", f"SameSite={same_site}"]
+    if secure:
+        parts.append("Secure")
+    if max_age is not None:
+        parts.append(f"Max-Age={max(0, max_age)}")
+    return "; ".join(parts)
+
+
+def delete_cookie(name: str, *, secure: bool, path: str = "/", same_site: SameSite = "Lax") -> str:
+    """A Set-Cookie header value that makes the browser forget the cookie: the same attributes, and no time left."""
+    return set_cookie(name, "", secure=secure, path=path, same_site=same_site, max_age=0)
+
+
+def find_pair(header: bytes, needle: bytes) -> bytes | None:
+    """The ``name=value`` of one cookie as it stands in a Cookie header, or None. ``needle`` is ``name=``.
+
+    Raises `MalformedCredential` when the name is there twice: which of them a browser meant cannot be known."""
+    start = header.find(needle)
+    if start < 0:
+        return None
+    if (start and header[start - 1] not in b" ;\t") or header.find(needle, start + 1) >= 0:
+        return _parse_for(header, needle)
+    end = header.find(b";", start)
+    return header[start:].rstrip() if end < 0 else header[start:end].rstrip()
+
+
+def _parse_for(header: bytes, needle: bytes) -> bytes | None:
+    found = None
+    for part in header.split(b";"):
+        pair = part.strip(b" \t")
+        if pair.startswith(needle):
+            if found is not None:
+                raise MalformedCredential("the same cookie twice")
+            found = pair
+    return found

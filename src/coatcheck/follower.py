@@ -1,0 +1,188 @@
+"""The follower: feed → view, table and lease.
+
+The lease is the guarantee (design: "A follower's read that began at monotonic time t0 proves that the process knows all
+events committed before t0"). Two rules stand here in the order of the lines of `Follower._take`: events are applied
+*before* the lease is extended, and the lease runs from when the read *began*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from .clock import Clock
+from .errors import StoreUnavailable
+from .model import Event, EventKind
+from .policy import Policy
+from .stores.base import FeedLost, FeedRead, SessionStore
+from .table import Table
+from .view import RevocationView
+
+log = logging.getLogger("coatcheck.follower")
+
+_LONGEST_WAIT: Final = 0.25
+"""Seconds an idle read waits at most: reads complete several times a second, so the lease never gets old."""
+_FIRST_BACKOFF: Final = 0.05
+_LONGEST_BACKOFF: Final = 1.0
+
+
+class Lease:
+    """Until when this process may trust its memory. Local monotonic time."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self) -> None:
+        self.deadline = float("-inf")
+
+
+class Follower:
+    """Reads the feed in the background. One per process.
+
+    ``reload_keys`` is awaited when the signing keys have changed, before the lease is extended.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        table: Table,
+        view: RevocationView,
+        clock: Clock,
+        policy: Policy,
+        reload_keys: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.lease = Lease()
+        self._store = store
+        self._table = table
+        self._view = view
+        self._clock = clock
+        self._staleness = policy.max_staleness
+        self._wait = min(_LONGEST_WAIT, policy.max_staleness / 4)
+        self._reload_keys = reload_keys
+        self._feed = ""
+        self._cursor: str | None = None
+        self._era = 0
+        """Counts the losses of the feed."""
+        self._task: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the whole feed once, so that the view is there before anything is accepted, then follow it.
+
+        Raises `StoreUnavailable`."""
+        await self._read(wait=0)
+        self._task = asyncio.create_task(self._run(), name="coatcheck-follower")
+
+    async def stop(self) -> None:
+        """Stop following. The lease is given up at once."""
+        self.lease.deadline = float("-inf")
+        tasks = [task for task in (self._task, self._catching_up) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._task = self._catching_up = None
+
+    def is_live(self) -> bool:
+        """Whether the lease runs."""
+        return self._clock.monotonic() < self.lease.deadline
+
+    async def catch_up(self) -> None:
+        """Ask the store now, because the lease has lapsed. Returns with a running lease or raises `StoreUnavailable`.
+
+        All requests that wait share one read: its lease counts from when that read began, whoever uses it."""
+        for _ in range(2):  # the read that was under way may have begun too long ago; the next one has not
+            if self._catching_up is None or self._catching_up.done():
+                self._catching_up = asyncio.create_task(self._read(wait=0), name="coatcheck-catch-up")
+                self._catching_up.add_done_callback(_retrieve)
+            try:
+                async with asyncio.timeout(self._staleness):
+                    await asyncio.shield(self._catching_up)
+            except TimeoutError as error:
+                raise StoreUnavailable("the store's feed did not answer in time") from error
+            except FeedLost:
+                continue
+            if self.is_live():
+                return
+        raise StoreUnavailable("the store's feed answers too slowly")
+
+    def apply(self, event: Event) -> None:
+        """Take one event in: view first, then the table, in one step that no fill can interleave with."""
+        self._view.apply(event)
+        kind = event.kind
+        if kind is EventKind.SESSION_REVOKED or kind is EventKind.SESSION_CHANGED:
+            self._table.remove_session(event.session_id)
+        elif kind is EventKind.SUBJECT_CUT_OFF:
+            self._table.remove_subject(event.subject, event.session_id)
+        elif kind is EventKind.SUBJECT_CHANGED:
+            self._table.remove_subject(event.subject)
+        elif kind is EventKind.TOKEN_REVOKED:
+            self._table.remove_token(event.session_id, event.token_id)
+        else:
+            self._table.remove_access_tokens()
+
+    async def _run(self) -> None:
+        backoff = _FIRST_BACKOFF
+        while True:
+            try:
+                async with asyncio.timeout(self._wait + self._staleness):
+                    await self._read(wait=self._wait)
+            except (StoreUnavailable, TimeoutError) as error:
+                log.warning("feed not read: %s", error.__class__.__name__)
+                # Jitter, so that a fleet does not come back in step.
+                await asyncio.sleep(backoff * (500 + secrets.randbelow(500)) / 1000)
+                backoff = min(backoff * 2, _LONGEST_BACKOFF)
+            except FeedLost:
+                await asyncio.sleep(_FIRST_BACKOFF)
+            else:
+                backoff = _FIRST_BACKOFF
+
+    async def _read(self, wait: float) -> None:
+        era, began = self._era, self._clock.monotonic()
+        try:
+            read = await self._store.events(self._cursor, wait=wait)
+            if era == self._era and self._feed and read.feed != self._feed:
+                raise FeedLost("the store has another feed than before")
+        except FeedLost as error:
+            if era == self._era:
+                self._lose(str(error))
+            raise
+        await self._take(read, began, era)
+
+    async def _take(self, read: FeedRead, began: float, era: int) -> None:
+        self._check_era(era)
+        if self._clock.follow(read.now, began, self._clock.monotonic()):
+            log.warning("the store's clock has jumped; credentials are verified again")
+            self._table.clear()
+        fresh = not self._feed
+        if fresh:
+            self._view.reset(since=read.since, now=read.now)
+        for event in read.events:
+            self.apply(event)
+        if fresh or any(event.kind is EventKind.KEYS_CHANGED for event in read.events):
+            await self._reload_keys()
+            self._check_era(era)
+            self._table.remove_access_tokens()
+        self._view.forget(read.now)
+        self._feed, self._cursor = read.feed, read.cursor
+        self.lease.deadline = max(self.lease.deadline, began + self._staleness)
+
+    def _check_era(self, era: int) -> None:
+        """A read that began before the feed was lost proves nothing about the feed as it is now."""
+        if era != self._era:
+            raise FeedLost("the feed was lost during the read")
+
+    def _lose(self, why: str) -> None:
+        """The cursor proves nothing any more: trust nothing, and build the view anew from what the feed keeps."""
+        log.warning("feed lost, starting again: %s", why)
+        self.lease.deadline = float("-inf")
+        self._table.clear()
+        self._feed, self._cursor = "", None
+        self._era += 1
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Look at the outcome, so that one for which nobody waits any more is not reported as forgotten."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,209 @@
+"""login → session → credentials; refresh.
+
+Order (design §4): whoever checks reads epoch and version before what they guard; ``iat`` is taken before the store is
+asked. Then a race costs a refresh, never an access.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import decide
+from .clock import Clock
+from .credentials.jwt import AccessClaims, AccessTokens
+from .credentials.opaque import OpaqueTokens, new_session_id
+from .errors import ConfigurationError, InvalidLogin, ReusedCredential, RevokedCredential
+from .follower import Follower
+from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
+from .policy import Policy
+from .revocation import Revocation
+from .stores.base import Gone, Reused, SessionStore
+from .subjects import SubjectSource
+
+log = logging.getLogger("coatcheck.issuer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a login or a refresh hands out. The tokens are secrets and kept out of ``repr``."""
+
+    session: Session
+    facts: SubjectFacts
+    csrf_token: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    """Mode ``session`` only."""
+    access_token: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    """Modes ``jwt`` and ``jwt-cookie``, as is ``access_token``."""
+    expires_in: int = 0
+    """Whole seconds the access token lives."""
+    refresh_expires_in: int = 0
+    """Whole seconds in which the refresh token must be used."""
+
+
+class Issuer:
+    """Makes sessions and the credentials that hang from them."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        subjects: SubjectSource,
+        opaque: OpaqueTokens,
+        access: AccessTokens,
+        revocation: Revocation,
+        follower: Follower,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self._sessions = sessions
+        self._subjects = subjects
+        self._opaque = opaque
+        self._access = access
+        self._revocation = revocation
+        self._apply = follower.apply
+        self._clock = clock
+        self._policy = policy
+
+    async def login(
+        self,
+        subject: str,
+        *,
+        mode: Mode | None = None,
+        epoch: int | None = None,
+        remember: bool = False,
+        device: Device | None = None,
+        amr: tuple[str, ...] = ("pwd",),
+        data: Mapping[str, Any] | None = None,
+    ) -> Credentials:
+        """Make a session for a subject whose identity has been proved, and the credentials of its mode.
+
+        ``mode`` defaults to the policy's first. ``epoch`` is what `SessionStore.standing_of` said *before* the proof
+        was checked; without it the login only races what happens from now on. ``remember`` counts in mode
+        ``session``. Raises `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended
+        meanwhile, `ConfigurationError` for a mode that the policy does not allow, `StoreUnavailable`.
+        """
+        mode = mode or self._policy.modes[0]
+        if mode not in self._policy.modes:
+            raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
+        now = self._clock.now()
+        standing_epoch, version = await self._sessions.standing_of(subject)
+        facts = await self._subjects.facts(subject)
+        if facts is None:
+            raise InvalidLogin("subject is unknown or disabled")
+        lifetimes = self._policy.lifetimes(mode, remember)
+        session = Session(
+            id=new_session_id(subject),
+            subject=subject,
+            epoch=standing_epoch if epoch is None else epoch,
+            mode=mode,
+            created=now,
+            authenticated=now,
+            seen=now,
+            idle_timeout=lifetimes.idle,
+            idle_deadline=now + lifetimes.idle,
+            absolute_deadline=now + lifetimes.absolute,
+            amr=amr,
+            device=device or Device(),
+            remember=remember and mode is Mode.SESSION,
+            rotated=now,
+            data=dict(data or {}),
+        )
+        credentials = self._credentials(Standing(session=session, epoch=session.epoch, version=version), facts, now)
+        await self._sessions.create(session, now=now)
+        log.info("login", extra={"subject": subject, "session": session.id, "mode": mode.value})
+        return credentials
+
+    async def refresh(self, token: str, *, mode: Mode | None = None) -> Credentials:
+        """Exchange a refresh token for its successor and a new access token.
+
+        All who present the same token within the reuse window get the same successor. Raises `InvalidCredential`
+        (`ReusedCredential` once it has ended the session) or `StoreUnavailable`. ``mode``, if given, is the one whose
+        transport carried the token; a session of another mode is refused and nothing changes.
+        """
+        session_id, generation = self._opaque.read_refresh_token(token)
+        now = self._clock.now()
+        found = await self._sessions.find(session_id, now=now)
+        if found is None:
+            raise RevokedCredential("session is not live")
+        if found.session.mode is Mode.SESSION or (mode is not None and found.session.mode is not mode):
+            raise RevokedCredential("refresh token of a session of another mode")
+        result = await self._sessions.rotate(session_id, generation, window=self._policy.reuse_window, now=now)
+        if isinstance(result, Gone):
+            raise RevokedCredential("session is not live")
+        if isinstance(result, Reused):
+            self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
+            log.warning(
+                "refresh token reused, session ended", extra={"subject": result.session.subject, "session": session_id}
+            )
+            raise ReusedCredential("refresh token was used before")
+        facts = await self._subjects.facts(result.standing.session.subject)
+        if facts is None:
+            raise RevokedCredential("subject is unknown or disabled")
+        return self._credentials(result.standing, facts, now)
+
+    async def reauthenticate(self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",)) -> Credentials:
+        """A new session in the place of a live one, after its subject has proved who they are again.
+
+        Device, mode, data and ``remember`` go over; the id, ``auth_time`` and all credentials are new, the old ones
+        end. ``epoch`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
+        """
+        found = await self._sessions.find(session_id, now=self._clock.now())
+        if found is None:
+            raise RevokedCredential("session is not live")
+        old = found.session
+        new = await self.login(
+            old.subject,
+            mode=old.mode,
+            epoch=epoch,
+            remember=old.remember,
+            device=old.device,
+            amr=amr,
+            data=old.data,
+        )
+        if not await self._revocation.revoke(old.id):  # somebody ended it first: what they meant to end must not live on under a new name
+            await self._revocation.revoke(new.session.id)
+            raise RevokedCredential("session was ended during re-authentication")
+        return new
+
+    def _credentials(self, standing: Standing, facts: SubjectFacts, now: float) -> Credentials:
+        session = standing.session
+        csrf_token = self._opaque.csrf_token(session.id)
+        if session.mode is Mode.SESSION:
+            token = self._opaque.session_token(session.id)
+            return Credentials(session=session, facts=facts, csrf_token=csrf_token, session_token=token)
+        issued = int(now)
+        expires = int(decide.access_expiry(session, self._policy, issued))
+        return Credentials(
+            session=session,
+            facts=facts,
+            csrf_token=csrf_token,
+            access_token=self._access.issue(self._claims(standing, facts, issued, expires), now=now),
+            refresh_token=self._opaque.refresh_token(session.id, session.generation),
+            expires_in=max(0, expires - issued),
+            refresh_expires_in=max(0, int(min(session.idle_deadline, session.absolute_deadline) - now)),
+        )
+
+    def _claims(self, standing: Standing, facts: SubjectFacts, issued: int, expires: int) -> AccessClaims:
+        session = standing.session
+        return AccessClaims(
+            iss=self._policy.issuer,
+            aud=self._policy.audience,
+            sub=session.subject,
+            sid=session.id,
+            jti=secrets.token_urlsafe(16),
+            iat=issued,
+            exp=expires,
+            client_id=self._policy.client_id,
+            auth_time=int(session.authenticated),
+            amr=session.amr,
+            roles=tuple(sorted(facts.roles)),
+            epoch=standing.epoch,
+            ver=standing.version,
+            mode=session.mode.value,
+            claims=dict(facts.claims),
+        )

@@ -1,0 +1,94 @@
+"""What runs in the background beside the follower: writing "last seen", and pruning."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from .clock import Clock
+from .errors import StoreUnavailable
+from .keys import Keys
+from .policy import Policy
+from .stores.base import SessionStore, Touch
+from .table import Entry, Table
+
+log = logging.getLogger("coatcheck.maintenance")
+
+_BATCH: Final = 500
+"""Sessions touched per transaction."""
+_PRUNE_EVERY: Final = 300.0
+"""Seconds between two prunings by one process; they are safe beside each other, and start at different moments."""
+
+
+def touch_interval(policy: Policy) -> float:
+    """Seconds between two writes of "last seen" for a session: the policy's, or a quarter of the shortest idle time
+    where that is less, since a use that is not yet written does not count against the idle deadline."""
+    return min(policy.touch_interval, policy.session.idle / 4, policy.remembered.idle / 4)
+
+
+class Maintenance:
+    """The background tasks of one process."""
+
+    def __init__(self, store: SessionStore, keys: Keys, table: Table, clock: Clock, policy: Policy) -> None:
+        self._store = store
+        self._keys = keys
+        self._table = table
+        self._clock = clock
+        self._interval = touch_interval(policy)
+        self._retention = policy.event_retention
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(_every(self._interval / 4, self.touch), name="coatcheck-touch"),
+            asyncio.create_task(_every(_PRUNE_EVERY, self.prune), name="coatcheck-prune"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop, and write what is still unwritten if the store lets us: a restart must not cost anybody's idle time."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        try:
+            await self._write(self._table.due(float("inf"), 0.0))
+        except StoreUnavailable as error:
+            log.warning("last uses not written: %s", error)
+
+    async def touch(self) -> None:
+        """Write the uses that are due."""
+        await self._write(self._table.due(self._clock.monotonic(), self._interval))
+
+    async def prune(self) -> None:
+        """Delete dead sessions, events that no longer matter and keys that no longer verify."""
+        while await self._store.prune(now=self._clock.now(), keep_events=self._retention):
+            await asyncio.sleep(0)
+        await self._keys.prune()
+
+    async def _write(self, due: list[Entry]) -> None:
+        offset = self._clock.now() - self._clock.monotonic()
+        for start in range(0, len(due), _BATCH):
+            batch = [(entry, entry.seen) for entry in due[start : start + _BATCH]]
+            touches = [Touch(session_id=entry.identity.session_id, seen=seen + offset) for entry, seen in batch]
+            dead = await self._store.touch(touches, now=self._clock.now())
+            written = self._clock.monotonic()
+            for entry, seen in batch:
+                if entry.identity.session_id in dead:
+                    self._table.remove_session(entry.identity.session_id)
+                else:
+                    entry.saved, entry.written = seen, written
+                    entry.deadline = max(entry.deadline, min(seen + entry.idle, entry.absolute))
+
+
+async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        # Up to a tenth earlier, so that the processes of a fleet do not all come at once.
+        await asyncio.sleep(seconds * (900 + secrets.randbelow(100)) / 1000)
+        try:
+            await job()
+        except StoreUnavailable as error:
+            log.warning("put off: %s", error)

@@ -1,0 +1,79 @@
+"""The commands that end sessions. Each is done when the store has said so, and raises when it has not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from .clock import Clock
+from .follower import Follower
+from .model import Event, EventKind
+from .policy import Policy
+from .stores.base import SessionStore
+
+log = logging.getLogger("coatcheck.revocation")
+
+
+class Revocation:
+    """Ends sessions, everywhere.
+
+    When a call has returned, this process refuses already, every other live process does within milliseconds, and none
+    accepts more than ``policy.max_staleness`` later. With ``wait=True`` a call returns only when that bound has passed.
+    Every method raises `StoreUnavailable` when the store did not confirm: then nothing may be reported as ended.
+    """
+
+    def __init__(self, sessions: SessionStore, follower: Follower, clock: Clock, policy: Policy) -> None:
+        self._sessions = sessions
+        self._follower = follower
+        self._clock = clock
+        self._staleness = policy.max_staleness
+
+    async def revoke(self, session_id: str, *, wait: bool = False) -> bool:
+        """End one session. False when there was no live one; calling it again is harmless."""
+        now = self._clock.now()
+        ended = await self._sessions.revoke(session_id, now=now)
+        self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
+        if ended is not None:
+            log.info("session revoked", extra={"subject": ended.subject, "session": session_id})
+        await self._bound(wait)
+        return ended is not None
+
+    async def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> int:
+        """End all sessions of a subject, but for one if named. One step, however many there are. A login under way
+        whose password was checked before loses. Returns the new epoch.
+
+        Raises `NotFound` when the excepted session is not a live one of this subject: then nothing was ended."""
+        now = self._clock.now()
+        epoch = await self._sessions.revoke_subject(subject, now=now, excepted=excepted)
+        event = Event(
+            kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, session_id=excepted or "", number=epoch
+        )  # fmt: skip
+        self._follower.apply(event)
+        log.info("subject cut off", extra={"subject": subject, "excepted": excepted or ""})
+        await self._bound(wait)
+        return epoch
+
+    async def revoke_token(self, session_id: str, token_id: str, *, wait: bool = False) -> None:
+        """End one access token by its ``jti``; its session lives on (RFC 7009)."""
+        now = self._clock.now()
+        await self._sessions.revoke_token(session_id, token_id, now=now)
+        event = Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
+        self._follower.apply(event)
+        await self._bound(wait)
+
+    async def subject_changed(self, subject: str, *, wait: bool = False) -> int:
+        """Make changed roles, status or claims count: call it *after* they were written. Access tokens of before are
+        refused as stale, and sessions see the new facts at their next request. Returns the new version."""
+        now = self._clock.now()
+        version = await self._sessions.step_version(subject, now=now)
+        self._follower.apply(Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=subject, number=version))
+        await self._bound(wait)
+        return version
+
+    async def _bound(self, wait: bool) -> None:
+        """The bound runs from the moment the store had committed, which is not after now."""
+        if not wait:
+            return
+        until = self._clock.monotonic() + self._staleness
+        while (left := until - self._clock.monotonic()) > 0:
+            await asyncio.sleep(left)

@@ -1,0 +1,52 @@
+"""The secret beside an embedded database: made once, mode 0600, one secret a line, the newest first."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+from .errors import ConfigurationError
+
+_BYTES: Final = 32
+"""256 bits from the operating system (ASVS 11.5.1 asks for 128)."""
+
+
+def read(path: Path) -> list[bytes]:
+    """The secrets in the file. Raises `ConfigurationError` when it is missing, open to others or holds none."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        lines = path.read_bytes().split()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the secret file {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise ConfigurationError(f"the secret file {path} can be read by others; run: chmod 600 {path}")
+    if not lines:
+        raise ConfigurationError(f"the secret file {path} is empty; restore it from your backup")
+    return lines
+
+
+def make(path: Path) -> bool:
+    """Make the file unless it exists. Returns whether this call made it; of several at once, exactly one does.
+
+    Raises `ConfigurationError` when the folder cannot be written."""
+    if path.exists():
+        return False
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_hex(_BYTES).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)  # whole or not at all, and never over an existing one
+        finally:
+            draft.unlink()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"cannot write the secret file {path}: {error.strerror}") from error
+    return True

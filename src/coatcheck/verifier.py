@@ -1,0 +1,196 @@
+"""Credential → Identity.
+
+A hit is `Verifier.known`: one dict lookup and two comparisons. A miss is `Verifier.verify`: MAC or signature first, so
+that what we never issued costs no I/O, then the store (session tokens only), then the view, then the table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from . import decide
+from .clock import Clock
+from .credentials.jwt import AccessClaims, AccessTokens
+from .credentials.opaque import OpaqueTokens
+from .credentials.transport import Carrier, Credential
+from .errors import InvalidCredential, MalformedCredential, RevokedCredential, StoreUnavailable
+from .follower import Follower
+from .model import Identity, Mode, Session, SubjectFacts
+from .policy import CLOCK_LEEWAY, Policy
+from .stores.base import SessionStore
+from .subjects import SubjectSource
+from .table import Entry, Table
+from .view import Overtaken, RevocationView
+
+log = logging.getLogger("coatcheck.verifier")
+
+_TRIES: Final = 5
+"""How often an answer that events keep overtaking is asked for again before the store counts as unavailable."""
+
+
+class Verifier:
+    """Turns credentials into identities. Raises, never returns False."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        subjects: SubjectSource,
+        opaque: OpaqueTokens,
+        access: AccessTokens,
+        follower: Follower,
+        table: Table,
+        view: RevocationView,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self._sessions = sessions
+        self._subjects = subjects
+        self._opaque = opaque
+        self._access = access
+        self._follower = follower
+        self._table = table
+        self._view = view
+        self._clock = clock
+        self._policy = policy
+        self.known = _hit_path(table, follower, clock)
+        """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
+        `Credential.key`, or the same bytes of the header it came in, decoded as latin-1."""
+
+    async def verify(self, credential: Credential) -> Identity:
+        """The identity behind a credential.
+
+        Raises `InvalidCredential` (its subclass says why, for the log) or `StoreUnavailable`."""
+        try:
+            identity = self.known(credential.key)
+            if identity is not None:
+                return identity
+            if credential.carrier is Carrier.SESSION_COOKIE:
+                return await self._verify_session(credential)
+            return await self._verify_access(credential)
+        except InvalidCredential as error:
+            self._table.remove(credential.key)
+            log.info("credential refused", extra={"reason": error.reason, "carrier": credential.carrier.value})
+            raise
+
+    def session_id_of(self, credential: Credential) -> str:
+        """The session that a credential of ours names, whether or not it is still live: enough to end it, for nothing
+        else. No I/O. Raises `InvalidCredential` for what we did not issue."""
+        if credential.carrier is Carrier.SESSION_COOKIE:
+            return self._opaque.read_session_token(credential.token)
+        return self._access.read(credential.token, now=self._clock.now()).sid
+
+    async def _verify_session(self, credential: Credential) -> Identity:
+        session_id = self._opaque.read_session_token(credential.token)
+        for _ in range(_TRIES):
+            identity = await self._under_lease(credential.key)
+            if identity is not None:
+                return identity
+            began = self._clock.monotonic()
+            standing = await self._sessions.find(session_id, now=self._clock.now())
+            if standing is None:
+                raise RevokedCredential("session is not live")
+            if standing.session.mode is not Mode.SESSION:
+                raise MalformedCredential("session token of a session that has none")
+            # After the epoch and version, so that a change in between costs a re-read and never an access.
+            facts = await self._subjects.facts(standing.session.subject)
+            if facts is None:
+                raise RevokedCredential("subject is unknown or disabled")
+            if not self._follower.is_live():
+                continue
+            try:
+                # From here to the insertion there is no await: the follower cannot come in between.
+                self._view.check_standing(standing)
+            except Overtaken:
+                continue
+            return self._remember_session(credential.key, standing.session, facts, began)
+        raise StoreUnavailable("the store's answers were overtaken again and again")
+
+    async def _verify_access(self, credential: Credential) -> Identity:
+        for _ in range(_TRIES):
+            keyring, now = self._access.keyring, self._clock.now()
+            claims = self._access.read(credential.token, now=now)
+            decide.check_access(claims, self._policy, credential.carrier.mode, now)
+            identity = await self._under_lease(credential.key)
+            if identity is not None:
+                return identity
+            if not self._view.covers(claims.iat, CLOCK_LEEWAY):
+                await self._ask_about(claims)
+            # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
+            if self._access.keyring is not keyring or not self._follower.is_live():
+                continue
+            self._view.check_access(
+                session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
+            )
+            return self._remember_access(credential.key, claims)
+        raise StoreUnavailable("the lease lapsed again and again")
+
+    async def _under_lease(self, key: str) -> Identity | None:
+        """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
+        if self._follower.is_live():
+            return None
+        await self._follower.catch_up()
+        return self.known(key)
+
+    async def _ask_about(self, claims: AccessClaims) -> None:
+        """The view does not reach back to when the token was issued, so the session store says whether it stands."""
+        standing = await self._sessions.find(claims.sid, now=self._clock.now())
+        if standing is None or standing.session.subject != claims.sub:
+            raise RevokedCredential("session is not live")
+        decide.check_version(claims, standing.version)
+
+    def _remember_session(self, key: str, session: Session, facts: SubjectFacts, began: float) -> Identity:
+        identity = Identity(
+            subject=session.subject,
+            session_id=session.id,
+            roles=facts.roles,
+            claims=facts.claims,
+            auth_time=session.authenticated,
+            amr=session.amr,
+            mode=session.mode,
+        )
+        local = self._clock.local
+        self._table.put(
+            Entry(
+                key,
+                identity,
+                local(min(session.idle_deadline, session.absolute_deadline)),
+                seen=began,
+                idle=session.idle_timeout,
+                absolute=local(session.absolute_deadline),
+                saved=min(local(session.seen), began),
+            )
+        )
+        return identity
+
+    def _remember_access(self, key: str, claims: AccessClaims) -> Identity:
+        identity = Identity(
+            subject=claims.sub,
+            session_id=claims.sid,
+            roles=frozenset(claims.roles),
+            claims=claims.claims,
+            auth_time=claims.auth_time,
+            amr=tuple(claims.amr),
+            mode=Mode(claims.mode),
+        )
+        now = self._clock.monotonic()
+        self._table.put(Entry(key, identity, self._clock.local(claims.exp), seen=now, token_id=claims.jti))
+        return identity
+
+
+def _hit_path(table: Table, follower: Follower, clock: Clock) -> Callable[[str], Identity | None]:
+    """The hit path as a closure, so that each name in it is one local load."""
+    get, lease, monotonic = table.get, follower.lease, clock.monotonic
+
+    def known(key: str) -> Identity | None:
+        entry = get(key)
+        if entry is not None:
+            now = monotonic()
+            if now < entry.deadline and now < lease.deadline:
+                entry.seen = now
+                return entry.identity
+        return None
+
+    return known
