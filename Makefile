@@ -1,0 +1,38 @@
+# What there is to do here. The work is in scripts/; a set-up that is done already costs nothing.
+.DEFAULT_GOAL := help
+.PHONY: help serve test setup lint bench lock wheel clean
+ARGS ?=
+
+help: ## show this text
+	@echo 'Usage: make TARGET [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+serve: ## run the service, e.g. ARGS="--port 9000"; sets up what that needs
+	@scripts/setup runtime
+	@exec .venv/bin/coatcheck serve $(ARGS)
+
+test: ## run all tests, e.g. ARGS="-k rotate"; sets up what they need
+	@scripts/setup dev
+	@exec .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+setup: ## prepare everything (tools, browser, .venv) and run nothing
+	@scripts/setup dev
+
+lint: ## check style, types, imports and the tree
+	@scripts/setup dev
+	@exec scripts/lint
+
+bench: ## run the benchmarks, e.g. ARGS="--quick"
+	@scripts/setup dev
+	@exec scripts/bench $(ARGS)
+
+wheel: ## build the wheel and try it in a fresh environment
+	@scripts/setup dev
+	@exec scripts/test_wheel
+
+lock: ## pin all packages anew, e.g. ARGS="--upgrade"
+	@exec scripts/lock $(ARGS)
+
+clean: ## delete what these commands made; databases and secrets stay
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests bench examples scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
