@@ -1,0 +1,279 @@
+"""Passwords: what they look like, which may be chosen, and how they are hashed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import secrets
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, TypeVar
+
+import argon2
+from argon2.exceptions import VerifyMismatchError
+
+from ..errors import ConfigurationError, Throttled, WeakPassword
+
+MIN_LENGTH: Final = 8
+"""Code points a password must have at least; 15 is recommended (ASVS 6.2.1, NIST SP 800-63B-4 §3.1.1.2)."""
+MAX_LENGTH: Final = 256
+"""Code points a password may have; ASVS 6.2.9 asks for 64 at least."""
+MAX_BYTES: Final = 1024
+"""The same bound in UTF-8 bytes, so that a password never costs more than this to hash or to carry."""
+_MAX_RAW: Final = 4 * MAX_LENGTH
+"""Code points before normalisation, which makes one out of up to four; more is not even looked at."""
+
+_SPACES: Final = dict.fromkeys(
+    (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "
+)  # the non-ASCII spaces (Zs)
+_LOOKALIKES: Final = str.maketrans("01!|l34@5$7", "oiiiieaasst")
+_MIN_WORD: Final = 3
+"""Characters of a context word; shorter ones are part of too many innocent words."""
+
+_Result = TypeVar("_Result")
+
+
+def normalise(password: str) -> str:
+    """The form in which passwords are compared: OpaqueString of RFC 8265 §4.2.
+
+    Non-ASCII spaces become ASCII spaces, then NFC. Nothing is trimmed and no case is changed.
+    """
+    return unicodedata.normalize("NFC", password.translate(_SPACES))
+
+
+def _to_bytes(password: str) -> bytes | None:
+    """What is hashed, or None for a password that is too long to be one."""
+    if len(password) > _MAX_RAW:
+        return None
+    text = normalise(password)
+    # A lone surrogate is refused when a password is set, so its bytes match nothing.
+    data = text.encode("utf-8", "surrogatepass")
+    return data if len(text) <= MAX_LENGTH and len(data) <= MAX_BYTES else None
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """The passwords that everybody tries first and that are long enough to be chosen: about 11,600 out of the 30,000
+    most frequent (zxcvbn's list). Loaded when first asked for."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # the package has no types
+
+    return frozenset(_comparable(word) for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)
+
+
+def _comparable(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordPolicy:
+    """Which passwords may be chosen. There are no composition rules and no expiry (ASVS 6.2.5, 6.2.10).
+
+    Raises `ConfigurationError` for a minimum below 8 or above the maximum of 256, and for too short a word.
+    """
+
+    min_length: int = MIN_LENGTH
+    """Code points after normalisation. Default 8, the least that ASVS 6.2.1 allows; 15 is better."""
+    service_name: str = "coatcheck"
+    """The service's own name, which counts for nothing in a password."""
+    words: tuple[str, ...] = ()
+    """More such words: the organisation, products, places (ASVS 6.1.2, 6.2.11). In any case, backwards, and with
+    the usual look-alikes (``0`` for ``o``, ``@`` for ``a``). Three characters each at least."""
+
+    def __post_init__(self) -> None:
+        if not MIN_LENGTH <= self.min_length <= MAX_LENGTH:
+            raise ConfigurationError(f"min_length of a password must be between {MIN_LENGTH} and {MAX_LENGTH}")
+        if any(len(word) < _MIN_WORD for word in self.words):  # or somebody gave one text instead of a list
+            raise ConfigurationError(f"each word of a password policy needs at least {_MIN_WORD} characters")
+
+    def check(self, password: str, *, email: str = "") -> None:
+        """Return if this password may be chosen by the owner of this address; otherwise raise `WeakPassword`, whose
+        text is for the person and never holds the password."""
+        if _to_bytes(password) is None:
+            raise WeakPassword(f"the password is too long; at most {MAX_LENGTH} characters are possible")
+        text = normalise(password)
+        if len(text) < self.min_length:
+            raise WeakPassword(f"the password is too short; it needs at least {self.min_length} characters")
+        # RFC 8265 disallows these. An unassigned code point might be normalised differently by a later version of
+        # Unicode, and then the password would no longer match.
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Cn") for char in text):
+            raise WeakPassword("the password holds a control character or one that is not known here")
+        if _comparable(text) in common_passwords():
+            raise WeakPassword("this password is one of the most common ones; choose one that nobody guesses first")
+        if self._leans_on_context(text, email):
+            raise WeakPassword(
+                "the password is little more than your e-mail address or the name of this service; "
+                f"add at least {self.min_length} characters that are neither"
+            )
+
+    def _leans_on_context(self, text: str, email: str) -> bool:
+        """Whether too little remains when everything that an attacker knows is taken away."""
+        folded = _folded(text)
+        rest = folded
+        for word in sorted(self._context(email), key=len, reverse=True):
+            # The line feed keeps what stood left and right of the word from becoming a new one.
+            rest = rest.replace(word, "\n").replace(word[::-1], "\n")
+        return rest != folded and len(rest.replace("\n", "")) < self.min_length
+
+    def _context(self, email: str) -> set[str]:
+        local, _, domain = email.rpartition("@")
+        # Without the last label: "com" is part of too many words.
+        phrases = [self.service_name, *self.words, local, domain.rpartition(".")[0]]
+        words = {_folded(word) for phrase in phrases for word in _words_of(phrase)}
+        return {word for word in words if len(word) >= _MIN_WORD}
+
+
+def _folded(text: str) -> str:
+    return _comparable(text).translate(_LOOKALIKES)
+
+
+def _words_of(phrase: str) -> Iterable[str]:
+    pieces = re.split(r"[\W_]+", phrase)
+    return (phrase, "".join(pieces), *pieces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argon2Profile:
+    """The cost of one argon2id hash (RFC 9106). ``memory`` in KiB, ``passes`` over it, parallel ``lanes``."""
+
+    memory: int
+    passes: int
+    lanes: int
+
+
+OWASP: Final = Argon2Profile(memory=19 * 1024, passes=2, lanes=1)
+"""m = 19 MiB, t = 2, p = 1: the minimum of the OWASP Password Storage Cheat Sheet. The default: some 30 ms."""
+RFC9106_LOW_MEMORY: Final = Argon2Profile(memory=64 * 1024, passes=3, lanes=4)
+"""m = 64 MiB, t = 3, p = 4: the second recommended option of RFC 9106 §4."""
+RFC9106_HIGH_MEMORY: Final = Argon2Profile(memory=2 * 1024 * 1024, passes=1, lanes=4)
+"""m = 2 GiB, t = 1, p = 4: the first recommended option of RFC 9106 §4."""
+
+PROFILES: Final[Mapping[str, Argon2Profile]] = {
+    "owasp": OWASP,
+    "rfc9106-low-memory": RFC9106_LOW_MEMORY,
+    "rfc9106-high-memory": RFC9106_HIGH_MEMORY,
+}
+"""The profiles by the names that settings use."""
+
+_MEMORY_BUDGET: Final = 1024 * 1024
+"""KiB that hashing takes at most where nobody says how many hashes may run at once: 1 GiB."""
+
+
+_READABLE: Final = re.compile(r"\$argon2(id|i|d)\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The answer of `PasswordHasher.verify`; true when the password matches."""
+
+    matches: bool
+    needs_rehash: bool = False
+    """The hash was made with other parameters than the profile's: hash the password again and store that."""
+
+    def __bool__(self) -> bool:
+        return self.matches
+
+
+class PasswordHasher:
+    """argon2id in threads of its own, so that the event loop never waits and memory stays bounded.
+
+    ``concurrency``: hashes that run at once, so ``concurrency * profile.memory`` is the most memory they take (hashes
+    stored under a costlier profile take theirs until they are renewed). Default: the cores this process may use, by
+    the profile's lanes and within 1 GiB. ``waiting``: hashes that may queue; past it `Throttled` is raised. Default
+    256, which takes two cores about four seconds with the default profile.
+
+    Raises `ConfigurationError` for a profile or bounds that cannot work.
+    """
+
+    def __init__(self, profile: Argon2Profile = OWASP, *, concurrency: int | None = None, waiting: int = 256) -> None:
+        concurrency = _default_concurrency(profile) if concurrency is None else concurrency
+        if concurrency < 1 or waiting < 0:
+            raise ConfigurationError("password hashing needs concurrency >= 1 and waiting >= 0")
+        if profile.passes < 1 or profile.lanes < 1 or profile.memory < 8 * profile.lanes:
+            raise ConfigurationError(
+                "an argon2 profile needs 1 pass, 1 lane and 8 KiB per lane at least (RFC 9106 §3.1)"
+            )
+        self.profile = profile
+        self.concurrency = concurrency
+        self._argon2 = argon2.PasswordHasher(
+            time_cost=profile.passes, memory_cost=profile.memory, parallelism=profile.lanes
+        )
+        self._nobody = _hash_of_nothing(profile)
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="coatcheck-argon2")
+        self._room = concurrency + waiting
+        self._lock = threading.Lock()
+
+    async def hash(self, password: str) -> str:
+        """The encoded hash (PHC string) of the password, with a salt of its own.
+
+        Raises `WeakPassword` when it is too long to be hashed, and `Throttled` when too many are waiting."""
+        data = _to_bytes(password)
+        if data is None:
+            raise WeakPassword(f"the password is too long; at most {MAX_LENGTH} characters are possible")
+        return await self._run(lambda: self._argon2.hash(data))
+
+    async def verify(self, password_hash: str, password: str) -> Verified:
+        """Whether the password is the one hashed. A hash that cannot be read matches nothing and costs as much.
+
+        Raises `Throttled` when too many are waiting."""
+        data = _to_bytes(password)
+        if data is None:
+            return Verified(matches=False)
+        return await self._run(lambda: self._verify(password_hash, data))
+
+    async def verify_unknown(self, password: str) -> Verified:
+        """The work of `verify` for an account that does not exist; it never matches."""
+        return await self.verify(self._nobody, password)
+
+    async def close(self) -> None:
+        """Finish the hashes under way and end the threads. Idempotent."""
+        await asyncio.to_thread(self._pool.shutdown)
+
+    def _verify(self, password_hash: str, data: bytes) -> Verified:
+        if not _READABLE.fullmatch(password_hash):
+            password_hash = self._nobody
+        try:
+            self._argon2.verify(password_hash, data)
+        except VerifyMismatchError:
+            return Verified(matches=False)
+        return Verified(matches=True, needs_rehash=self._argon2.check_needs_rehash(password_hash))
+
+    async def _run(self, work: Callable[[], _Result]) -> _Result:
+        with self._lock:
+            if self._room == 0:
+                raise Throttled(1)
+            self._room -= 1
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError:
+            self._leave(None)
+            raise
+        # A caller who is cancelled leaves a hash running: its place is free only when the thread is.
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self, _: Future[_Result] | None) -> None:
+        with self._lock:
+            self._room += 1
+
+
+def _default_concurrency(profile: Argon2Profile) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores // max(1, profile.lanes), _MEMORY_BUDGET // max(1, profile.memory)))
+
+
+def _hash_of_nothing(profile: Argon2Profile) -> str:
+    """A hash in the profile's form that was made from no password, so none matches and making it costs nothing."""
+    salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m={profile.memory},t={profile.passes},p={profile.lanes}${salt}${digest}"
+
+
+__all__ = [
+    "MAX_BYTES", "MAX_LENGTH", "MIN_LENGTH", "OWASP", "PROFILES", "RFC9106_HIGH_MEMORY", "RFC9106_LOW_MEMORY",
+    "Argon2Profile", "PasswordHasher", "PasswordPolicy", "Verified", "common_passwords", "normalise",
+]  # fmt: skip

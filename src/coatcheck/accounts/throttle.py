@@ -1,0 +1,156 @@
+"""Limits on failed logins and on registrations.
+
+Each try is counted *before* its password is hashed and given back when it was no failure, so that tries in parallel
+get no more than the limit, however many processes serve them.
+
+How lockout abuse is prevented (ASVS 6.1.1): the tight limit is on one account *from one network*, so wrong passwords
+from elsewhere do not count against the owner. A try that an inner limit refuses is not counted by the outer ones, so
+one network can put only its own ten per window into the account's count. And the count of an account across networks
+does not hold for a network from which its owner has logged in lately.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from ..errors import ConfigurationError, Throttled
+from ..stores.base import AccountStore
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_MIN_KEY: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``count`` within ``seconds``, which run from the first one counted."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many. A network is one IPv4 address or one IPv6 /64, which is what one customer is given (RFC 6177).
+
+    Raises `ConfigurationError` for a number that is not positive.
+    """
+
+    account_from_network: Rate = Rate(10, 900)
+    """Failed logins to one account from one network: 10 in 15 min. Guessing is over after a few; a person who has
+    forgotten their password has found out by then. A successful login clears it."""
+    network: Rate = Rate(100, 900)
+    """Failed logins from one network to any account: 100 in 15 min. Stops one password being tried on many accounts;
+    an office behind one address does not fail that often, and its successful logins do not count."""
+    account: Rate = Rate(100, 3600)
+    """Failed logins to one account from all networks together, but for known ones: 100 in 1 h. Stops a botnet."""
+    known_network: float = 30 * 86400.0
+    """Seconds for which a network from which the account was logged in to is a known one: 30 d."""
+    registrations: Rate = Rate(100, 3600)
+    """Registrations from one network, taken addresses included: 100 in 1 h. A class can sign up together; asking
+    for every address in a list takes weeks."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            numbers = (value.count, value.seconds) if isinstance(value, Rate) else (value,)
+            if not all(math.isfinite(number) and number > 0 for number in numbers):
+                raise ConfigurationError(f"limits.{item.name} must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try that was let through and counted. Hand it to `Throttle.success` or `Throttle.give_back`."""
+
+    pair: str
+    others: tuple[str, ...]
+    newly_known: str
+    """The key under which a success makes the network known; empty when it is already, or when there is no network."""
+
+
+class Throttle:
+    """Counts tries in the account store.
+
+    ``key``: at least 16 secret bytes. The counters' names are MACs under it, so the table holds neither addresses.
+    """
+
+    def __init__(self, accounts: AccountStore, *, key: bytes, limits: Limits | None = None) -> None:
+        if len(key) < _MIN_KEY:
+            raise ConfigurationError(f"the key of the throttle must have at least {_MIN_KEY} bytes")
+        self.limits = limits or Limits()
+        self._accounts = accounts
+        self._key = key
+
+    async def check(self, account: str, ip: str, *, now: float) -> Attempt:
+        """Count one login to ``account`` (any name for it, existing or not) before its password is looked at.
+
+        ``ip`` is the client's address; empty when there is none, and then only the account is limited.
+        Raises `Throttled` when a limit is reached: then nothing was counted."""
+        network = network_of(ip)
+        pair = self._name("pair", account, network)
+        rules = [(pair, self.limits.account_from_network)]
+        if network:
+            rules.append((self._name("network", network), self.limits.network))
+        known = self._name("known", account, network)
+        logins, _ = await self._accounts.failures(known, now=now)
+        if not logins:
+            rules.append((self._name("account", account), self.limits.account))
+        await self._count(rules, now)
+        return Attempt(pair, tuple(key for key, _ in rules[1:]), known if network and not logins else "")
+
+    async def success(self, attempt: Attempt, *, now: float) -> None:
+        """The password was right: forget the account's failures from this network, and that this was a try."""
+        await self._accounts.uncount_failure(attempt.others, now=now)
+        await self._accounts.clear_failures([attempt.pair], now=now)
+        if attempt.newly_known:
+            await self._accounts.count_failure(attempt.newly_known, now=now, window=self.limits.known_network)
+
+    async def give_back(self, attempt: Attempt, *, now: float) -> None:
+        """The password was not looked at after all."""
+        await self._accounts.uncount_failure([attempt.pair, *attempt.others], now=now)
+
+    async def registration(self, ip: str, *, now: float) -> None:
+        """Count one registration. Raises `Throttled` when there were too many from this network."""
+        if network := network_of(ip):
+            await self._count([(self._name("registration", network), self.limits.registrations)], now)
+
+    async def _count(self, rules: list[tuple[str, Rate]], now: float) -> None:
+        """Count under all of the names, or under none and raise."""
+        counted: list[str] = []
+        for key, rate in rules:
+            count, ends = await self._accounts.failures(key, now=now)
+            if count < rate.count:  # a flood that is over the limit costs a read, not a write
+                counted.append(key)
+                if await self._accounts.count_failure(key, now=now, window=rate.seconds) <= rate.count:
+                    continue
+                _, ends = await self._accounts.failures(key, now=now)
+            if counted:
+                await self._accounts.uncount_failure(counted, now=now)
+            raise Throttled(max(1, math.ceil(ends - now)))
+
+    def _name(self, *parts: str) -> str:
+        fields_ = [part.encode("utf-8", "surrogatepass") for part in parts]
+        message = b"".join(len(field).to_bytes(4, "big") + field for field in fields_)
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:40]
+
+
+def network_of(ip: str) -> str:
+    """The network that one client is taken to have: its IPv4 address, or its IPv6 /64.
+
+    An IPv4 address inside an IPv6 one (mapped, RFC 4291 §2.5.5.2, or NAT64, RFC 6052) is that IPv4 address. What is
+    no address (a test client, a socket's path) stands for itself; empty stays empty."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(ip)
+    except ValueError:
+        return ip
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if IPv6Address(int(address)) in _NAT64:
+        return str(IPv4Address(int(address) & 0xFFFFFFFF))
+    return str(IPv6Network((int(address) >> 64 << 64, 64)))
