@@ -165,9 +165,7 @@ class SessionStore(Protocol):
     async def announce_keys(self, *, now: float) -> None:
         """Append KEYS_CHANGED. Call it *after* the key store was written."""
 
-    async def sessions_of(
-        self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None
-    ) -> SessionPage:
+    async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """Live sessions, newest first, paged. Raises `Rejected` for a cursor that is not one of ours."""
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:

@@ -1,0 +1,78 @@
+"""What every store decides alike: idle time, generations, pages and JSON. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Final
+
+from ..errors import Rejected
+from ..model import Session
+from .base import MAX_PAGE
+
+MAX_CURSOR: Final = 512
+"""Characters of a page cursor; ours are far shorter."""
+
+
+def used(session: Session, seen: float) -> Session:
+    """The session after use at ``seen``: never backwards, never past its absolute deadline."""
+    deadline = min(seen + session.idle_timeout, session.absolute_deadline)
+    return replace(session, seen=max(session.seen, seen), idle_deadline=max(session.idle_deadline, deadline))
+
+
+class Verdict(Enum):
+    """What a presented refresh generation is, compared with the session's own."""
+
+    CURRENT = "current"
+    REPLAYED = "replayed"
+    REUSED = "reused"
+    UNKNOWN = "unknown"
+
+
+def judge(session: Session, generation: int, *, window: float, now: float) -> Verdict:
+    """Judge a refresh generation presented for a live session (RFC 9700 §4.14.2)."""
+    if not 0 <= generation <= session.generation:
+        return Verdict.UNKNOWN
+    if generation == session.generation:
+        return Verdict.CURRENT
+    if generation == session.generation - 1 and now - session.rotated <= window:
+        return Verdict.REPLAYED
+    return Verdict.REUSED
+
+
+def page_size(limit: int) -> int:
+    """The rows a page gets: at least one, at most `MAX_PAGE`."""
+    return max(1, min(limit, MAX_PAGE))
+
+
+def pack_cursor(position: float, ident: str) -> str:
+    """The cursor that goes on after this row of a list ordered by time and id."""
+    return base64.urlsafe_b64encode(f"{position!r} {ident}".encode()).decode().rstrip("=")
+
+
+def unpack_cursor(cursor: str) -> tuple[float, str]:
+    """The position a cursor names. Raises `Rejected` for one that `pack_cursor` did not make."""
+    try:
+        if len(cursor) > MAX_CURSOR:
+            raise ValueError
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        position, _, ident = text.partition(" ")
+        found = float(position), ident
+        if not math.isfinite(found[0]) or pack_cursor(*found) != cursor:
+            raise ValueError
+    except (ValueError, binascii.Error) as error:
+        raise Rejected("this is not a cursor of this list") from error
+    return found
+
+
+def to_json(value: Mapping[str, Any] | list[str]) -> str:
+    """JSON text, ASCII only, so that every store keeps it unchanged. Raises `Rejected` for what JSON cannot say."""
+    try:
+        return json.dumps(value if isinstance(value, list) else dict(value), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Rejected("session data and claims must be JSON values") from error

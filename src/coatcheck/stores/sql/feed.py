@@ -1,0 +1,78 @@
+"""The log of events in SQL. Ids are given inside the write transaction, so on SQLite their order is commit order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from ...errors import StoreUnavailable
+from ...model import Event, EventKind
+from ..base import FeedLost, FeedRead
+from .tables import events, feed
+
+
+def append(
+    tx: Connection,
+    kind: EventKind,
+    at: float,
+    subject: str = "",
+    session_id: str = "",
+    token_id: str = "",
+    number: int = 0,
+) -> None:
+    """Append an event in the transaction that changes what it speaks of."""
+    row = {"kind": kind.value, "at": at, "subject": subject, "session_id": session_id}
+    tx.execute(insert(events).values(**row, token_id=token_id, number=number))
+
+
+def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
+    """Everything after the cursor, in one statement, so that identity, tail and events are of one moment."""
+    identity, _, position = (cursor or "").rpartition(":")
+    if cursor is not None and not (position.isascii() and position.isdigit() and len(position) < 19):
+        raise FeedLost("the cursor is not one of a feed like this")
+    after = int(position) if cursor is not None else 0
+    newest = select(func.max(events.c.id)).scalar_subquery().label("newest")
+    rows = tx.execute(
+        select(feed.c.identity, feed.c.since, feed.c.pruned, newest, events)
+        .select_from(feed.outerjoin(events, events.c.id > after))
+        .order_by(events.c.id)
+    ).all()
+    if not rows:
+        raise StoreUnavailable("the feed has no identity")
+    head = rows[0]
+    end = head.newest or head.pruned
+    if cursor is not None and identity != head.identity:
+        raise FeedLost("the cursor is of another feed")
+    if cursor is not None and not head.pruned <= after <= end:
+        raise FeedLost("the cursor is older than the feed's tail or beyond its end")
+    found = [_event(row) for row in rows if row.id is not None]
+    return FeedRead(feed=head.identity, cursor=f"{head.identity}:{end}", events=found, since=head.since, now=now)
+
+
+def prune(tx: Connection, before: float, limit: int) -> int:
+    """Delete the oldest events, at most ``limit``, up to the first that is not older than ``before``."""
+    oldest = tx.execute(select(events.c.id, events.c.at).order_by(events.c.id).limit(limit)).all()
+    last, newest_time, count = 0, -math.inf, 0
+    for row in oldest:
+        if row.at >= before:
+            break
+        last, newest_time, count = row.id, max(newest_time, row.at), count + 1
+    if count:
+        since = tx.execute(select(feed.c.since)).scalar_one()
+        covered = max(since, math.nextafter(newest_time, math.inf))
+        tx.execute(update(feed).values(pruned=last, since=covered))
+        tx.execute(delete(events).where(events.c.id <= last))
+    return count
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        kind=EventKind(row.kind),
+        at=row.at,
+        subject=row.subject,
+        session_id=row.session_id,
+        token_id=row.token_id,
+        number=row.number,
+    )

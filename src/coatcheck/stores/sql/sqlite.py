@@ -1,0 +1,247 @@
+"""What SQLite does in its own way: files, locks, and noticing what another process has committed.
+
+One writer at a time takes the lock before it looks (``BEGIN IMMEDIATE``), so what it decides on is what it changes.
+Readers never wait for it (WAL). A commit is on the disk before it is reported (``synchronous=FULL``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Table, event
+from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from ...errors import ConfigurationError, SchemaMismatch, StoreUnavailable
+from . import schema
+from .database import Database, driver_error, translated
+
+READERS: Final = 4
+"""Connections for reading; each has a thread of its own."""
+POLL: Final = 0.03
+"""Seconds between two looks for what other processes have committed."""
+_LOCK_WAIT: Final = 0.1
+"""Seconds SQLite itself waits for a lock before the whole transaction is tried again."""
+
+_OURS_TO_FIX: Final = {
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; look at its permissions and its directory's",
+    sqlite3.SQLITE_READONLY: "cannot be written; look at its permissions and its directory's",
+    sqlite3.SQLITE_PERM: "cannot be opened; look at its permissions",
+}
+
+
+class SqliteDatabase(Database):
+    """One SQLite file, or, without a path, SQLite in the memory of this process."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__()
+        self._path = path.absolute() if path else None
+        self._file: tuple[int, int] | None = None
+        self._watch: AsyncConnection | None = None
+        self._announced = 0
+        self._wake = asyncio.Event()
+
+    async def open(self, *, migrate: bool, now: float) -> None:
+        """See `Database.open`."""
+        if self.engines:
+            return
+        if self._path is not None:
+            await self._prepare_file(self._path, migrate=migrate, now=now)
+        try:
+            self._connect()
+            found = await self.read(schema.state)
+            if found is not schema.SchemaState.CURRENT and (migrate or self._path is None):
+                await self.write(lambda tx: schema.upgrade(tx, now))
+                found = await self.read(schema.state)
+            schema.require(found)
+            await self.write(lambda tx: None)
+            if self._path is not None:
+                with translated():
+                    self._watch = await self.engines[-1].connect()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, StoreUnavailable):
+                self._explain(error)
+            raise
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await watch.close()
+        await super().close()
+
+    async def state(self) -> schema.SchemaState:
+        """How the schema stands, without changing anything. For `schema_state`."""
+        if self._path is None or not _is_there(self._path):
+            return schema.SchemaState.MISSING
+        self._remember_file(self._path)
+        self._connect()
+        try:
+            return await self.read(schema.state)
+        except StoreUnavailable as error:
+            self._explain(error)
+            raise
+        finally:
+            await self.close()
+
+    def insert(self, table: Table) -> Insert:
+        """See `Database.insert`."""
+        return Insert(table)
+
+    def check(self) -> None:
+        """See `Database.check`. A file that was removed or replaced lives on for those who have it open, and only
+        for them: nobody else would see what they write."""
+        if self._path is None:
+            return
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise StoreUnavailable("the database file is gone; restart") from error
+        if (found.st_dev, found.st_ino) != self._file:
+            raise StoreUnavailable("the database file was replaced while it was open; restart")
+
+    def is_busy(self, error: BaseException) -> bool:
+        """See `Database.is_busy`."""
+        return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    async def mark(self) -> tuple[int, int]:
+        """See `Database.mark`: SQLite's data_version changes with every commit of another connection."""
+        announced = self._announced
+        if self._watch is None:
+            return 0, announced
+        self.check()
+        with translated():
+            raw = await self._watch.get_raw_connection()
+            connection: Any = raw.driver_connection
+            ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
+        return version, announced
+
+    async def changed(self, mark: object, wait: float) -> bool:
+        """See `Database.changed`."""
+        end = time.monotonic() + wait
+        while (left := end - time.monotonic()) > 0:
+            wake = self._wake
+            if await self.mark() != mark:
+                return True
+            try:
+                async with asyncio.timeout(min(POLL, left)):
+                    await wake.wait()
+            except TimeoutError:
+                pass
+        return await self.mark() != mark
+
+    def announce(self) -> None:
+        """See `Database.announce`."""
+        self._announced += 1
+        self._wake.set()
+        self._wake = asyncio.Event()
+
+    def _connect(self) -> None:
+        if self._path is None:
+            # One connection is the whole database, for reading as well.
+            self.engines = (_writing(_engine(URL.create("sqlite+aiosqlite"), size=1)),)
+            return
+        # mode=rw: a file that has gone away must not come back empty.
+        name = "file:" + os.fspath(self._path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        url = URL.create("sqlite+aiosqlite", database=name, query={"uri": "true", "mode": "rw"})
+        reader = _engine(url, size=READERS + 1, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self.engines = (_writing(_engine(url, size=1)), reader)
+
+    async def _prepare_file(self, path: Path, *, migrate: bool, now: float) -> None:
+        if not _is_there(path):
+            if not migrate:
+                raise SchemaMismatch(f"there is no database file {path}; run `coatcheck migrate`")
+            await _make_file(path, now)
+        self._remember_file(path)
+
+    def _remember_file(self, path: Path) -> None:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise ConfigurationError(f"the database file {path} cannot be opened: {error.strerror}") from error
+        self._file = (found.st_dev, found.st_ino)
+
+    def _explain(self, error: StoreUnavailable) -> None:
+        """Raise `ConfigurationError` instead for what only the operator can mend."""
+        reason = _OURS_TO_FIX.get(_code(error.__cause__))
+        if reason is not None:
+            raise ConfigurationError(f"the database file {self._path} {reason}") from error
+
+
+def _is_there(path: Path) -> bool:
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigurationError(f"the database file {path} needs a directory that exists and a name of its own")
+    return path.exists()
+
+
+async def _make_file(path: Path, now: float) -> None:
+    """Make the file beside its place and link it there when it is complete: never half-made, never over another's."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            database = SqliteDatabase(draft)
+            await database.open(migrate=True, now=now)
+            await database.close()
+            if draft.with_name(f"{draft.name}-wal").exists():
+                raise StoreUnavailable("the new database file was not written out")
+            os.link(draft, path)
+        finally:
+            for suffix in ("", "-wal", "-shm"):
+                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except FileExistsError:
+        return  # Another process was faster, and its file is as good.
+    except OSError as error:
+        raise ConfigurationError(f"the database file {path} cannot be made: {error.strerror}") from error
+
+
+def _engine(url: URL, *, size: int, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10.0,
+        hide_parameters=True,
+        connect_args={"isolation_level": None, "timeout": _LOCK_WAIT},
+        **options,
+    )
+    event.listen(engine.sync_engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: DBAPIConnection, record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _writing(engine: AsyncEngine) -> AsyncEngine:
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _code(error: BaseException | None) -> int:
+    """SQLite's primary result code, 0 for errors that are not its own."""
+    code = getattr(driver_error(error), "sqlite_errorcode", 0) if error else 0
+    return int(code) & 0xFF

@@ -1,0 +1,131 @@
+"""The schema. One for every dialect; times are seconds since the Unix epoch, JSON is kept as text."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData()
+
+VERSION_TABLE: Final = "coatcheck_schema"
+"""Where Alembic keeps the revision. Every name has the prefix: an application may share its database with us."""
+
+_COUNTING: Final = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up only in a column of exactly the type INTEGER."""
+
+subjects: Final = Table(
+    "coatcheck_subjects",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    # The epoch up to which older sessions have been deleted, so that prune finds the others without a scan.
+    Column("swept", BigInteger, nullable=False),
+)
+Index(
+    "coatcheck_subjects_unswept",
+    subjects.c.subject,
+    sqlite_where=subjects.c.swept < subjects.c.epoch,
+    postgresql_where=subjects.c.swept < subjects.c.epoch,
+)
+
+sessions: Final = Table(
+    "coatcheck_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("authenticated", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+    Column("idle_timeout", Double, nullable=False),
+    Column("idle_deadline", Double, nullable=False),
+    Column("absolute_deadline", Double, nullable=False),
+    Column("amr", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("ip", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("remember", Boolean, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("rotated", Double, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Index("coatcheck_sessions_of_subject", "subject", "epoch", "created", "id"),
+    Index("coatcheck_sessions_idle", "idle_deadline"),
+    Index("coatcheck_sessions_absolute", "absolute_deadline"),
+)
+
+feed: Final = Table(
+    "coatcheck_feed",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    # The newest event that was pruned; 0 when none was.
+    Column("pruned", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="coatcheck_feed_is_one"),
+)
+
+events: Final = Table(
+    "coatcheck_events",
+    metadata,
+    Column("id", _COUNTING, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("token_id", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    # Never give an id twice, not even after the newest event was pruned.
+    sqlite_autoincrement=True,
+)
+
+accounts: Final = Table(
+    "coatcheck_accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    # The address as `search` compares it: SQL's own lower-casing differs between dialects.
+    Column("email_folded", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("claims", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", Double, nullable=False),
+    Index("coatcheck_accounts_created", "created", "id"),
+)
+
+failures: Final = Table(
+    "coatcheck_failures",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("ends", Double, nullable=False),
+    Index("coatcheck_failures_ends", "ends"),
+)
+
+signing_keys: Final = Table(
+    "coatcheck_signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("signs_from", Double, nullable=False),
+    Column("retires", Double, nullable=True),
+)
