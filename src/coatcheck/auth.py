@@ -45,7 +45,7 @@ class _Parts:
     """What exists while an `Auth` runs."""
 
     store: Store
-    sessions: Store
+    sessions: SessionStore
     opaque: OpaqueTokens
     access: AccessTokens
     keys: Keys
@@ -62,7 +62,8 @@ class Auth:
     """Sessions, tokens, revocation and, unless the application has its own users, accounts.
 
     ``url``: the database, ``sqlite:///app.db`` (a file, made and migrated when it is missing) or ``memory://``.
-    ``sessions``: another place for the sessions and their feed; the same database when omitted.
+    ``sessions``: another place for the sessions and their feed; the same database when omitted. Both may also be a
+    store object of one's own (`coatcheck.stores.base`), which is opened and closed here.
     ``secret``: at least 32 bytes from which every key is derived; a sequence has the newest first, and all verify.
     Omitted, an embedded database has one in a file beside it (``app.db.secret``, mode 0600), made at first start.
     ``subjects``: omitted, Coatcheck's own accounts. An application with its own users passes a callable that gives
@@ -74,9 +75,9 @@ class Auth:
 
     def __init__(
         self,
-        url: str = "sqlite:///coatcheck.db",
+        url: str | Store = "sqlite:///coatcheck.db",
         *,
-        sessions: str | None = None,
+        sessions: str | SessionStore | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
         policy: Policy | None = None,
         subjects: SubjectSource | SubjectHook | None = None,
@@ -87,7 +88,7 @@ class Auth:
         self.policy = policy or Policy()
         self.clock = clock or Clock()
         self._url = url
-        self._sessions_url = sessions
+        self._sessions = sessions
         self._secret = secret
         self._subjects = subjects
         self._password_hasher = password_hasher
@@ -101,25 +102,25 @@ class Auth:
         """Open the store, read the keys and the feed, and begin to follow. Raises as the class says."""
         if self._parts is not None:
             raise RuntimeError("this Auth has been started already")
-        path = embedded_path(self._url)
-        store = open_store(self._url, wall=self.clock.wall)
-        made = None
+        wall = self.clock.wall
+        path = embedded_path(self._url) if isinstance(self._url, str) else None
+        store = open_store(self._url, wall=wall) if isinstance(self._url, str) else self._url
+        sessions = open_store(self._sessions, wall=wall) if isinstance(self._sessions, str) else self._sessions
+        made = self._secret is None and path is not None and secret_file.make(secret_path(path))
         try:
-            if self._secret is None and path is not None and secret_file.make(secret_path(path)):
-                made = secret_path(path)
-            await store.open(migrate=path is not None)
             secrets = Secrets(self._secrets(path))
-            sessions = store
-            if self._sessions_url is not None:
-                sessions = open_store(self._sessions_url, wall=self.clock.wall)
-                await sessions.open(migrate=embedded_path(self._sessions_url) is not None)
-            parts = self._compose(store, sessions, secrets)
-            await parts.keys.ensure()
+            await _open(store, self._url)
+            if sessions is not None:
+                await _open(sessions, self._sessions)
+            parts = self._compose(store, sessions or store, secrets)
+            await self._ensure_keys(parts.keys, made)
             await parts.follower.start()
         except (CoatcheckError, OSError):
             await store.close()
-            if made is not None:
-                made.unlink(missing_ok=True)
+            if sessions is not None:
+                await sessions.close()
+            if made and path is not None:
+                secret_path(path).unlink(missing_ok=True)
             raise
         parts.maintenance.start()
         self._parts = parts
@@ -260,13 +261,22 @@ class Auth:
         if self._secret is None:
             if path is not None:
                 return secret_file.read(secret_path(path))
-            if self._url.startswith("memory:") or self._url == "sqlite://":
+            if self._url in ("memory://", "sqlite://"):  # gone with the process, and so may be the secret
                 return [token_bytes(32)]
             raise ConfigurationError("a secret of at least 32 characters is needed for this database: set secret=...")
         given = [self._secret] if isinstance(self._secret, (str, bytes)) else self._secret
         return [part.encode() if isinstance(part, str) else part for part in given]
 
-    def _compose(self, store: Store, sessions: Store, secrets: Secrets) -> _Parts:
+    async def _ensure_keys(self, keys: Keys, made: bool) -> None:
+        try:
+            await keys.ensure()
+        except ConfigurationError as error:
+            if made:
+                text = "the secret file beside the database is missing, and the keys in it were sealed with that secret"
+                raise ConfigurationError(f"{text}; restore the file from your backup") from error
+            raise
+
+    def _compose(self, store: Store, sessions: SessionStore, secrets: Secrets) -> _Parts:
         policy, clock = self.policy, self.clock
         table = Table(policy.table_entries, policy.table_bytes)
         view = RevocationView(policy.event_retention)
@@ -302,3 +312,11 @@ class Auth:
             verifier=verifier, issuer=issuer, revocation=revocation,
             maintenance=Maintenance(sessions, keys, table, clock, policy), accounts=accounts,
         )  # fmt: skip
+
+
+async def _open(store: Store | SessionStore, url: object) -> None:
+    """Open a store; an embedded database is made and migrated, any other must be ready (`coatcheck migrate`)."""
+    if isinstance(url, str) and url.startswith("sqlite:"):
+        await store.open(migrate=True)  # type: ignore[call-arg]  # open_store gave it, so it is a whole Store
+    else:
+        await store.open()

@@ -1,0 +1,106 @@
+"""Exhaustive check of the lease as it is built: one revoker, one process with its follower, a request with a session
+token and a request with an access token, in discrete time.
+
+The built form differs from the design's first sketch in one thing: under a lapsed lease a request does not believe an
+answer of its own, it reads the feed (`Follower.catch_up`), and only a lease that runs lets it go on. So "a slow answer
+is asked for again" is a consequence and not a rule of its own.
+
+Every interleaving is explored. A violation is an acceptance `S` or more after the revocation had returned. Each rule
+can be switched off, to see that it carries weight.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+S, END = 2, 4
+
+Read = tuple[int, bool | None] | None
+"""A read under way: when it began, and what it saw: None not yet, False live, True revoked."""
+
+
+class World(NamedTuple):
+    now: int = 0
+    committed: bool = False
+    returned: int | None = None
+    follower: Read = None
+    catch_up: Read = None
+    lease: int = 0
+    known: bool = False
+    """The view knows of the revocation."""
+    table: bool = False
+    """The credential is remembered."""
+    find: Read = None
+
+
+class Rules(NamedTuple):
+    fill_checks_view: bool = True
+    first_sight_checks_view: bool = True
+    apply_before_lease: bool = True
+    lease_from_begin: bool = True
+    fill_needs_lease: bool = True
+    hit_needs_lease: bool = True
+
+
+def explore(rules: Rules = Rules()) -> str:
+    """ "holds in N states", or the shortest way to a violation."""
+    start = World()
+    seen, todo = {start}, deque([(start, ())])
+    while todo:
+        world, path = todo.popleft()
+        accepted, following = _steps(world, rules)
+        if accepted and world.returned is not None and world.now >= world.returned + S:
+            way = " > ".join(path[-10:])
+            return f"VIOLATION ({accepted}) at {world.now}, revoke returned at {world.returned}: {way}"
+        for name, other in following:
+            if other not in seen:
+                seen.add(other)
+                todo.append((other, (*path, f"{name}@{other.now}")))
+    return f"holds in {len(seen)} states"
+
+
+def _steps(w: World, rules: Rules) -> tuple[str, list[tuple[str, World]]]:
+    live = w.now < w.lease
+    following: list[tuple[str, World]] = []
+    accepted = ""
+    if w.now < END:
+        following.append(("tick", w._replace(now=w.now + 1)))
+    if not w.committed:
+        following.append(("commit", w._replace(committed=True)))
+    elif w.returned is None:
+        following.append(("return", w._replace(returned=w.now)))
+    following += _reads(w, "follower", w.follower, rules)
+    if w.catch_up is not None or not live:
+        following += _reads(w, "catch_up", w.catch_up, rules)
+    if w.table and (live or not rules.hit_needs_lease):
+        accepted = "hit"
+    if live and not w.table and not (rules.first_sight_checks_view and w.known):  # an access token: no store at all
+        accepted = accepted or "first sight"
+        following.append(("first sight", w._replace(table=True)))
+    if w.find is None:
+        if not w.table:
+            following.append(("find begins", w._replace(find=(w.now, None))))
+    elif w.find[1] is None:
+        following.append(("find sees", w._replace(find=(w.find[0], w.committed))))
+    elif w.find[1] or (rules.fill_checks_view and w.known):
+        following.append(("find refuses", w._replace(find=None)))
+    elif live or not rules.fill_needs_lease:
+        accepted = accepted or "fill"
+        following.append(("fill", w._replace(find=None, table=True)))
+    else:
+        following.append(("find again", w._replace(find=None)))
+    return accepted, following
+
+
+def _reads(w: World, name: str, read: Read, rules: Rules) -> list[tuple[str, World]]:
+    if read is None:
+        return [(f"{name} begins", w._replace(**{name: (w.now, None)}))]
+    began, saw = read
+    if saw is None:
+        return [(f"{name} sees", w._replace(**{name: (began, w.committed)}))]
+    until = max(w.lease, (began if rules.lease_from_begin else w.now) + S)
+    done = w._replace(**{name: None}, lease=until)
+    if rules.apply_before_lease:
+        done = done._replace(known=w.known or saw, table=w.table and not saw)
+    return [(f"{name} ends", done)]
