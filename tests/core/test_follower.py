@@ -1,0 +1,211 @@
+"""The follower and its lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from coatcheck import Auth, InvalidCredential, Mode, Policy, StoreUnavailable
+from coatcheck.clock import Clock
+from coatcheck.errors import RevokedCredential
+from coatcheck.stores.memory import MemoryStore
+from coatcheck.testing.clock import TravelClock
+from tests.support.gates import GatedStore
+
+from .conftest import SECRET, Users, presented
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def two(store: MemoryStore, travel: TravelClock | None = None) -> tuple[Auth, Auth, GatedStore]:
+    """Two processes on one store; the second one's store can be held and made to fail."""
+    gated = GatedStore(store)
+    clock = Clock(monotonic=travel.monotonic, wall=travel.now) if travel else Clock()
+    one = Auth(store, secret=SECRET, subjects=Users().facts)  # type: ignore[arg-type]
+    other = Auth(gated, secret=SECRET, subjects=Users().facts, clock=clock)  # type: ignore[arg-type]
+    await one.start()
+    await other.start()
+    return one, other, gated
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_revocation_reaches_another_process(mode: Mode) -> None:
+    """What one process revokes, another that holds it in memory refuses as soon as its feed read returns."""
+    one, other, _ = await two(MemoryStore())
+    made = await one.login("ann", mode=mode)
+    await other.verify(presented(made))
+    await one.revoke(made.session.id)
+    await until(lambda: other.verifier.known(presented(made).key) is None)
+    with pytest.raises(InvalidCredential):
+        await other.verify(presented(made))
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_partitioned_process_stops_at_the_bound(mode: Mode) -> None:
+    """A process whose reads all hang serves its memory up to max_staleness after its last read began, and no longer."""
+    travel = TravelClock()
+    one, other, gated = await two(MemoryStore(wall=travel), travel)
+    made = await one.login("ann", mode=mode)
+    await other.verify(presented(made))
+    gate = gated.hold_before("events")
+    await gate.reached()
+    began = travel.monotonic()
+    await one.revoke(made.session.id)
+    gated.fail("events", "find")
+    staleness = other.policy.max_staleness
+    travel.advance(began + staleness - 0.001 - travel.monotonic())
+    assert other.verifier.known(presented(made).key) is not None, "inside the bound it serves"
+    travel.advance(0.001)
+    assert other.verifier.known(presented(made).key) is None
+    with pytest.raises(StoreUnavailable):
+        await other.verify(presented(made))
+    gated.fail()
+    with pytest.raises(RevokedCredential):
+        await other.verify(presented(made))
+    gate.open()
+    await one.close()
+    await other.close()
+
+
+async def test_lease_counts_from_when_the_read_began() -> None:
+    """A read that takes long extends the lease from its beginning, not from its end."""
+    travel = TravelClock()
+    one, other, gated = await two(MemoryStore(wall=travel), travel)
+    gate = gated.hold_after("events")
+    await gate.reached()
+    travel.advance(1.5)
+    gate.open()
+    again = gated.hold_before("events")
+    await again.reached()
+    assert other.follower.lease.deadline == pytest.approx(other.policy.max_staleness)
+    again.open()
+    await one.close()
+    await other.close()
+
+
+async def test_process_that_slept_asks_first() -> None:
+    """A process that was suspended for longer than the bound wakes with a lapsed lease."""
+    travel = TravelClock()
+    one, other, _ = await two(MemoryStore(wall=travel), travel)
+    made = await one.login("ann", mode=Mode.JWT)
+    await other.verify(presented(made))
+    await one.revoke(made.session.id)
+    travel.advance(3600)
+    assert other.verifier.known(presented(made).key) is None
+    with pytest.raises(InvalidCredential):
+        await other.verify(presented(made))
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_flushed_store_is_noticed(mode: Mode) -> None:
+    """A store that comes back empty is another feed: nobody stays in on memory, and nobody is let in."""
+    gated = GatedStore(MemoryStore())
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        made = await auth.login("ann", mode=mode)
+        await auth.verify(presented(made))
+        old, fresh = gated._store, MemoryStore()
+        for key in await old.keys():
+            await fresh.add_key(key, expected=[k.kid for k in await fresh.keys()])
+        gated._store = fresh
+        await until(lambda: auth.verifier.known(presented(made).key) is None)
+        with pytest.raises(RevokedCredential):
+            await auth.verify(presented(made))
+        again = await auth.login("ann", mode=mode)
+        await auth.verify(presented(again))
+
+
+async def test_read_of_a_lost_feed_proves_nothing() -> None:
+    """A read that was under way when the feed was lost neither extends the lease nor counts as the whole view."""
+    gated = GatedStore(MemoryStore())
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        gate = gated.hold_after("events")
+        await gate.reached()
+        follower = auth.follower
+        follower._lose("made to")
+        gate.open()
+        second = gated.hold_before("events")
+        await second.reached()
+        assert follower.lease.deadline == float("-inf")
+        assert follower._cursor is None, "the next read is a whole one"
+        second.open()
+        await until(follower.is_live)
+
+
+async def test_feed_events_before_lease() -> None:
+    """When the keys that an event names cannot be read, the lease is not extended and the event comes again."""
+    gated = GatedStore(MemoryStore())
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        made = await auth.login("ann", mode=Mode.JWT)
+        gated.fail("keys")
+        await gated.announce_keys(now=auth.clock.now())
+        before = auth.follower.lease.deadline
+        async with asyncio.timeout(10):
+            calls = gated.calls["keys"]
+            while gated.calls["keys"] < calls + 2:
+                await asyncio.sleep(0.01)
+        assert auth.follower.lease.deadline <= before + 0.3, "no read that met the event has extended it"
+        gated.fail()
+        calls = gated.calls["events"]
+        await until(lambda: gated.calls["events"] > calls + 2)
+        await auth.verify(presented(made))
+
+
+async def test_start_reads_before_it_accepts() -> None:
+    """A process that starts knows what was revoked before, and does not start without its store."""
+    store = MemoryStore()
+    one, other, _ = await two(store)
+    made = await one.login("ann", mode=Mode.JWT)
+    await one.revoke(made.session.id)
+    async with Auth(store, secret=SECRET, subjects=Users().facts) as third:  # type: ignore[arg-type]
+        with pytest.raises(RevokedCredential):
+            await third.verify(presented(made))
+    failing = GatedStore(store)
+    failing.fail("events")
+    with pytest.raises(StoreUnavailable):
+        await Auth(failing, secret=SECRET, subjects=Users().facts).start()  # type: ignore[arg-type]
+    await one.close()
+    await other.close()
+
+
+async def test_wait_returns_after_the_bound() -> None:
+    """revoke(wait=True) returns when max_staleness has passed since the store confirmed."""
+    policy = Policy(max_staleness=0.5)
+    async with Auth("memory://", secret=SECRET, subjects=Users().facts, policy=policy) as auth:
+        made = await auth.login("ann")
+        began = auth.clock.monotonic()
+        await auth.revoke(made.session.id, wait=True)
+        assert auth.clock.monotonic() - began >= policy.max_staleness
+
+
+async def test_revoke_that_was_not_written_raises(auth: Auth, store: GatedStore) -> None:
+    """Nobody is told "logged out" when the store did not confirm, and the session goes on."""
+    made = await auth.login("ann")
+    store.fail("revoke", "revoke_subject")
+    with pytest.raises(StoreUnavailable):
+        await auth.revoke(made.session.id)
+    with pytest.raises(StoreUnavailable):
+        await auth.revoke_subject("ann")
+    assert (await auth.verify(presented(made))).subject == "ann"
+
+
+async def test_clock_that_is_an_hour_off_does_no_harm() -> None:
+    """A process takes the time of day from the store, whatever its own clock says."""
+    store = MemoryStore()
+    wrong = Clock(wall=lambda: Clock().wall() + 3600)
+    one = Auth(store, secret=SECRET, subjects=Users().facts)  # type: ignore[arg-type]
+    off = Auth(store, secret=SECRET, subjects=Users().facts, clock=wrong)  # type: ignore[arg-type]
+    async with one, off:
+        assert abs(off.clock.now() - one.clock.now()) < 1
+        for maker, reader in ((one, off), (off, one)):
+            made = await maker.login("ann", mode=Mode.JWT)
+            assert (await reader.verify(presented(made))).subject == "ann"
