@@ -1,0 +1,105 @@
+"""The table: bounded, indexed, and cold entries go first."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coatcheck import Identity, Mode
+from coatcheck.table import Entry, Table
+
+
+def entry(key: str, session: str = "s", subject: str = "u", *, seen: float = 0.0, mode: Mode = Mode.SESSION) -> Entry:
+    identity = Identity(
+        subject=subject, session_id=session, roles=frozenset(), claims={}, auth_time=0.0, amr=(), mode=mode
+    )
+    return Entry(key, identity, 1e9, seen=seen, token_id=key, idle=60.0 if mode is Mode.SESSION else 0.0)
+
+
+def test_never_holds_more_than_it_may() -> None:
+    """Neither the number of entries nor the bytes pass their bound."""
+    by_number = Table(max_entries=10, max_bytes=10**9)
+    by_bytes = Table(max_entries=10**9, max_bytes=20_000)
+    for number in range(1000):
+        for table in (by_number, by_bytes):
+            table.put(entry(f"key-{number}" * (number % 50 + 1), f"s{number}", f"u{number % 7}"))
+            assert len(by_number) <= 10
+            assert by_bytes.bytes <= 20_000
+    assert len(by_number) == 10
+    assert len(by_bytes) > 5
+
+
+def test_cold_goes_first() -> None:
+    """An entry that was used since it was put in outlives one that was not."""
+    table = Table(max_entries=3, max_bytes=10**9)
+    for number, key in enumerate("abc"):
+        table.put(entry(key, session=key, seen=float(number)))
+    used = table.get("a")
+    assert used is not None
+    used.seen = 100.0
+    table.put(entry("d", session="d", seen=101.0))
+    assert table.get("a") is used
+    assert table.get("b") is None
+
+
+def test_all_warm_still_bounded() -> None:
+    """When everything was used, one still goes, and the insertion looks at a bounded number."""
+    table = Table(max_entries=100, max_bytes=10**9)
+    for number in range(100):
+        table.put(entry(f"k{number}", session=f"s{number}"))
+        found = table.get(f"k{number}")
+        assert found is not None
+        found.seen = 1000.0 + number
+    table.put(entry("new", session="new", seen=2000.0))
+    assert len(table) == 100
+    assert table.get("new") is not None
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 11)),
+        st.tuples(st.sampled_from(["remove", "session", "subject", "except", "token", "access"]), st.integers(0, 11)),
+    ),
+    max_size=60,
+)
+
+
+@given(OPERATIONS)
+def test_indexes_agree_with_the_entries(operations: list[tuple[str, int]]) -> None:
+    """After any sequence of operations a purge by session or subject finds exactly what a search would find."""
+    table = Table(max_entries=8, max_bytes=10**9)
+    model: dict[str, Entry] = {}
+    for name, number in operations:
+        session, subject = f"s{number // 2}", f"u{number // 4}"
+        key = f"k{number}"
+        if name == "put":
+            table.put(entry(key, session, subject, mode=Mode.SESSION if number % 2 else Mode.JWT))
+        elif name == "remove":
+            table.remove(key)
+        elif name == "session":
+            table.remove_session(session)
+            assert not list(table.of_session(session))
+        elif name == "subject":
+            table.remove_subject(subject)
+        elif name == "except":
+            table.remove_subject(subject, session)
+        elif name == "token":
+            table.remove_token(session, key)
+        else:
+            table.remove_access_tokens()
+        model = {k: e for k in (f"k{i}" for i in range(12)) if (e := table.get(k)) is not None}
+        assert len(table) == len(model)
+        by_session = {e.identity.session_id for e in model.values()}
+        assert set(table._by_session) == by_session
+        assert {s for group in table._by_subject.values() for s in group} == by_session
+        assert table.bytes == sum(len(k) + 1200 for k in model)
+        gone = {"session": session, "subject": subject, "except": subject}.get(name)
+        for held in model.values():
+            if name == "session":
+                assert held.identity.session_id != gone
+            if name == "subject":
+                assert held.identity.subject != gone
+            if name == "except":
+                assert held.identity.subject != gone or held.identity.session_id == session
+            if name == "access":
+                assert held.identity.mode is Mode.SESSION
