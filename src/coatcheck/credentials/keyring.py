@@ -127,8 +127,10 @@ class SigningKey:
         return msgspec.json.encode(jwk.export_private_jwk(algorithm_named(self.algorithm), self.private, self.kid))
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, created: float, signs_from: float, retires: float | None = None) -> SigningKey:
-        """What `to_bytes` wrote. Raises `InvalidKey`."""
+    def from_bytes(
+        cls, data: bytes, *, created: float = 0.0, signs_from: float = 0.0, retires: float | None = None
+    ) -> SigningKey:
+        """What `to_bytes` wrote; the times are not in it, the store keeps them beside it. Raises `InvalidKey`."""
         row, private, kid = jwk.import_private_jwk(data)
         return cls(
             kid=kid, algorithm=row.name, private=private, created=created, signs_from=signs_from, retires=retires
