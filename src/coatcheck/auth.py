@@ -243,6 +243,11 @@ class Auth:
         return accounts
 
     @property
+    def password_policy(self) -> PasswordPolicy:
+        """Which passwords may be chosen in our own accounts."""
+        return self._password_policy
+
+    @property
     def has_accounts(self) -> bool:
         """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
         return self._subjects is None
