@@ -54,7 +54,7 @@ def test_same_cookie_twice(cookies: bytes) -> None:
 
 def test_several_cookie_headers_are_one() -> None:
     """A duplicate that is split over two Cookie headers is a duplicate."""
-    authorization, cookies = collect([(b"cookie", S + b"a"), (b"cookie", S + b"b")])
+    authorization, cookies, _ = collect([(b"cookie", S + b"a"), (b"cookie", S + b"b")])
     assert authorization is None
     with pytest.raises(MalformedCredential):
         find_credential(None, cookies, SECURE)

@@ -8,12 +8,11 @@ should not break over it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from ..auth import Auth
-from ..credentials.cookies import DEVELOPMENT, SECURE, CookieNames, is_loopback_host
+from ..credentials.cookies import CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
 from ..errors import CoatcheckError, CrossSite, InvalidCredential
@@ -25,11 +24,12 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Known = Callable[[str], Identity | None]
 
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
 
-log = logging.getLogger("coatcheck.asgi")
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 def header(scope: Scope, name: bytes) -> bytes:
@@ -39,9 +39,7 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 def names_of(scope: Scope) -> CookieNames | None:
     """What our cookies are called on this request; None over plain http to another machine."""
-    if scope["scheme"] in ("https", "wss"):
-        return SECURE
-    return DEVELOPMENT if is_loopback_host(header(scope, b"host")) else None
+    return names_for(scope["scheme"], header(scope, b"host"))
 
 
 def origin_of(scope: Scope) -> str:
@@ -52,10 +50,10 @@ def origin_of(scope: Scope) -> str:
 
 def credential_of(scope: Scope) -> Credential | None:
     """What the request presents, or None. Raises `MalformedCredential`."""
-    authorization, cookies = collect(scope["headers"])
+    authorization, cookies, host = collect(scope["headers"])
     if authorization is None and cookies is None:
         return None
-    return find_credential(authorization, cookies, names_of(scope))
+    return find_credential(authorization, cookies, names_for(scope["scheme"], host))
 
 
 def changes_state(scope: Scope) -> bool:
@@ -77,6 +75,23 @@ def check_origin(auth: Auth, scope: Scope, session_id: str | None, form_token: s
         raise CrossSite("request comes from another site")
     token = form_token or header(scope, TOKEN_HEADER).decode("latin-1")
     auth.opaque.check_csrf_token(token, session_id)
+
+
+def recognise(known: Known, scope: Scope) -> Identity | None:
+    """The hit path of a request that reads: the identity if its credential is in memory, else None.
+
+    ``known`` is `Verifier.known`. One pass over the headers and one lookup; `identify` does everything else. Raises
+    `MalformedCredential`."""
+    authorization, cookies, host = collect(scope["headers"])
+    if authorization is not None:
+        return known(authorization.decode("latin-1"))
+    if cookies is None:
+        return None
+    names = names_for(scope["scheme"], host)
+    if names is None:
+        return None
+    pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
+    return None if pair is None else known(pair.decode("latin-1"))
 
 
 async def identify(auth: Auth, scope: Scope) -> Identity | None:
@@ -118,7 +133,9 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         try:
-            scope[IDENTITY] = await identify_leniently(self.auth, scope)
+            verifier = self.auth.verifier
+            identity = recognise(verifier.known, scope) if scope.get("method") in _READING else None
+            scope[IDENTITY] = identity or await identify_leniently(self.auth, scope)
         except CoatcheckError as error:
             await refuse(scope, send, problem_of(error))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from ..errors import MalformedCredential
@@ -19,29 +20,30 @@ SameSite = Literal["Lax", "Strict"]
 
 @dataclass(frozen=True, slots=True)
 class CookieNames:
-    """What our cookies are called. ``needles`` are the same as they stand in a Cookie header."""
+    """What our cookies are called. The needles are the same as they stand in a Cookie header."""
 
     session: str
     access: str
     refresh: str
     secure: bool
-
-    @property
-    def session_needle(self) -> bytes:
-        return self.session.encode() + b"="
-
-    @property
-    def access_needle(self) -> bytes:
-        return self.access.encode() + b"="
+    session_needle: bytes
+    access_needle: bytes
+    refresh_needle: bytes
 
 
-SECURE: Final = CookieNames("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
+def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
+    needles = (f"{name}=".encode() for name in (session, access, refresh))
+    return CookieNames(session, access, refresh, secure, *needles)
+
+
+SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
 """Everywhere but in development. Browsers accept these names only over TLS and from the host itself."""
 
-DEVELOPMENT: Final = CookieNames("coatcheck", "coatcheck-access", "coatcheck-refresh", secure=False)
+DEVELOPMENT: Final = _names("coatcheck", "coatcheck-access", "coatcheck-refresh", secure=False)
 """Over plain http on a loopback address only, where not every client stores Secure cookies."""
 
 
+@lru_cache(maxsize=64)
 def is_loopback_host(host: bytes) -> bool:
     """Whether a Host header names this machine."""
     return _LOOPBACK.fullmatch(host) is not None
@@ -81,6 +83,8 @@ def find_pair(header: bytes, needle: bytes) -> bytes | None:
     """The ``name=value`` of one cookie as it stands in a Cookie header, or None. ``needle`` is ``name=``.
 
     Raises `MalformedCredential` when the name is there twice: which of them a browser meant cannot be known."""
+    if header.startswith(needle) and b";" not in header:  # ours alone, as a program or a plain site sends it
+        return header.rstrip()
     start = header.find(needle)
     if start < 0:
         return None

@@ -66,19 +66,22 @@ def cookie(carrier: Carrier, name: str, token: str) -> Credential:
     return Credential(carrier, token, f"{name}={token}")
 
 
-def collect(headers: Headers) -> tuple[bytes | None, bytes | None]:
-    """The Authorization and the Cookie header, in one pass. Several Cookie headers are one (RFC 9113 §8.2.3).
+def collect(headers: Headers) -> tuple[bytes | None, bytes | None, bytes]:
+    """The Authorization, Cookie and Host headers, in one pass. Several Cookie headers are one (RFC 9113 §8.2.3).
 
     Raises `MalformedCredential` for two Authorization headers."""
     authorization = cookies = None
+    host = b""
     for name, value in headers:
-        if name == b"authorization":
+        if name == b"cookie":
+            cookies = value if cookies is None else cookies + b"; " + value
+        elif name == b"host":
+            host = value
+        elif name == b"authorization":
             if authorization is not None:
                 raise MalformedCredential("two Authorization headers")
             authorization = value
-        elif name == b"cookie":
-            cookies = value if cookies is None else cookies + b"; " + value
-    return authorization, cookies
+    return authorization, cookies, host
 
 
 def find_credential(
