@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coatcheck.credentials import encoding, jws
 from coatcheck.credentials.jwt import AccessClaims, inspect
@@ -46,6 +48,20 @@ def test_empty_claims_are_left_out() -> None:
     assert b"claims" not in encoding.decode(text.split(".")[1])
     assert read(text) == bare
     assert read(signed(compact(payload(claims={})))) == bare
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
+def test_whatever_is_issued_is_read(claims: dict[str, Any]) -> None:
+    """Any JSON that an application puts into the claims comes back equal: our own spelling is always canonical."""
+    given_claims = msgspec.structs.replace(CLAIMS, claims=claims)
+    assert read(tokens("HS256").issue(given_claims, now=NOW)) == given_claims
 
 
 def damaged(text: str) -> Iterator[str]:
