@@ -1,0 +1,308 @@
+"""Settings of the service: the command line, then ``COATCHECK_*`` variables, then a TOML file, then the defaults.
+
+A setting has one dotted name. ``policy.session.idle`` is ``idle`` in ``[policy.session]`` of the file and
+``COATCHECK_POLICY_SESSION_IDLE`` in the environment. A value that cannot be used is refused by the name under which it
+was given. Secrets come from the environment or from files, never from the command line, which others can read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..accounts.passwords import PROFILES, PasswordHasher, PasswordPolicy
+from ..auth import Auth
+from ..credentials.keyring import MIN_SECRET
+from ..errors import ConfigurationError
+from ..policy import Lifetimes, Policy
+from .readers import (
+    Reader,
+    choice,
+    modes,
+    networks,
+    number,
+    path,
+    port,
+    positive,
+    secrets_of,
+    several,
+    split,
+    text,
+    whole,
+)
+
+DEFAULT_DATABASE: Final = "sqlite:///coatcheck.db"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """What an operator decides. `load` reads them; ``repr`` shows no secret and no password in a URL."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine unless told otherwise."""
+    port: int = 8000
+    """TCP port to listen on; 0 picks a free one."""
+    database: str = DEFAULT_DATABASE
+    """Where accounts and keys are, and the sessions unless ``sessions`` says otherwise."""
+    sessions: str | None = None
+    """Another place for the sessions and their feed."""
+    workers: int = 1
+    """Processes that answer requests."""
+    secrets: tuple[bytes, ...] = ()
+    """At least 32 bytes each, newest first. Empty: a file beside an embedded database."""
+    service_keys: tuple[str, ...] = ()
+    """Bearer keys of services that may introspect and follow the feed."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose ``X-Forwarded-*`` headers are believed, and which end TLS."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """Certificate chain and private key, PEM: the service ends TLS itself. The key may be in the certificate's file."""
+    log_level: str = "info"
+    password_profile: str = "owasp"
+    """Cost of a password hash: ``owasp``, ``rfc9106-low-memory`` or ``rfc9106-high-memory``."""
+    password_min_length: int = 8
+    """Characters a new password needs; 15 is better."""
+    password_words: tuple[str, ...] = ()
+    """Words that count for nothing in a password: the organisation, products, places."""
+    policy: Policy = field(default_factory=Policy)
+
+    def __repr__(self) -> str:
+        shown = {item.name: getattr(self, item.name) for item in fields(self)}
+        shown["secrets"] = f"<{len(self.secrets)}, not shown>"
+        shown["service_keys"] = f"<{len(self.service_keys)}, not shown>"
+        shown["database"] = shown_url(self.database)
+        shown["sessions"] = None if self.sessions is None else shown_url(self.sessions)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def password_policy(self) -> PasswordPolicy:
+        """Which passwords may be chosen."""
+        return PasswordPolicy(min_length=self.password_min_length, words=self.password_words)
+
+    def password_hasher(self) -> PasswordHasher:
+        """A hasher of the chosen cost. It has threads of its own: whoever makes one closes it."""
+        return PasswordHasher(PROFILES[self.password_profile])
+
+    def auth(self) -> Auth:
+        """An `Auth` with these settings, not yet started."""
+        return Auth(
+            self.database,
+            sessions=self.sessions,
+            secret=self.secrets or None,
+            policy=self.policy,
+            password_hasher=self.password_hasher(),
+            password_policy=self.password_policy(),
+        )
+
+
+def shown_url(url: str) -> str:
+    """The URL as it may be shown: without user, password and options."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc and not parts.query:
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _policy_readers() -> Mapping[str, Reader]:
+    readers: dict[str, Reader] = {}
+    default = Policy()
+    for item in fields(Policy):
+        value = getattr(default, item.name)
+        name = f"policy.{item.name}"
+        if isinstance(value, Lifetimes):
+            readers |= {f"{name}.{part.name}": number for part in fields(Lifetimes)}
+        elif item.name == "modes":
+            readers[name] = modes
+        elif isinstance(value, tuple):
+            readers[name] = several
+        elif isinstance(value, int):
+            readers[name] = positive
+        else:
+            readers[name] = number if isinstance(value, float) else text
+    return readers
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "host": text,
+    "port": port,
+    "database": text,
+    "sessions": text,
+    "workers": whole(1, 1024),
+    "secret": secrets_of,
+    "secret_file": path,
+    "service_keys": several,
+    "trusted_proxies": networks,
+    "tls.cert": path,
+    "tls.key": path,
+    "log_level": choice(LOG_LEVELS),
+    "password.profile": choice(tuple(PROFILES)),
+    "password.min_length": positive,
+    "password.words": several,
+    **_policy_readers(),
+}
+"""Every setting by its dotted name."""
+
+_PREFIX: Final = "COATCHECK_"
+_VARIABLES: Final = {f"{_PREFIX}{name.upper().replace('.', '_')}": name for name in READERS}
+_KUBERNETES: Final = re.compile(r"COATCHECK_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+"""What Kubernetes puts into every container when there is a Service called ``coatcheck``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value and the name under which it was given."""
+
+    value: Any
+    origin: str
+
+
+def load(options: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings. ``options`` are those of the command line, by dotted name, None where not given; ``config`` among
+    them is the TOML file, otherwise ``COATCHECK_CONFIG``.
+
+    Raises `ConfigurationError`, which names the setting and where it came from and never holds a secret.
+    """
+    environ = os.environ if environ is None else environ
+    options = {name: value for name, value in (options or {}).items() if value is not None}
+    config = options.pop("config", None) or environ.get(f"{_PREFIX}CONFIG")
+    raw = _from_file(Path(str(config))) if config else {}
+    raw |= _from_environment(environ)
+    raw |= {name: _Given(value, f"--{re.sub('[._]', '-', name)}") for name, value in options.items()}
+    given = {name: _Given(_read(name, item), item.origin) for name, item in raw.items()}
+    settings = Settings(secrets=_secrets(given), policy=_policy(given), **_plain(given))
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise ConfigurationError(f"{given['tls.key'].origin} needs a certificate too: set tls.cert (--tls-cert)")
+    try:
+        settings.password_policy()
+    except ConfigurationError as error:
+        raise _named(error, given, "password.") from error
+    return settings
+
+
+def _plain(given: Mapping[str, _Given]) -> dict[str, Any]:
+    """Those that are a field of `Settings` as they are."""
+    names = {item.name for item in fields(Settings)} - {"secrets", "policy"}
+    found = {name.replace(".", "_"): item.value for name, item in given.items()}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def _read(name: str, item: _Given) -> object:
+    try:
+        return READERS[name](item.value)
+    except ValueError as error:
+        raise ConfigurationError(f"{item.origin} {error}") from None
+
+
+def _policy(given: Mapping[str, _Given]) -> Policy:
+    default = Policy()
+    values: dict[str, Any] = {}
+    for name, item in given.items():
+        group, *rest = name.split(".")
+        if group != "policy":
+            continue
+        if len(rest) == 1:
+            values[rest[0]] = item.value
+        else:
+            lifetimes: Lifetimes = values.get(rest[0], getattr(default, rest[0]))
+            values[rest[0]] = replace(lifetimes, **{rest[1]: item.value})
+    try:
+        return Policy(**values)
+    except ConfigurationError as error:
+        raise _named(error, given, "policy.") from error
+
+
+def _named(error: ConfigurationError, given: Mapping[str, _Given], group: str) -> ConfigurationError:
+    """The same complaint, with where the values of this group that it may be about came from."""
+    here = {name: item.origin for name, item in given.items() if name.startswith(group)}
+    about = [origin for name, origin in here.items() if any(part in str(error) for part in _parts_of(name))]
+    return ConfigurationError(f"{error} (given by {', '.join(about or here.values())})")
+
+
+def _parts_of(name: str) -> tuple[str, ...]:
+    """``policy.session`` of ``policy.session.idle``, and ``min_length`` of ``password.min_length``."""
+    group, *rest = name.split(".")
+    return (f"{group}.{rest[0]}",) if group == "policy" else (rest[0],)
+
+
+def _secrets(given: Mapping[str, _Given]) -> tuple[bytes, ...]:
+    inline, file = given.get("secret"), given.get("secret_file")
+    if inline is not None and file is not None:
+        raise ConfigurationError(f"give one of {inline.origin} and {file.origin}, not both")
+    if inline is not None:
+        origin, found = inline.origin, inline.value
+    elif file is not None:
+        origin, found = file.origin, _secret_file(file)
+    else:
+        return ()
+    if not found:
+        raise ConfigurationError(f"{origin} holds no secret; make one with: openssl rand -base64 32")
+    if any(len(secret) < MIN_SECRET for secret in found):
+        raise ConfigurationError(
+            f"{origin} holds a secret of fewer than {MIN_SECRET} bytes; make one with: openssl rand -base64 32"
+        )
+    return tuple(found)
+
+
+def _secret_file(item: _Given) -> list[bytes]:
+    """Secret managers mount files that others may read in their own container, but nobody else may write one."""
+    try:
+        mode = item.value.stat().st_mode
+        content = item.value.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"{item.origin}: cannot read {item.value}: {why}") from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigurationError(f"{item.origin}: others may write {item.value}; run: chmod 600 {item.value}")
+    return [secret.encode() for secret in split(content)]
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    found = {}
+    for variable, value in environ.items():
+        if not variable.startswith(_PREFIX) or variable == f"{_PREFIX}CONFIG" or _KUBERNETES.fullmatch(variable):
+            continue
+        if variable == f"{_PREFIX}PORT" and "://" in value:  # Kubernetes again
+            continue
+        if variable not in _VARIABLES:
+            raise ConfigurationError(f"{variable} in the environment is not a setting{_meant(variable, _VARIABLES)}")
+        found[_VARIABLES[variable]] = _Given(value, variable)
+    return found
+
+
+def _from_file(file: Path) -> dict[str, _Given]:
+    try:
+        mode = file.stat().st_mode
+        content = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration file {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the configuration file {file} is not TOML: {error}") from error
+    found = {}
+    for name, value in _flat(content, ""):
+        if name not in READERS:
+            raise ConfigurationError(f"{name} in {file} is not a setting{_meant(name, READERS)}")
+        if name in ("secret", "service_keys") and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigurationError(f"{file} holds {name} and is open to others; run: chmod 600 {file}")
+        found[name] = _Given(value, f"{name} in {file}")
+    return found
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    found = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        found += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return found
+
+
+def _meant(name: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
