@@ -1,0 +1,162 @@
+"""What the API answers, as the OpenAPI document shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Timestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", json_schema_extra={"format": "date-time"})
+]
+"""RFC 3339, UTC."""
+Seconds = Annotated[int, Field(ge=0)]
+ModeName = Literal["session", "jwt", "jwt-cookie"]
+
+
+class Answer(BaseModel):
+    """A JSON answer. Fields that were not set are left out of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Answer):
+    """RFC 9457. ``code`` is stable; ``detail`` is for people."""
+
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    code: Annotated[str, Field(pattern=r"^[a-z_]+$")]
+    detail: str
+
+
+class SubjectView(Answer):
+    """Who has logged in. ``email`` is null where the application keeps its own users."""
+
+    id: str
+    email: str | None
+    roles: list[str]
+
+
+class SessionView(Answer):
+    """``id`` names the session; it is never enough to act as it."""
+
+    id: str
+    created_at: Timestamp
+    idle_expires_at: Timestamp
+    expires_at: Timestamp
+
+
+class LoginAnswer(Answer):
+    """Mode ``jwt`` has all tokens, mode ``jwt-cookie`` only ``expires_in``; both cookie modes have ``csrf_token``."""
+
+    subject: SubjectView
+    session: SessionView
+    mode: ModeName
+    csrf_token: str = Field(default="", repr=False)
+    access_token: str = Field(default="", repr=False)
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: Seconds = 0
+    refresh_token: str = Field(default="", repr=False)
+    refresh_expires_in: Seconds = 0
+
+
+class Registered(Answer):
+    """A new account; nobody is logged in yet."""
+
+    subject: SubjectView
+
+
+class CurrentSession(Answer):
+    """Who is asking, and in which session."""
+
+    subject: SubjectView
+    session: SessionView
+    mode: ModeName
+    roles: list[str]
+    amr: list[str]
+    auth_time: Timestamp
+
+
+class DeviceView(Answer):
+    """Where a login came from, as the client told it. ``name`` is for people: "Firefox on Linux"."""
+
+    user_agent: str
+    ip: str
+    label: str
+    name: str
+
+
+class ListedSession(SessionView):
+    """One entry of a device list."""
+
+    mode: ModeName
+    last_seen_at: Timestamp
+    device: DeviceView
+    current: bool
+    amr: list[str]
+
+
+class SessionPage(Answer):
+    """Live sessions, newest first. ``next`` is the cursor of the next page, null on the last."""
+
+    sessions: list[ListedSession]
+    next: str | None
+
+
+class AccountView(Answer):
+    """An account as an administrator sees it."""
+
+    id: str
+    email: str
+    roles: list[str]
+    status: Literal["active", "disabled"]
+    created_at: Timestamp
+
+
+class AccountPage(Answer):
+    """Accounts, newest first. ``next`` is the cursor of the next page, null on the last."""
+
+    subjects: list[AccountView]
+    next: str | None
+
+
+class Inactive(Answer):
+    """RFC 7662 §2.2: whatever the reason, and nothing else."""
+
+    active: Literal[False]
+
+
+class Active(Answer):
+    """RFC 7662 §2.2. ``token_type`` tells what kind it is: only ``Bearer`` is meant for a resource server."""
+
+    active: Literal[True]
+    token_type: Literal["Bearer", "session_token", "refresh_token"]
+    sub: str
+    sid: str
+    client_id: str
+    iss: str
+    aud: str
+    iat: int
+    exp: int
+    jti: str = ""
+    auth_time: int
+    amr: list[str]
+    roles: list[str]
+
+
+class PublicKeys(Answer):
+    """RFC 7517 §5; never a private member and never a shared secret."""
+
+    keys: list[dict[str, str]]
+
+
+class Health(Answer):
+    """The process runs."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Answer):
+    """The stores answer and the lease runs, so requests are served from memory."""
+
+    status: Literal["ready"]

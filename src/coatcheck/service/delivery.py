@@ -1,0 +1,145 @@
+"""Handing out credentials: the JSON of a login's answer and the cookies of each mode, and making a browser forget them.
+
+``Clear-Site-Data`` is not sent on logout: ``"cookies"`` would delete every cookie of the registrable domain, other
+applications' among them, ``"storage"`` what the application keeps there, and there is nothing of ours in a cache, for
+every answer is ``no-store`` (OWASP ASVS 14.3.1 leaves the means to us).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from ..adapters.asgi import Scope, names_of
+from ..credentials.cookies import CookieNames, delete_cookie, set_cookie
+from ..errors import ConfigurationError
+from ..issuer import Credentials
+from ..model import Mode, Session
+from .api.answers import LoginAnswer, SessionView, SubjectView
+from .refusals import COOKIES_NEED_TLS, Refusal
+
+_LAST: Final = 253_402_300_799
+"""The end of the year 9999, the last moment that RFC 3339 can write."""
+
+
+def timestamp(at: float) -> str:
+    """A time as RFC 3339 writes it, in UTC and whole seconds."""
+    return datetime.fromtimestamp(min(max(int(at), 0), _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def session_view(session: Session) -> SessionView:
+    """What a login's answer says of its session."""
+    return SessionView(
+        id=session.id,
+        created_at=timestamp(session.created),
+        idle_expires_at=timestamp(session.idle_deadline),
+        expires_at=timestamp(session.absolute_deadline),
+    )
+
+
+def login_answer(credentials: Credentials, email: str | None) -> LoginAnswer:
+    """The body of an answer to a login. Tokens are in it in mode ``jwt`` only; elsewhere they are cookies."""
+    session = credentials.session
+    subject = SubjectView(id=session.subject, email=email, roles=sorted(credentials.facts.roles))
+    answer = LoginAnswer(subject=subject, session=session_view(session), mode=session.mode.value)
+    if session.mode is Mode.JWT:
+        answer.access_token = credentials.access_token or ""
+        answer.token_type = "Bearer"
+        answer.refresh_token = credentials.refresh_token or ""
+        answer.refresh_expires_in = credentials.refresh_expires_in
+    else:
+        answer.csrf_token = credentials.csrf_token
+    if session.mode is not Mode.SESSION:
+        answer.expires_in = credentials.expires_in
+    return answer
+
+
+def require_cookies(scope: Scope, mode: Mode) -> CookieNames | None:
+    """The names of our cookies on this request; None in mode ``jwt``, which sets none.
+
+    Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them: call it before
+    anything is created."""
+    if mode is Mode.JWT:
+        return None
+    names = names_of(scope)
+    if names is None:
+        raise Refusal(COOKIES_NEED_TLS)
+    return names
+
+
+def refresh_path(scope: Scope) -> str:
+    """The path of the refresh route as the browser sees it: the refresh cookie goes there and nowhere else."""
+    prefix = scope.get("root_path", "").strip("/")
+    return quote(f"/{prefix}/refresh" if prefix else "/refresh")
+
+
+def cookies(scope: Scope, credentials: Credentials) -> list[str]:
+    """The Set-Cookie values that deliver these credentials and delete the other mode's. Mode ``jwt``: none at all.
+
+    The session cookie lasts as long as the browser is open, or with ``remember`` as long as the session. Both cookies
+    of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
+    has long expired. Raises `Refusal` as `require_cookies` does."""
+    session = credentials.session
+    names = require_cookies(scope, session.mode)
+    if names is None:
+        return []
+    try:
+        if session.mode is Mode.SESSION:
+            return [_session_cookie(names, credentials), *_delete_tokens(names, scope)]
+        return [*_token_cookies(names, scope, credentials), _delete_session(names)]
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def forget(scope: Scope) -> list[str]:
+    """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
+    names = names_of(scope)
+    return [] if names is None else [_delete_session(names), *_delete_tokens(names, scope)]
+
+
+def forget_tokens(scope: Scope) -> list[str]:
+    """The Set-Cookie values that make a browser forget the cookies of mode ``jwt-cookie``."""
+    names = names_of(scope)
+    return [] if names is None else _delete_tokens(names, scope)
+
+
+def with_cookies(response: Response, values: list[str]) -> Response:
+    """The response with these Set-Cookie headers added."""
+    for value in values:
+        response.headers.append("set-cookie", value)
+    return response
+
+
+def deliver(response: Response, scope: Scope, credentials: Credentials) -> Response:
+    """The response with the cookies of these credentials: `cookies` and `with_cookies` in one."""
+    return with_cookies(response, cookies(scope, credentials))
+
+
+def _session_cookie(names: CookieNames, credentials: Credentials) -> str:
+    session = credentials.session
+    max_age = int(session.absolute_deadline - session.seen) if session.remember else None
+    return set_cookie(names.session, credentials.session_token or "", secure=names.secure, max_age=max_age)
+
+
+def _token_cookies(names: CookieNames, scope: Scope, credentials: Credentials) -> list[str]:
+    max_age = credentials.refresh_expires_in
+    access = set_cookie(names.access, credentials.access_token or "", secure=names.secure, max_age=max_age)
+    refresh = set_cookie(
+        names.refresh, credentials.refresh_token or "", secure=names.secure, path=refresh_path(scope),
+        same_site="Strict", max_age=max_age,
+    )  # fmt: skip
+    return [access, refresh]
+
+
+def _delete_session(names: CookieNames) -> str:
+    return delete_cookie(names.session, secure=names.secure)
+
+
+def _delete_tokens(names: CookieNames, scope: Scope) -> list[str]:
+    return [
+        delete_cookie(names.access, secure=names.secure),
+        delete_cookie(names.refresh, secure=names.secure, path=refresh_path(scope), same_site="Strict"),
+    ]
