@@ -34,6 +34,9 @@ def test_ecdsa_signatures_have_one_length(name: str) -> None:
     signing = key(name)
     assert {len(signing.sign(b"%d" % number)) for number in range(300 if name == "ES256" else 20)} == {size}
     signature = signing.sign(MESSAGE)
+    stretched = signature[: size // 2] + b"\0" + signature[size // 2 :]
+    with pytest.raises(ForgedCredential):
+        signing.verify_key.verify(MESSAGE, stretched)
     r, s = (int.from_bytes(half, "big") for half in (signature[: size // 2], signature[size // 2 :]))
     der = encode_dss_signature(r, s)
     with pytest.raises(ForgedCredential):

@@ -149,11 +149,8 @@ class Rsa(Algorithm):
 
     def verifier(self, key: PublicKey) -> Verify:
         public, scheme, digest = self._check(key), self._padding(), _HASHES[self.hash]()
-        size = (public.key_size + 7) // 8
 
         def verify(signing_input: bytes, signature: bytes) -> None:
-            if len(signature) != size:
-                raise _refuse()
             try:
                 public.verify(signature, signing_input, scheme, digest)
             except InvalidSignature:

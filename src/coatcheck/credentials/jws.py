@@ -70,8 +70,9 @@ def verify_compact(token: str, find: Find, *, now: float) -> bytes:
 def check_header(segment: str, key: VerifyKey, types: Collection[str | None]) -> None:
     """Whether tokens of ``key`` may carry this header, spelled by someone else. For configuration time only.
 
-    Strict base64url, strict JSON, only members that are known to be harmless; ``alg`` must be the key's, ``kid`` too if
-    it is there, ``typ`` one of ``types`` (None: it may be absent). Raises `ConfigurationError`.
+    Strict base64url, strict JSON, only members that are known to be harmless; ``alg`` must be the key's,
+    ``typ`` one of ``types`` (None: it may be absent). The caller found the key by `header_kid`. Raises
+    `ConfigurationError`.
     """
     members = _header_members(segment)
     foreign = members.keys() - _ALLOWED_MEMBERS
@@ -81,8 +82,6 @@ def check_header(segment: str, key: VerifyKey, types: Collection[str | None]) ->
         raise ConfigurationError("every member of the header must be a string")
     if members.get("alg") != key.algorithm:
         raise ConfigurationError(f"the header's alg is not {key.algorithm}, which is what the key is for")
-    if members.get("kid", key.kid) != key.kid:
-        raise ConfigurationError("the header's kid is not that of the key")
     typ = members.get("typ")
     if typ not in types and (typ is None or typ.lower() not in types):
         raise ConfigurationError(f"the header's typ {typ!r:.40} is not one that was asked for")
