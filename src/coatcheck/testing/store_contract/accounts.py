@@ -1,0 +1,169 @@
+"""Accounts and counters."""
+
+# ruff: noqa: S101 - a suite asserts, and its hashes are none
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ...errors import EmailTaken, Rejected
+from ...model import Account
+from ...stores.base import MAX_PAGE
+from .support import Contract
+
+
+def new_account(email: str | None = None, created: float = 1000.5, **changes: Any) -> Account:
+    """An account that is not stored yet."""
+    email = email or f"{secrets.token_hex(6)}@example.com"
+    account = Account(
+        id=secrets.token_hex(8), email=email, email_key=email.casefold(), password_hash="hash-1", created=created
+    )
+    return replace(account, **changes)
+
+
+class AccountContract(Contract):
+    """Everything that `coatcheck.stores.base.AccountStore` says."""
+
+    async def test_an_account_is_found_as_it_was(self, store: Any, second: Any) -> None:
+        """By id and by canonical address, with every field."""
+        account = new_account(
+            "Zoë@Exämple.com", roles=frozenset({"admin", "é"}), claims={"a": [1, {"b": None}]}, disabled=True
+        )
+        await store.insert(account)
+        for client in (store, second):
+            assert await client.by_id(account.id) == account
+            assert await client.by_email(account.email_key) == account
+        assert await store.by_id("nobody") is None
+        assert await store.by_email("nobody@example.com") is None
+
+    async def test_an_address_is_given_once(self, store: Any, second: Any) -> None:
+        """Also when two ask at once, exactly one gets it; the other is told EmailTaken."""
+        rivals = [new_account("ann@example.com") for _ in range(4)]
+        work = (client.insert(one) for client, one in zip([store, second] * 2, rivals, strict=True))
+        results = await asyncio.gather(*work, return_exceptions=True)
+        assert sorted(str(type(result).__name__) for result in results) == ["EmailTaken"] * 3 + ["NoneType"]
+        with pytest.raises(EmailTaken):
+            await store.insert(new_account("ann@example.com"))
+        found = await store.by_email("ann@example.com")
+        assert found is not None
+        assert found.id == rivals[results.index(None)].id
+
+    async def test_a_password_hash_is_replaced_only_if_it_is_the_expected_one(self, store: Any, second: Any) -> None:
+        """Of two changes at once one wins; an unknown account is False as well."""
+        account = new_account()
+        await store.insert(account)
+        assert await store.set_password_hash(account.id, "hash-2", expected="hash-0") is False
+        work = (client.set_password_hash(account.id, "hash-2", expected="hash-1") for client in (store, second))
+        assert sorted(await asyncio.gather(*work)) == [False, True]
+        assert await store.by_id(account.id) == replace(account, password_hash="hash-2")
+        assert await store.set_password_hash("nobody", "x", expected="hash-2") is False
+
+    async def test_roles_and_status_are_set(self, store: Any, second: Any) -> None:
+        """Each by itself; False when there is no such account."""
+        account = new_account()
+        await store.insert(account)
+        assert await store.set_roles(account.id, ["b", "a", "b"]) is True
+        assert await store.set_disabled(account.id, True) is True
+        changed = replace(account, roles=frozenset({"a", "b"}), disabled=True)
+        assert await second.by_id(account.id) == await second.by_email(account.email_key) == changed
+        assert await store.set_disabled(account.id, False) is True
+        assert await store.set_roles(account.id, []) is True
+        assert await second.by_id(account.id) == account
+        assert await store.set_roles("nobody", ["a"]) is False
+        assert await store.set_disabled("nobody", True) is False
+
+    async def test_accounts_are_listed_newest_first_page_by_page(self, store: Any) -> None:
+        """Each once, also where many were made at the same moment."""
+        made = [new_account(created=float(place // 3)) for place in range(8)]
+        for account in made:
+            await store.insert(account)
+        seen: list[Account] = []
+        cursor: str | None = None
+        while True:
+            page = await store.page(limit=3, cursor=cursor)
+            assert len(page.accounts) <= 3
+            seen.extend(page.accounts)
+            cursor = page.next
+            if cursor is None:
+                break
+        assert {account.id for account in seen} == {account.id for account in made}
+        assert len(seen) == len(made)
+        assert [one.created for one in seen] == sorted((one.created for one in seen), reverse=True)
+
+    async def test_a_page_of_accounts_has_a_largest_size(self, store: Any) -> None:
+        """A larger limit is cut to MAX_PAGE."""
+        for _ in range(MAX_PAGE + 1):
+            await store.insert(new_account())
+        page = await store.page(limit=10_000)
+        assert len(page.accounts) == MAX_PAGE
+        assert len((await store.page(limit=10_000, cursor=page.next)).accounts) == 1
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            ("", {"Ann@Example.com", "50%_off@example.com", "ÉMILE@example.org", "bob\\@example.org"}),
+            ("aNN@", {"Ann@Example.com"}),
+            ("%", {"50%_off@example.com"}),
+            ("_", {"50%_off@example.com"}),
+            ("\\", {"bob\\@example.org"}),
+            ("émile", {"ÉMILE@example.org"}),
+            ("example.ORG", {"ÉMILE@example.org", "bob\\@example.org"}),
+            ("'", set()),
+        ],
+    )
+    async def test_search_is_a_part_of_the_address(self, store: Any, search: str, found: set[str]) -> None:
+        """Without regard to case; wildcards mean themselves."""
+        for email in ("Ann@Example.com", "50%_off@example.com", "ÉMILE@example.org", "bob\\@example.org"):
+            await store.insert(new_account(email))
+        page = await store.page(search=search)
+        assert {account.email for account in page.accounts} == found
+
+    @pytest.mark.parametrize("cursor", ["", "x", "é", "bmFuIHg", "A" * 10_000])
+    async def test_a_cursor_of_another_list_is_rejected(self, store: Any, cursor: str) -> None:
+        """Rejected, not a first page."""
+        with pytest.raises(Rejected):
+            await store.page(cursor=cursor)
+
+    async def test_failures_are_counted_in_a_window_from_the_first(self, store: Any, second: Any) -> None:
+        """The window does not move with later counts, and at its end counting starts again."""
+        assert await store.failures("ip", now=100.0) == (0, 100.0)
+        assert [await client.count_failure("ip", now=100.0 + at, window=10.0) for at, client in
+                enumerate((store, second, store))] == [1, 2, 3]  # fmt: skip
+        assert await second.failures("ip", now=109.0) == (3, 110.0)
+        assert await second.failures("ip", now=110.0) == (0, 110.0)
+        assert await store.failures("other", now=109.0) == (0, 109.0)
+        assert await store.count_failure("ip", now=110.0, window=10.0) == 1
+        assert await store.failures("ip", now=119.0) == (1, 120.0)
+
+    async def test_concurrent_failures_are_all_counted(self, store: Any, second: Any) -> None:
+        """None is lost and no count is given twice."""
+        work = (client.count_failure("ip", now=100.0, window=10.0) for client in [store, second] * 10)
+        assert sorted(await asyncio.gather(*work)) == list(range(1, 21))
+
+    async def test_a_count_can_be_given_back(self, store: Any, second: Any) -> None:
+        """One from each counter, never below zero; what is unknown or over stays as it is, and so does the window."""
+        for _ in range(2):
+            await store.count_failure("a", now=100.0, window=10.0)
+        await store.count_failure("b", now=95.0, window=10.0)
+        await second.uncount_failure(["a", "b", "unknown"], now=107.0)
+        assert await store.failures("a", now=107.0) == (1, 110.0)
+        assert await store.failures("b", now=104.0) == (1, 105.0)
+        assert await store.failures("unknown", now=107.0) == (0, 107.0)
+        for _ in range(2):
+            await store.uncount_failure(["a"], now=108.0)
+        assert (await store.failures("a", now=108.0))[0] == 0
+        assert await store.count_failure("a", now=109.0, window=50.0) == 1
+        await store.uncount_failure([], now=109.0)
+
+    async def test_counters_are_cleared_by_name(self, store: Any) -> None:
+        """Those named and nothing that still counts."""
+        for key in ("a", "b", "c"):
+            await store.count_failure(key, now=100.0, window=10.0)
+        await store.clear_failures(["a", "b", "unknown"], now=101.0)
+        assert [(await store.failures(key, now=101.0))[0] for key in ("a", "b", "c")] == [0, 0, 1]
+        await store.clear_failures([], now=101.0)
+        assert await store.failures("c", now=101.0) == (1, 110.0)

@@ -1,0 +1,136 @@
+"""Two clients at once, for every ordered pair of operations and at every step of the first one."""
+
+# ruff: noqa: S101 - a suite asserts
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final
+
+import pytest
+
+from ...model import EventKind, Session
+from ...stores.base import Replayed, Rotated, SessionStore, Touch
+from .interleave import Interleaver
+from .support import Contract, assert_ended, events_after, here, logged_in, new_session
+from .world import Operation, World, op
+
+_LATER: Final = 5.0
+"""Seconds between the login and the race."""
+
+_Maker = Callable[[Session, Session, float], Operation]
+"""Makes the operation on a session (or on another one of its subject) at a time."""
+
+OPERATIONS: Final[dict[str, _Maker]] = {
+    "touch": lambda one, other, now: op("touch", [Touch(session_id=one.id, seen=now - 1)], now=now),
+    "rotate": lambda one, other, now: op("rotate", one.id, 0, window=30.0, now=now),
+    "rotate late": lambda one, other, now: op("rotate", one.id, 0, window=-1.0, now=now),
+    "update": lambda one, other, now: op("update", one.id, 0, now=now, label="phone", amr=("pwd", "otp")),
+    "revoke": lambda one, other, now: op("revoke", one.id, now=now),
+    "revoke_subject": lambda one, other, now: op("revoke_subject", one.subject, now=now),
+    "revoke others": lambda one, other, now: op("revoke_subject", one.subject, now=now, excepted=one.id),
+    "create": lambda one, other, now: op("create", other, now=now),
+}
+
+
+class RaceContract(Contract):
+    """Concurrent operations are as if one came after the other."""
+
+    @pytest.mark.parametrize("second_name", OPERATIONS)
+    @pytest.mark.parametrize("first_name", OPERATIONS)
+    async def test_interleaved_operations_are_as_if_serial(
+        self, store: Any, second: Any, interleaver: Interleaver, first_name: str, second_name: str
+    ) -> None:
+        """At every step of the first, the second changes neither results, rows nor events beyond a serial order."""
+        for at in count():
+            session = await logged_in(store, generation=0)
+            other = new_session(session.created, session.subject)
+            now = session.created + _LATER
+            first = OPERATIONS[first_name](session, other, now)
+            then = OPERATIONS[second_name](session, other, now)
+            cursor = await here(store)
+            results: dict[str, object] = {}
+
+            async def run_first(client: SessionStore, first: Operation = first, got: Any = results) -> None:
+                got["first"] = await first.on_store(client)
+
+            async def run_second(client: SessionStore, then: Operation = then, got: Any = results) -> None:
+                got["second"] = await then.on_store(client)
+
+            reached = await interleaver.race(run_first, run_second, at)
+            for client in (store, second):
+                seen = await _state(client, cursor, session, other, now)
+                assert (results, *seen) in _serial(first, then, session, other, now)
+            await _check_revoked_stays_so(store, second, cursor, session, now)
+            if not reached:
+                return
+            assert at < 50, "the interleaver never comes to an end"
+
+    async def test_a_generation_is_stepped_once_however_many_ask(self, store: Any, second: Any) -> None:
+        """Of many concurrent rotations of one generation one is Rotated; the others get the same successor."""
+        session = await logged_in(store)
+        now = session.created + 1
+        for generation in range(3):
+            clients = [store, second] * 4
+            work = (client.rotate(session.id, generation, window=30.0, now=now) for client in clients)
+            results = await asyncio.gather(*work)
+            assert [type(result) for result in results].count(Rotated) == 1
+            assert [type(result) for result in results].count(Replayed) == 7
+            assert {result.standing.session.generation for result in results} == {generation + 1}
+
+    async def test_no_event_is_lost_between_writers(self, store: Any, second: Any) -> None:
+        """A follower that reads along sees every event of two busy writers, once and in order."""
+        made = [await logged_in(store) for _ in range(20)]
+        cursor = await here(store)
+        seen: list[str] = []
+
+        async def follow() -> None:
+            nonlocal cursor
+            while len(seen) < len(made):
+                read = await second.events(cursor, wait=5)
+                seen.extend(event.session_id for event in read.events)
+                cursor = read.cursor
+
+        async def end(client: SessionStore, mine: list[Session]) -> None:
+            for session in mine:
+                assert await client.revoke(session.id, now=session.created + 1) is not None
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(follow(), end(store, made[::2]), end(second, made[1::2]))
+        assert sorted(seen) == sorted(session.id for session in made)
+        assert seen.index(made[0].id) < seen.index(made[2].id) < seen.index(made[-2].id)
+
+
+async def _state(store: SessionStore, cursor: str, session: Session, other: Session, now: float) -> tuple[object, ...]:
+    page = await store.sessions_of(session.subject, now=now)
+    return (
+        await store.find(session.id, now=now),
+        await store.find(other.id, now=now),
+        {found.id for found in page.sessions},
+        (await store.standing_of(session.subject))[0],
+        await events_after(store, cursor),
+    )
+
+
+def _serial(first: Operation, then: Operation, session: Session, other: Session, now: float) -> list[object]:
+    """Results, rows and events of the two orders."""
+    outcomes: list[object] = []
+    for swapped in (False, True):
+        world = World(sessions={session.id: session})
+        order = [("second", then), ("first", first)] if swapped else [("first", first), ("second", then)]
+        results = {name: operation.on_world(world) for name, operation in order}
+        live = {name for name in (session.id, other.id) if world.live(name, now)}
+        rows = (world.find(session.id, now=now), world.find(other.id, now=now))
+        outcomes.append((results, *rows, live, world.epochs.get(session.subject, 0), world.events))
+    return outcomes
+
+
+async def _check_revoked_stays_so(
+    store: SessionStore, second: SessionStore, cursor: str, session: Session, now: float
+) -> None:
+    for event in await events_after(store, cursor):
+        cut_off = event.kind is EventKind.SUBJECT_CUT_OFF and event.session_id != session.id
+        if event.kind is EventKind.SESSION_REVOKED or cut_off:
+            await assert_ended(store, session.id, session.subject, now)
+            await assert_ended(second, session.id, session.subject, now)

@@ -1,0 +1,142 @@
+"""The contract once more, as plainly as it can be said: one operation after the other, in dictionaries.
+
+The races compare a store with it: whatever two clients got must be what they would have got in one order or the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...errors import Conflict, NotFound
+from ...model import Event, EventKind, Session, Standing
+from ...stores.base import Gone, Replayed, Reused, Rotated, Rotation, SessionStore, Touch
+
+
+@dataclass
+class World:
+    """Sessions, epochs and versions, and the events so far."""
+
+    sessions: dict[str, Session] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def copy(self) -> World:
+        """Another one that goes its own way."""
+        return deepcopy(self)
+
+    def live(self, session_id: str, now: float) -> Session | None:
+        """The session if it holds."""
+        session = self.sessions.get(session_id)
+        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+            return None
+        return session if now < session.idle_deadline and now < session.absolute_deadline else None
+
+    def find(self, session_id: str, *, now: float) -> Standing | None:
+        """As the store's."""
+        session = self.live(session_id, now)
+        return Standing(session=session, epoch=session.epoch, version=0) if session else None
+
+    def create(self, session: Session, *, now: float) -> None:
+        """As the store's."""
+        if session.epoch != self.epochs.get(session.subject, 0) or session.id in self.sessions:
+            raise Conflict
+        self.sessions[session.id] = session
+
+    def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
+        """As the store's."""
+        dead = set()
+        for item in touches:
+            if session := self.live(item.session_id, now):
+                self.sessions[session.id] = _moved(session, item.seen)
+            else:
+                dead.add(item.session_id)
+        return frozenset(dead)
+
+    def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
+        """As the store's."""
+        session = self.live(session_id, now)
+        if session is None or not 0 <= generation <= session.generation:
+            return Gone()
+        if generation == session.generation:
+            stepped = replace(_moved(session, now), generation=generation + 1, rotated=now)
+            self.sessions[session_id] = stepped
+            return Rotated(Standing(session=stepped, epoch=stepped.epoch, version=0))
+        if generation + 1 == session.generation and now - session.rotated <= window:
+            return Replayed(Standing(session=session, epoch=session.epoch, version=0))
+        self.revoke(session_id, now=now)
+        return Reused(session)
+
+    def update(self, session_id: str, version: int, *, now: float, **fields: Any) -> Session | None:
+        """As the store's."""
+        session = self.live(session_id, now)
+        if session is None:
+            return None
+        if session.version != version:
+            raise Conflict
+        label = fields.pop("label", session.device.label)
+        changed = replace(session, version=version + 1, device=replace(session.device, label=label), **fields)
+        self.sessions[session_id] = changed
+        if {"amr", "authenticated"} & fields.keys():
+            self._say(EventKind.SESSION_CHANGED, now, session.subject, session_id, changed.version)
+        return changed
+
+    def revoke(self, session_id: str, *, now: float) -> Session | None:
+        """As the store's."""
+        session = self.live(session_id, now)
+        if session is not None:
+            del self.sessions[session_id]
+            self._say(EventKind.SESSION_REVOKED, now, session.subject, session_id)
+        return session
+
+    def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+        """As the store's."""
+        epoch = self.epochs.get(subject, 0) + 1
+        if excepted is not None:
+            session = self.live(excepted, now)
+            if session is None or session.subject != subject:
+                raise NotFound
+            self.sessions[excepted] = replace(session, epoch=epoch)
+        self.epochs[subject] = epoch
+        self._say(EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", epoch)
+        return epoch
+
+    def _say(self, kind: EventKind, at: float, subject: str, session_id: str, number: int = 0) -> None:
+        self.events.append(Event(kind=kind, at=at, subject=subject, session_id=session_id, number=number))
+
+
+def _moved(session: Session, seen: float) -> Session:
+    deadline = min(seen + session.idle_timeout, session.absolute_deadline)
+    return replace(session, seen=max(seen, session.seen), idle_deadline=max(deadline, session.idle_deadline))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call, for a store and for a world alike. What it returned, or the class of what it raised, is the result."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    named: Mapping[str, Any]
+
+    async def on_store(self, store: SessionStore) -> object:
+        """The result of a store. `StoreUnavailable` and what is not ours goes through."""
+        try:
+            result: object = await getattr(store, self.method)(*self.arguments, **self.named)
+        except (Conflict, NotFound) as error:
+            return type(error)
+        return result
+
+    def on_world(self, world: World) -> object:
+        """The result of a world."""
+        try:
+            result: object = getattr(world, self.method)(*self.arguments, **self.named)
+        except (Conflict, NotFound) as error:
+            return type(error)
+        return result
+
+
+def op(method: str, *arguments: Any, **named: Any) -> Operation:
+    """An operation, written like the call."""
+    return Operation(method, arguments, named)
