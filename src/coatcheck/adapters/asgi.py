@@ -90,6 +90,8 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
     names = names_for(scope["scheme"], host)
     if names is None:
         return None
+    if b";" not in cookies:  # ours alone, as a program or a plain site sends it
+        return known(cookies.decode("latin-1")) if cookies.startswith(names.needles) else None
     pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
     return None if pair is None else known(pair.decode("latin-1"))
 

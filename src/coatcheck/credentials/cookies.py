@@ -29,11 +29,13 @@ class CookieNames:
     session_needle: bytes
     access_needle: bytes
     refresh_needle: bytes
+    needles: tuple[bytes, bytes]
+    """Of the two that are sent with every request."""
 
 
 def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
-    needles = (f"{name}=".encode() for name in (session, access, refresh))
-    return CookieNames(session, access, refresh, secure, *needles)
+    first, second, third = (f"{name}=".encode() for name in (session, access, refresh))
+    return CookieNames(session, access, refresh, secure, first, second, third, (first, second))
 
 
 SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
@@ -83,8 +85,6 @@ def find_pair(header: bytes, needle: bytes) -> bytes | None:
     """The ``name=value`` of one cookie as it stands in a Cookie header, or None. ``needle`` is ``name=``.
 
     Raises `MalformedCredential` when the name is there twice: which of them a browser meant cannot be known."""
-    if header.startswith(needle) and b";" not in header:  # ours alone, as a program or a plain site sends it
-        return header.rstrip()
     start = header.find(needle)
     if start < 0:
         return None
