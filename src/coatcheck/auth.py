@@ -303,7 +303,8 @@ class Auth:
                 now=clock.now,
             )
         else:
-            subjects = self._subjects if hasattr(self._subjects, "facts") else ApplicationSubjects(self._subjects)
+            given = self._subjects
+            subjects = ApplicationSubjects(given) if callable(given) else given
         verifier = Verifier(
             sessions=sessions, subjects=subjects, opaque=opaque, access=access,
             follower=follower, table=table, view=view, clock=clock, policy=policy,

@@ -30,8 +30,8 @@ class Clock:
     __slots__ = ("_base", "_followed", "monotonic", "wall")
 
     def __init__(self, monotonic: Callable[[], float] = boottime, wall: Callable[[], float] = time.time) -> None:
-        self.monotonic = monotonic
-        self.wall = wall
+        self.monotonic: Callable[[], float] = monotonic
+        self.wall: Callable[[], float] = wall
         self._base = wall() - monotonic()
         self._followed = False
 

@@ -165,7 +165,8 @@ class Issuer:
             amr=amr,
             data=old.data,
         )
-        if not await self._revocation.revoke(old.id):  # somebody ended it first: what they meant to end must not live on under a new name
+        if not await self._revocation.revoke(old.id):
+            # Somebody ended it first: what they meant to end must not live on under a new name.
             await self._revocation.revoke(new.session.id)
             raise RevokedCredential("session was ended during re-authentication")
         return new

@@ -92,7 +92,7 @@ async def test_a_hit_costs_next_to_nothing(auth: Auth, mode: Mode) -> None:
     credential = presented(await auth.login("ann", mode=mode))
     await auth.verify(credential)
     known, key = auth.verifier.known, credential.key
-    claims = {name: "x" * 16 for name in ("iss", "sub", "sid", "jti", "client_id")}
+    claims = dict.fromkeys(("iss", "sub", "sid", "jti", "client_id"), "x" * 16)
     secret = "k" * 32
     token = pyjwt.encode({**claims, "aud": "a", "iat": 1, "exp": 9999999999}, secret, algorithm="HS256")
     decode = pyjwt.PyJWT().decode

@@ -166,7 +166,8 @@ async def test_secrets_stay_out_of_repr(auth: Auth) -> None:
     """No token stands in the repr of anything that is handed around."""
     for mode in Mode:
         made = await auth.login("ann", mode=mode)
-        text = f"{made!r} {presented(made)!r} {auth!r} {await auth.verify(presented(made))!r} {await auth.keys.list()!r}"
+        shown = (made, presented(made), auth, await auth.verify(presented(made)), await auth.keys.list())
+        text = repr(shown)
         for token in (made.session_token, made.access_token, made.refresh_token, made.csrf_token, SECRET):
             assert token is None or token not in text
 
