@@ -16,6 +16,7 @@ from coatcheck.errors import InvalidEmail
         ("Ada@Example.COM", "ada@example.com"),
         ("zoë@example.com", "ZOE\u0308@example.com"),
         ("straße@example.com", "STRASSE@example.com"),
+        ("ß\u0301@example.com", "SS\u0301@example.com"),
         ("ﬁne@example.com", "FINE@example.com"),
         ("ａda@example.com", "ada@example.com"),
         ("ada@bücher.example", "ada@XN--BCHER-KVA.example"),

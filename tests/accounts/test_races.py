@@ -98,10 +98,11 @@ async def test_reauthentication_overtaken(world: World, account: Account, change
     assert epoch < (await world.store.standing_of(account.id))[0]
 
 
-async def test_two_changes_at_once(world: World, account: Account) -> None:
+@pytest.mark.parametrize("call", ["clear_failures", "set_password_hash"])
+async def test_two_changes_at_once(world: World, account: Account, call: str) -> None:
     """Of two changes that both knew the old password one wins, and the other is told."""
     gated = GatedStore(world.store)
-    gate = gated.hold_before("set_password_hash")
+    gate = gated.hold_before(call)
     slow = asyncio.create_task(world.through(gated).change_password(account.id, PASSWORD, OTHER))
     await gate.reached()
     await world.accounts.change_password(account.id, PASSWORD, THIRD)
