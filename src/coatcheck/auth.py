@@ -56,6 +56,7 @@ class _Parts:
     revocation: Revocation
     maintenance: Maintenance
     accounts: Accounts | None
+    subjects: SubjectSource
 
 
 class Auth:
@@ -211,6 +212,11 @@ class Auth:
         return self._running.revocation
 
     @property
+    def subjects(self) -> SubjectSource:
+        """Who says what roles a subject has: our own accounts or the application."""
+        return self._running.subjects
+
+    @property
     def sessions(self) -> SessionStore:
         return self._running.sessions
 
@@ -317,6 +323,7 @@ class Auth:
             store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
             verifier=verifier, issuer=issuer, revocation=revocation,
             maintenance=Maintenance(sessions, keys, table, clock, policy), accounts=accounts,
+            subjects=subjects,
         )  # fmt: skip
 
 

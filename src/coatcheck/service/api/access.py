@@ -1,0 +1,79 @@
+"""Who may: somebody logged in, an administrator, the holder of a service key, or anybody on our own pages."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+
+from ... import decide
+from ...adapters.asgi import check_origin, header, identify
+from ...adapters.fastapi import auth_of
+from ...auth import Auth
+from ...credentials.transport import bearer, find_credential
+from ...errors import ConfigurationError, MalformedCredential
+from ...model import Identity
+from ..refusals import WRONG_SERVICE_KEY, Refusal, not_logged_in
+
+ADMIN: Final = "admin"
+"""The role that the admin routes ask for."""
+
+MIN_SERVICE_KEY: Final = 32
+"""Characters of a service key at least."""
+
+
+async def require_identity(request: Request) -> tuple[Auth, Identity]:
+    """Who is asking. Raises `Refusal` (nobody), `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
+    auth = auth_of(request)
+    identity = await identify(auth, request.scope)
+    if identity is None:
+        from_our_pages(auth, request)
+        raise not_logged_in()
+    return auth, identity
+
+
+async def require_admin(request: Request) -> tuple[Auth, Identity]:
+    """As `require_identity`; raises `Forbidden` for whoever is not an administrator."""
+    auth, identity = await require_identity(request)
+    decide.check_role(identity, ADMIN)
+    return auth, identity
+
+
+def from_our_pages(auth: Auth, request: Request) -> None:
+    """For requests that ride on no cookie: raises `CrossSite` when one that may change something surely comes from
+    elsewhere."""
+    if request.method not in ("GET", "HEAD"):
+        check_origin(auth, request.scope, None)
+
+
+class ServiceKeys:
+    """The keys with which other services introspect. Raises `ConfigurationError` for one that is too short."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if isinstance(keys, str):
+            raise ConfigurationError("service_keys must be a list of keys, not one text")
+        if any(len(key) < MIN_SERVICE_KEY for key in keys):
+            raise ConfigurationError(f"a service key needs at least {MIN_SERVICE_KEY} characters")
+        self._keys = tuple(key.encode() for key in keys)
+
+    def __repr__(self) -> str:
+        return f"<ServiceKeys {len(self._keys)}>"
+
+    def require(self, request: Request) -> None:
+        """Raises `Refusal` unless the request presents one of the keys as its bearer token. Takes the same time
+        whichever key it is, if any."""
+        try:
+            given = find_credential(header(request.scope, b"authorization") or None, None, None)
+        except MalformedCredential:
+            given = None
+        token = (given or bearer("")).token.encode("latin-1")
+        matches = [hmac.compare_digest(key, token) for key in self._keys]
+        if given is None or not any(matches):
+            raise Refusal(WRONG_SERVICE_KEY)
+
+    def check_if_given(self, request: Request) -> None:
+        """As `require`, for a route that needs no key: only a wrong one is refused."""
+        if header(request.scope, b"authorization"):
+            self.require(request)

@@ -1,0 +1,58 @@
+"""One's own account: proving again who one is, and changing the password."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..logins import chosen_mode, client_ip
+from .access import require_identity
+from .answers import LoginAnswer
+from .bodies import ChangePasswordBody, PasswordBody, read_json
+from .contract import COOKIE_OR_BEARER, described
+from .login import login_response
+
+routes = APIRouter()
+
+
+@routes.post(
+    "/reauthenticate",
+    **described(
+        {200: LoginAnswer},
+        problems=(400, 401, 403, 413, 415, 422, 429),
+        security=COOKIE_OR_BEARER,
+        json=PasswordBody,
+    ),
+)
+async def reauthenticate(request: Request) -> Response:
+    """A new session in the place of the present one, with a fresh ``auth_time``. The old credentials end."""
+    auth, identity = await require_identity(request)
+    body = await read_json(request, PasswordBody)
+    chosen_mode(auth, request.scope, identity.mode.value)
+    proved = await auth.accounts.check_password(identity.subject, body.password, ip=client_ip(request.scope))
+    credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
+    return login_response(request, credentials, proved.account.email)
+
+
+@routes.post(
+    "/password",
+    **described(
+        {204: "The password is changed, and all other sessions have ended."},
+        problems=(401, 403, 409, 413, 415, 422, 429),
+        security=COOKIE_OR_BEARER,
+        json=ChangePasswordBody,
+    ),
+)
+async def change_password(request: Request) -> Response:
+    """Change the password. The present session carries on, all others end."""
+    auth, identity = await require_identity(request)
+    body = await read_json(request, ChangePasswordBody)
+    await auth.accounts.change_password(
+        identity.subject,
+        body.current_password,
+        body.new_password,
+        keep=identity.session_id,
+        ip=client_ip(request.scope),
+    )
+    return Response(status_code=204)

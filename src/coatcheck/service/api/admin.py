@@ -1,0 +1,105 @@
+"""For administrators: accounts, their roles and status, and their sessions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...model import Account
+from .. import delivery
+from ..refusals import OWN_ACCOUNT, Refusal
+from .access import ADMIN, require_admin
+from .answers import AccountPage, AccountView, SessionPage
+from .bodies import NoBody, SubjectPatch, answer_json, read_json
+from .contract import COOKIE_OR_BEARER, described
+from .sessions import Cursor, Limit, page_of
+
+accounts = APIRouter(prefix="/admin/subjects")
+"""Routes that need accounts of our own."""
+routes = APIRouter(prefix="/admin/subjects")
+
+
+@accounts.get("", **described({200: AccountPage}, problems=(401, 403, 422), security=COOKIE_OR_BEARER))
+async def subjects(
+    request: Request,
+    search: Annotated[str, Query(max_length=254)] = "",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Accounts, newest first, page by page; ``search`` is a part of the address."""
+    auth, _ = await require_admin(request)
+    page = await auth.accounts.page(search=search, limit=limit, cursor=cursor)
+    return answer_json(AccountPage(subjects=[_view(account) for account in page.accounts], next=page.next))
+
+
+@accounts.get("/{id}", **described({200: AccountView}, problems=(401, 403, 404), security=COOKIE_OR_BEARER))
+async def subject(request: Request, id: str) -> Response:
+    """One account."""
+    auth, _ = await require_admin(request)
+    return answer_json(_view(await auth.accounts.get(id)))
+
+
+@accounts.patch(
+    "/{id}",
+    **described(
+        {200: AccountView}, problems=(401, 403, 404, 409, 413, 415, 422), security=COOKIE_OR_BEARER, json=SubjectPatch
+    ),
+)
+async def change_subject(request: Request, id: str) -> Response:
+    """Replace the roles, or disable or enable. It counts at once; disabling ends all sessions. Nobody can take the
+    role from, or disable, themself."""
+    auth, identity = await require_admin(request)
+    body = await read_json(request, SubjectPatch)
+    given = body.model_fields_set
+    if id == identity.subject and (
+        ("roles" in given and ADMIN not in body.roles) or ("status" in given and body.status == "disabled")
+    ):
+        raise Refusal(OWN_ACCOUNT)
+    # Roles first: they may be refused, and then nothing has changed.
+    if "roles" in given:
+        await auth.accounts.set_roles(id, body.roles)
+    if "status" in given:
+        await (auth.accounts.disable(id) if body.status == "disabled" else auth.accounts.enable(id))
+    return answer_json(_view(await auth.accounts.get(id)))
+
+
+@routes.post(
+    "/{id}/logout",
+    **described(
+        {204: "All sessions of the subject have ended."},
+        problems=(401, 403, 404, 413, 415, 422),
+        security=COOKIE_OR_BEARER,
+        json=NoBody,
+        optional=True,
+    ),
+)
+async def logout_subject(request: Request, id: str) -> Response:
+    """End all sessions of a subject."""
+    auth, _ = await require_admin(request)
+    await read_json(request, NoBody, optional=True)
+    if auth.has_accounts:
+        await auth.accounts.get(id)
+    await auth.revoke_subject(id)
+    return Response(status_code=204)
+
+
+@routes.get("/{id}/sessions", **described({200: SessionPage}, problems=(401, 403, 404, 422), security=COOKIE_OR_BEARER))
+async def sessions_of_subject(request: Request, id: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """A subject's live sessions, newest first, page by page."""
+    auth, identity = await require_admin(request)
+    if auth.has_accounts:
+        await auth.accounts.get(id)
+    return answer_json(await page_of(auth, id, identity.session_id, limit, cursor))
+
+
+def _view(account: Account) -> AccountView:
+    return AccountView(
+        id=account.id,
+        email=account.email,
+        roles=sorted(account.roles),
+        status="disabled" if account.disabled else "active",
+        created_at=delivery.timestamp(account.created),
+    )

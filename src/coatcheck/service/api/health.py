@@ -1,0 +1,53 @@
+"""For whoever runs the service: alive, ready, numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...adapters.fastapi import auth_of
+from ...errors import StoreUnavailable
+from ..metrics import CONTENT_TYPE, Metrics
+from .answers import Health, Readiness
+from .bodies import answer_json
+from .contract import described
+
+_PATIENCE: Final = 2.0
+"""Seconds a store may take to say that it is there."""
+
+
+def router(metrics: Metrics) -> APIRouter:
+    """The routes; ``metrics`` are those of this process."""
+    routes = APIRouter()
+
+    @routes.get("/healthz", **described({200: Health}))
+    async def healthz(request: Request) -> Response:
+        """The process runs and answers."""
+        return answer_json(Health(status="ok"))
+
+    @routes.get("/readyz", **described({200: Readiness}))
+    async def readyz(request: Request) -> Response:
+        """The stores answer and the lease runs."""
+        auth = auth_of(request)
+        if not auth.is_running:
+            raise StoreUnavailable("not started")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await auth.sessions.time()
+                await auth.keys.list()
+        except TimeoutError as error:
+            raise StoreUnavailable("a store does not answer in time") from error
+        if not auth.follower.is_live():
+            raise StoreUnavailable("the lease does not run")
+        return answer_json(Readiness(status="ready"))
+
+    @routes.get("/metrics", **described({200: "Prometheus' text format."}))
+    async def prometheus(request: Request) -> Response:
+        """The numbers of this process."""
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    return routes

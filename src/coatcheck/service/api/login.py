@@ -1,0 +1,210 @@
+"""Getting in and out: register, login, refresh, logout."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...adapters.asgi import check_origin, names_of
+from ...adapters.fastapi import auth_of
+from ...adapters.problems import problem_of
+from ...auth import Auth
+from ...credentials.cookies import CookieNames, find_pair
+from ...errors import InvalidCredential, MalformedCredential, NotFound
+from ...issuer import Credentials
+from ...model import Mode
+from .. import delivery
+from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
+from ..refusals import invalid_request, not_logged_in
+from .access import from_our_pages, require_identity
+from .answers import LoginAnswer, Registered, SubjectView
+from .bodies import (
+    FORM,
+    LoginBody,
+    NoBody,
+    RefreshBody,
+    RegisterBody,
+    answer_json,
+    content_type,
+    read_form,
+    read_json,
+)
+from .contract import COOKIE_OR_BEARER, described
+from .problems import problem_response
+
+_BODY = (400, 403, 413, 415, 422)
+
+accounts = APIRouter()
+"""Routes that need accounts of our own."""
+routes = APIRouter()
+
+
+@accounts.post(
+    "/register", **described({201: Registered | LoginAnswer}, problems=(*_BODY, 401, 409, 429), json=RegisterBody)
+)
+async def register(request: Request) -> Response:
+    """Make an account, and log in at once when a mode is named."""
+    auth = auth_of(request)
+    from_our_pages(auth, request)
+    body = await read_json(request, RegisterBody)
+    mode = None if body.mode is None else chosen_mode(auth, request.scope, body.mode)
+    account = await auth.accounts.register(body.email, body.password, ip=client_ip(request.scope))
+    if mode is None:
+        subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
+        return answer_json(Registered(subject=subject), 201)
+    credentials = await log_in(auth, request.scope, account.id, mode=mode, epoch=None)
+    return login_response(request, credentials, account.email, 201)
+
+
+@accounts.post(
+    "/login",
+    **described({200: LoginAnswer}, problems=(*_BODY, 401, 429), json=LoginBody),
+)
+async def login(request: Request) -> Response:
+    """Log in with e-mail address and password. Forms of the service's pages get pages back."""
+    auth = auth_of(request)
+    if content_type(request) == FORM and _has_pages(request):
+        from ..pages import forms
+
+        return await forms.login(request)
+    from_our_pages(auth, request)
+    body = await read_json(request, LoginBody)
+    mode = chosen_mode(auth, request.scope, body.mode)
+    proved = await auth.accounts.authenticate(body.email, body.password, ip=client_ip(request.scope))
+    credentials = await log_in(
+        auth, request.scope, proved.account.id, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
+    )
+    return login_response(request, credentials, proved.account.email)
+
+
+@routes.post(
+    "/refresh",
+    **described(
+        {200: LoginAnswer},
+        problems=(*_BODY, 401),
+        security=[{"refreshCookie": []}, {}],
+        json=RefreshBody,
+        form={"refresh_token": False},
+        optional=True,
+    ),
+)
+async def refresh(request: Request) -> Response:
+    """Exchange a refresh token, from the body or the refresh cookie, for its successor and a new access token."""
+    auth = auth_of(request)
+    token = await _refresh_token(request)
+    if token is not None:
+        from_our_pages(auth, request)
+        credentials = await auth.issuer.refresh(token, mode=Mode.JWT)
+        return login_response(request, credentials, await email_of(auth, credentials.session.subject))
+    names = names_of(request.scope)
+    try:
+        token = None if names is None else _cookie(request, names)
+        if token is None:
+            from_our_pages(auth, request)
+            raise not_logged_in()
+        check_origin(auth, request.scope, auth.opaque.read_refresh_token(token)[0])
+        credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
+    except InvalidCredential as error:
+        # The cookie will never be any good again.
+        return delivery.with_cookies(problem_response(problem_of(error)), delivery.forget_tokens(request.scope))
+    return login_response(request, credentials, await email_of(auth, credentials.session.subject))
+
+
+@routes.post(
+    "/logout",
+    **described(
+        {204: "The session has ended, or there was none."},
+        problems=_BODY,
+        security=[*COOKIE_OR_BEARER, {}],
+        json=NoBody,
+        optional=True,
+    ),
+)
+async def logout(request: Request) -> Response:
+    """End the session of whatever credential is presented, even an access token that has expired."""
+    auth = auth_of(request)
+    if content_type(request) == FORM and _has_pages(request):
+        from ..pages import forms
+
+        return await forms.logout(request)
+    credentials = presented(request.scope)
+    ending = sessions_named(auth, credentials)
+    for session_id in sessions_named(auth, [item for item in credentials if item.carrier.is_cookie]):
+        check_origin(auth, request.scope, session_id)
+    if not ending:
+        from_our_pages(auth, request)
+    await read_json(request, NoBody, optional=True)
+    for session_id in ending:
+        await auth.revoke(session_id)
+    return _gone(request)
+
+
+@routes.post(
+    "/logout/others",
+    **described(
+        {204: "All other sessions have ended."},
+        problems=(*_BODY, 401),
+        security=COOKIE_OR_BEARER,
+        json=NoBody,
+        optional=True,
+    ),
+)
+async def logout_others(request: Request) -> Response:
+    """End all sessions of the subject but this one."""
+    auth, identity = await require_identity(request)
+    await read_json(request, NoBody, optional=True)
+    try:
+        await auth.revoke_subject(identity.subject, excepted=identity.session_id)
+    except NotFound as error:
+        raise MalformedCredential("the session ended meanwhile") from error
+    return Response(status_code=204)
+
+
+@routes.post(
+    "/logout/everywhere",
+    **described(
+        {204: "All sessions have ended."}, problems=(*_BODY, 401), security=COOKIE_OR_BEARER, json=NoBody, optional=True
+    ),
+)
+async def logout_everywhere(request: Request) -> Response:
+    """End all sessions of the subject, this one too."""
+    auth, identity = await require_identity(request)
+    await read_json(request, NoBody, optional=True)
+    await auth.revoke_subject(identity.subject)
+    return _gone(request)
+
+
+async def email_of(auth: Auth, subject: str) -> str | None:
+    """The subject's address, None where the application keeps its own users."""
+    return (await auth.accounts.get(subject)).email if auth.has_accounts else None
+
+
+def login_response(request: Request, credentials: Credentials, email: str | None, status: int = 200) -> Response:
+    """The answer to a login: body and cookies."""
+    response = answer_json(delivery.login_answer(credentials, email), status)
+    return delivery.deliver(response, request.scope, credentials)
+
+
+def _gone(request: Request) -> Response:
+    return delivery.with_cookies(Response(status_code=204), delivery.forget(request.scope))
+
+
+def _has_pages(request: Request) -> bool:
+    return bool(request.app.state.pages)
+
+
+async def _refresh_token(request: Request) -> str | None:
+    if content_type(request) != FORM:
+        return (await read_json(request, RefreshBody, optional=True)).refresh_token
+    fields = await read_form(request)
+    if fields.keys() - {"refresh_token"}:
+        raise invalid_request("The form may hold refresh_token and nothing else.")
+    return fields.get("refresh_token")
+
+
+def _cookie(request: Request, names: CookieNames) -> str | None:
+    """The refresh token of the cookie. Raises `MalformedCredential` when it is there twice."""
+    header = "; ".join(request.headers.getlist("cookie")).encode("latin-1")
+    pair = find_pair(header, names.refresh.encode() + b"=")
+    return None if pair is None else pair.partition(b"=")[2].decode("latin-1")

@@ -1,0 +1,129 @@
+"""The service as an ASGI application: to be mounted into another one, or alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Lifespan
+
+from .. import __version__
+from ..auth import Auth
+from ..errors import CoatcheckError, ConfigurationError
+from ..model import Mode
+from .api import account, admin, health, login, problems, sessions, tokens
+from .api.access import ServiceKeys
+from .api.answers import Problem
+from .api.contract import SECURITY_SCHEMES
+from .envelope import HSTS, Envelope
+from .metrics import Metrics
+
+_DESCRIPTION: Final = """Sessions and JWTs with the same guarantees. A login is delivered in one of three modes:
+`session` (one cookie), `jwt` (bearer tokens) or `jwt-cookie` (the same tokens in cookies). Refusals are
+`application/problem+json` with a stable `code`. Over plain http on a loopback address cookies lack `Secure` and their
+names the prefix `__Host-` or `__Secure-`. HEAD is answered like GET."""
+
+
+class Service(FastAPI):
+    """A FastAPI application whose document says how to authenticate and what a problem looks like."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            components = document.setdefault("components", {})
+            components["securitySchemes"] = SECURITY_SCHEMES
+            components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            _without_framework_refusals(document)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def _without_framework_refusals(document: dict[str, Any]) -> None:
+    """FastAPI says that every path parameter may be refused with 422, in a form of its own. Texts never are."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
+                del operation["responses"]["422"]
+
+
+def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True) -> FastAPI:
+    """The API and the pages, to be mounted: ``app.mount("/auth", auth_app(auth))``.
+
+    The host application runs ``auth.lifespan``; nothing here opens or closes anything. ``service_keys``: with which
+    other services may introspect, 32 characters each at least; without any, nobody can. ``pages``: also the pages for
+    people, where there can be any: they need our own accounts and mode ``session``. Raises `ConfigurationError`.
+    """
+    return _auth_app(auth, ServiceKeys(service_keys), pages, Metrics(auth), HSTS)
+
+
+def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth") -> FastAPI:
+    """The service as an application of its own: `auth_app` under ``prefix``, started and stopped with the server.
+
+    Key set, health and metrics are also at the root, and ``/`` leads to the pages. Raises `ConfigurationError`."""
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
+    metrics, hsts = Metrics(auth), f"{HSTS}; includeSubDomains"
+    service = _auth_app(auth, ServiceKeys(service_keys), True, metrics, hsts)
+
+    async def home(request: Request) -> Response:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{prefix}/", 303)
+
+    routes: list[BaseRoute] = [
+        *tokens.keys.routes,
+        *health.router(metrics).routes,
+        Route("/", home, methods=["GET"], include_in_schema=False),
+        Route(prefix, home, methods=["GET"], include_in_schema=False),
+        Mount(prefix, service),
+    ]
+    # What is under the prefix is counted there.
+    return _application(auth, routes, None, hsts, lifespan=auth.lifespan, openapi_url=None)
+
+
+def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, metrics: Metrics, hsts: str) -> FastAPI:
+    parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys, admin.routes]
+    if auth.has_accounts:
+        parts += [login.accounts, account.routes, admin.accounts]
+    parts.append(health.router(metrics))
+    with_pages = pages and auth.has_accounts and Mode.SESSION in auth.policy.modes
+    if with_pages:
+        from .pages import router
+
+        parts.append(router(auth))
+    application = _application(auth, [route for part in parts for route in part.routes], metrics, hsts)
+    application.state.pages = with_pages
+    return application
+
+
+def _application(
+    auth: Auth,
+    routes: list[BaseRoute],
+    metrics: Metrics | None,
+    hsts: str,
+    *,
+    lifespan: Lifespan[Any] | None = None,
+    openapi_url: str | None = "/openapi.json",
+) -> FastAPI:
+    application = Service(
+        title="Coatcheck", version=__version__, description=_DESCRIPTION, routes=routes, lifespan=lifespan,
+        openapi_url=openapi_url, docs_url=None, redoc_url=None, redirect_slashes=False,
+        middleware=[Middleware(Envelope, auth, metrics, hsts)],
+        exception_handlers={
+            CoatcheckError: problems.on_refusal,
+            RequestValidationError: problems.on_invalid,
+            HTTPException: problems.on_http,
+            ClientDisconnect: problems.on_disconnect,
+            Exception: problems.on_fault,
+        },
+    )  # fmt: skip
+    application.state.pages = False
+    return application
