@@ -25,13 +25,16 @@ def made(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.endswith(("-wal", "-shm"))}
 
 
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
 async def test_first_start_makes_database_and_secret(tmp_path: Path) -> None:
     """The first start makes the file and a secret beside it, both for the owner's eyes only."""
     async with Auth(url(tmp_path), subjects=ApplicationSubjects()):
         pass
     assert made(tmp_path) == {"app.db", "app.db.secret"}
-    for path in tmp_path.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert modes(tmp_path) == {0o600}
     assert len((tmp_path / "app.db.secret").read_bytes().strip()) >= 64
 
 
@@ -64,7 +67,7 @@ async def test_secret_that_went_missing(tmp_path: Path) -> None:
     async with Auth(url(tmp_path), subjects=ApplicationSubjects()):
         pass
     (tmp_path / "app.db.secret").unlink()
-    with pytest.raises(ConfigurationError, match="missing.*restore"):
+    with pytest.raises(ConfigurationError, match=r"missing.*restore"):
         await Auth(url(tmp_path), subjects=ApplicationSubjects()).start()
     assert made(tmp_path) == {"app.db"}
 
