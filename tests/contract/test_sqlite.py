@@ -9,18 +9,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from coatcheck.stores.sql import SqlStore, migrate
+from coatcheck.stores.sql import SqlStore
 from coatcheck.testing.store_contract import StoreContract
 from tests.contract.statements import Statements
+from tests.support.databases import migrated
 
 
 @pytest_asyncio.fixture
 async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty database file, made once per worker: the tests copy it."""
-    path = tmp_path_factory.getbasetemp() / "template.db"
-    if not path.exists():
-        await migrate(f"sqlite:///{path}")
-    return path
+    return await migrated(tmp_path_factory.getbasetemp())
 
 
 class TestSqliteFile(StoreContract):

@@ -41,7 +41,7 @@ class Database(ABC):
     engines: Sequence[AsyncEngine] = ()
     """The one that writes first; the last one reads."""
 
-    def __init__(self, *, patience: float = PATIENCE) -> None:
+    def __init__(self, *, patience: float) -> None:
         self._patience = patience
         self._running: set[asyncio.Task[Any]] = set()
 

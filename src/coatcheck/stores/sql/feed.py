@@ -37,6 +37,7 @@ def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
     rows = tx.execute(
         select(feed.c.identity, feed.c.since, feed.c.pruned, newest, events)
         .select_from(feed.outerjoin(events, events.c.id > after))
+        .where(feed.c.id == 1)
         .order_by(events.c.id)
     ).all()
     if not rows:

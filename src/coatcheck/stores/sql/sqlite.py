@@ -22,7 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ...errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from . import schema
-from .database import Database, driver_error, translated
+from .database import PATIENCE, Database, driver_error, translated
 
 READERS: Final = 4
 """Connections for reading; each has a thread of its own."""
@@ -40,10 +40,12 @@ _OURS_TO_FIX: Final = {
 
 
 class SqliteDatabase(Database):
-    """One SQLite file, or, without a path, SQLite in the memory of this process."""
+    """One SQLite file, or, without a path, SQLite in the memory of this process.
 
-    def __init__(self, path: Path | None) -> None:
-        super().__init__()
+    ``patience``: seconds for which a locked file is tried again before it counts as unavailable (default 5)."""
+
+    def __init__(self, path: Path | None, *, patience: float = PATIENCE) -> None:
+        super().__init__(patience=patience)
         self._path = path.absolute() if path else None
         self._file: tuple[int, int] | None = None
         self._watch: AsyncConnection | None = None

@@ -134,8 +134,9 @@ class SessionRules(Contract):
         subject = new_subject()
         assert await second.revoke_subject(subject, now=now) == 1
         for epoch in (0, 2):
+            session = new_session(now, subject, epoch=epoch)
             with pytest.raises(Conflict):
-                await store.create(session := new_session(now, subject, epoch=epoch), now=now)
+                await store.create(session, now=now)
             assert await store.find(session.id, now=now) is None
         await store.create(new_session(now, subject, epoch=1), now=now)
 
