@@ -131,6 +131,7 @@ def _check_stores(settings: Settings) -> None:
 
 async def _prepare(settings: Settings) -> None:
     """What every worker will do at its start, once, where an error can still be told."""
+    application(settings)
     async with settings.auth():
         pass
 
@@ -158,7 +159,7 @@ def _config(settings: Settings) -> Config:
 def _greeting(settings: Settings, listener: socket.socket) -> str:
     scheme = "https" if settings.tls_cert is not None else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    where = f"{scheme}://{host}:{listener.getsockname()[1]}{PREFIX}/login"
+    where = f"{scheme}://{host}:{listener.getsockname()[1]}/"
     several = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     return f"Coatcheck is at {where} ({several}, {shown_url(settings.database)}). Ctrl+C ends it."
 
