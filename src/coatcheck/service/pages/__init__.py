@@ -1,0 +1,67 @@
+"""The service's own pages: signing up, logging in, the account and its devices. Plain HTML forms, no script."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...adapters.problems import Problem, problem_of
+from ...auth import Auth
+from ...errors import ConfigurationError, NotFound
+from ...model import Mode
+from . import account, devices, forms, render
+from .visit import Handler, Visit, endpoint
+
+__all__ = ["forms", "not_found", "refusal", "router", "wants_page"]
+
+_ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/", account.home),
+    ("GET", "/login", forms.login_page),
+    ("GET", "/signup", forms.signup_page),
+    ("POST", "/signup", forms.signup),
+    ("GET", "/account", account.account_page),
+    ("POST", "/account/password", account.change_password),
+    ("GET", "/devices", devices.devices_page),
+    ("POST", "/devices/others/logout", devices.log_out_others),
+    ("POST", "/devices/everywhere/logout", devices.log_out_everywhere),
+    ("POST", "/devices/{id}/logout", devices.log_out_one),
+    ("POST", "/devices/{id}/label", devices.rename),
+)
+
+
+def router(auth: Auth) -> APIRouter:
+    """The pages' routes and their static files, for the application that has the API's.
+
+    ``POST /login`` and ``POST /logout`` are the API's; it hands forms on to `forms.login` and `forms.logout`. Raises
+    `ConfigurationError` when ``auth`` keeps no accounts, or does not allow mode ``session``, which pages need."""
+    if not auth.has_accounts:
+        raise ConfigurationError("the pages need Coatcheck's own accounts: leave out subjects=..., or the pages")
+    if Mode.SESSION not in auth.policy.modes:
+        raise ConfigurationError("the pages need mode 'session' among policy.modes: add it, or leave out the pages")
+    routes = APIRouter(include_in_schema=False)
+    for method, path, handler in _ROUTES:
+        routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)
+    routes.add_route("/static/{name}", render.static, methods=["GET"], include_in_schema=False)
+    return routes
+
+
+def wants_page(request: Request) -> bool:
+    """Whether whoever asks would rather read a page than JSON: a browser that goes to an address."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+async def refusal(request: Request, problem: Problem) -> Response:
+    """A friendly page for a refusal, with the bar on top if somebody is logged in."""
+
+    async def refuse(visit: Visit) -> Response:
+        return visit.refusal(problem)
+
+    return await endpoint(refuse)(request)
+
+
+async def not_found(request: Request) -> Response:
+    """The page for a path that is none of ours."""
+    return await refusal(request, problem_of(NotFound("no such page")))

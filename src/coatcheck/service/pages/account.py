@@ -1,0 +1,78 @@
+"""The account: who one is, and changing the password."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from ...errors import Conflict, InvalidLogin, Throttled, WeakPassword
+from ...model import Identity
+from .forms import retry_later, sentence
+from .visit import Visit, wait_text
+from .words import moment
+
+
+async def home(visit: Visit) -> Response:
+    """GET /: to the account, or to the login page."""
+    return visit.go("/login" if visit.identity is None else "/account")
+
+
+async def account_page(visit: Visit) -> Response:
+    """GET /account."""
+    if visit.identity is None:
+        return visit.log_in_first("/account")
+    return await _account(visit, visit.identity)
+
+
+async def change_password(visit: Visit) -> Response:
+    """POST /account/password. All other sessions end."""
+    if visit.identity is None:
+        return visit.log_in_first("/account")
+    form = await visit.form(visit.identity.session_id)
+    current, new = form.get("current_password", ""), form.get("new_password", "")
+    errors = {}
+    if not current:
+        errors["current_password"] = "Enter your current password."
+    if not new:
+        errors["new_password"] = "Enter a new password."
+    if errors:
+        return await _account(visit, visit.identity, status=422, errors=errors)
+    return await _change(visit, visit.identity, current, new)
+
+
+async def _change(visit: Visit, identity: Identity, current: str, new: str) -> Response:
+    try:
+        await visit.auth.accounts.change_password(
+            identity.subject, current, new, keep=identity.session_id, ip=visit.ip
+        )  # fmt: skip
+    except InvalidLogin:
+        errors = {"current_password": "This is not your current password."}
+        return await _account(visit, identity, status=401, errors=errors)
+    except WeakPassword as error:
+        return await _account(visit, identity, status=422, errors={"new_password": sentence(str(error))})
+    except Conflict:
+        problem = "Your password was changed elsewhere in the meantime. Nothing was changed here."
+        return await _account(visit, identity, status=409, problem=problem)
+    except Throttled as error:
+        return retry_later(await _account(visit, identity, status=429, problem=wait_text(error)), error)
+    return visit.go("/account", done="password")
+
+
+async def _account(
+    visit: Visit, identity: Identity, *, status: int = 200, problem: str = "", errors: Mapping[str, str] | None = None
+) -> Response:
+    account = await visit.auth.accounts.get(identity.subject)
+    now = visit.auth.clock.now()
+    return visit.page(
+        "account",
+        status=status,
+        wide=True,
+        email=account.email,
+        roles=sorted(identity.roles),
+        since=moment(account.created, now),
+        logged_in=moment(identity.auth_time, now),
+        problem=problem,
+        errors=dict.fromkeys(("current_password", "new_password"), "") | dict(errors or {}),
+        min_length=visit.auth.password_policy.min_length,
+    )

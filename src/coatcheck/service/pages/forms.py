@@ -1,0 +1,164 @@
+"""Logging in, signing up and logging out.
+
+These are covered by where the request comes from: nobody may log a visitor in as somebody else (login CSRF) or out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from ...errors import EmailTaken, InvalidEmail, InvalidLogin, Throttled, WeakPassword
+from .destination import safe_next
+from .visit import Visit, endpoint, wait_text
+
+NO_EMAIL: Final = "Enter your e-mail address."
+BAD_EMAIL: Final = "Enter an e-mail address, such as name@example.com."
+NO_PASSWORD: Final = "Enter your password."
+TAKEN: Final = "There is an account with this address already. Log in, or use another address."
+_NO_ERRORS: Final = {"email": "", "password": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """What somebody entered. All but the password goes back onto the page when it has to be shown again."""
+
+    email: str = ""
+    password: str = field(default="", repr=False)
+    remember: bool = False
+    next: str = ""
+
+    def missing(self) -> dict[str, str]:
+        """What to say at the fields that were left empty."""
+        said = {}
+        if not self.email:
+            said["email"] = NO_EMAIL
+        if not self.password:
+            said["password"] = NO_PASSWORD
+        return said
+
+
+async def login_page(visit: Visit) -> Response:
+    """GET /login."""
+    if visit.identity is not None:
+        return visit.go_on(visit.next, "/account")
+    return _login_form(visit, _Entry(next=visit.next))
+
+
+async def signup_page(visit: Visit) -> Response:
+    """GET /signup."""
+    if visit.identity is not None:
+        return visit.go_on(visit.next, "/account")
+    return _signup_form(visit, _Entry(next=visit.next))
+
+
+async def _login(visit: Visit) -> Response:
+    entry = await _entry(visit)
+    if errors := entry.missing():
+        return _login_form(visit, entry, status=422, errors=errors)
+    try:
+        proved = await visit.auth.accounts.authenticate(entry.email, entry.password, ip=visit.ip)
+        credentials = await visit.log_in(proved.account.id, epoch=proved.epoch, remember=entry.remember)
+    except InvalidLogin:
+        problem = "E-mail address or password is wrong."
+        return _login_form(visit, entry, status=401, problem=problem, about="problem")
+    except Throttled as error:
+        return retry_later(_login_form(visit, entry, status=429, problem=wait_text(error)), error)
+    return visit.deliver(visit.go_on(entry.next, "/account"), credentials)
+
+
+async def signup(visit: Visit) -> Response:
+    """POST /signup: make an account and log in."""
+    entry = await _entry(visit)
+    if errors := entry.missing():
+        return _signup_form(visit, entry, status=422, errors=errors)
+    try:
+        account = await visit.auth.accounts.register(entry.email, entry.password, ip=visit.ip)
+    except InvalidEmail:
+        return _signup_form(visit, entry, status=422, errors={"email": BAD_EMAIL})
+    except WeakPassword as error:
+        return _signup_form(visit, entry, status=422, errors={"password": sentence(str(error))})
+    except EmailTaken:
+        return _signup_form(visit, entry, status=409, errors={"email": TAKEN})
+    except Throttled as error:
+        return retry_later(_signup_form(visit, entry, status=429, problem=wait_text(error)), error)
+    credentials = await visit.log_in(account.id)
+    return visit.deliver(visit.go_on(entry.next, "/account", done="welcome"), credentials)
+
+
+async def _logout(visit: Visit) -> Response:
+    sessions = visit.sessions
+    await visit.form(*sessions)
+    for session_id in sessions:
+        await visit.auth.revoke(session_id)
+    return visit.forget(visit.go("/login", done="logout"))
+
+
+login: Final = endpoint(_login)
+"""POST /login with a form: check it, log in and go on, or show it again."""
+logout: Final = endpoint(_logout)
+"""POST /logout with a form: end the session that the cookie names, even when its credential has expired."""
+
+
+def sentence(text: str) -> str:
+    """An error's text as a sentence on a page."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def retry_later(response: Response, error: Throttled) -> Response:
+    """The response with the time to wait in its header."""
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def _entry(visit: Visit) -> _Entry:
+    """The form, once it is sure that it comes from our own page and that a session could be handed out."""
+    form = await visit.form()
+    visit.require_cookies()
+    return _Entry(
+        email=form.get("email", "").strip(),
+        password=form.get("password", ""),
+        remember="remember" in form,
+        next=safe_next(form.get("next", "")),
+    )
+
+
+def _login_form(
+    visit: Visit, entry: _Entry, *, status: int = 200, problem: str = "", about: str = "",
+    errors: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    """``about``: the id of the message that both fields are described by."""
+    return visit.page(
+        "login",
+        status=status,
+        next=entry.next,
+        next_query=_next_query(entry.next),
+        email=entry.email,
+        remember=entry.remember,
+        problem=problem,
+        about=about,
+        errors=_NO_ERRORS | dict(errors or {}),
+    )
+
+
+def _signup_form(
+    visit: Visit, entry: _Entry, *, status: int = 200, problem: str = "", errors: Mapping[str, str] | None = None
+) -> Response:
+    return visit.page(
+        "signup",
+        status=status,
+        next=entry.next,
+        next_query=_next_query(entry.next),
+        email=entry.email,
+        problem=problem,
+        errors=_NO_ERRORS | dict(errors or {}),
+        min_length=visit.auth.password_policy.min_length,
+    )
+
+
+def _next_query(next: str) -> str:
+    return f"?{urlencode({'next': next})}" if next else ""

@@ -1,0 +1,211 @@
+"""One request for a page: who is asking, what the form says, and how it is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...adapters.asgi import check_origin, credential_of
+from ...adapters.fastapi import auth_of
+from ...adapters.problems import INTERNAL, Problem
+from ...auth import Auth
+from ...credentials.opaque import OpaqueTokens
+from ...errors import CoatcheckError, CrossSite, InvalidCredential, StoreUnavailable, Throttled
+from ...issuer import Credentials
+from ...model import Identity, Mode
+from .. import delivery
+from ..api.bodies import read_form
+from ..logins import client_ip, log_in, presented, sessions_named
+from ..refusals import BY_STATUS, public_problem
+from .destination import safe_next
+from .render import asset_url, html, redirect
+from .words import duration
+
+Handler = Callable[["Visit"], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+log = logging.getLogger("coatcheck.service")
+
+DONE: Final = {
+    "login": {
+        "ended": "Your login here has ended: it was not used for a while, or it was logged out. Log in to go on.",
+        "needed": "Log in to go on.",
+        "logout": "You have been logged out.",
+        "everywhere": "You have been logged out everywhere.",
+    },
+    "account": {
+        "welcome": "Your account has been made, and you are logged in.",
+        "password": "Your password has been changed. All other devices have been logged out.",
+    },
+    "devices": {
+        "others": "All other devices have been logged out.",
+        "device": "The device has been logged out.",
+        "gone": "That device is not logged in any more.",
+        "label": "The name has been saved.",
+    },
+}
+"""What ``?done=`` may stand for on each page: fixed texts, so that a link can make a page say nothing else."""
+
+_PAGES: Final = {
+    403: ("That was not accepted", "It did not come from a page of your present login, so nothing was changed. If it "
+          "was you, reload the page you were on and try again."),
+    404: ("There is no such page", "The address may be mistyped, or what was here is gone."),
+    409: ("Someone else was faster", "Nothing was changed. Look again, and try once more if it is still needed."),
+    413: ("That is too much", "It is larger than anything that belongs here. Nothing was changed."),
+    422: ("That could not be read", "Nothing was changed. Go back and try again."),
+    429: ("Too many tries", "Nothing was changed. Wait a little, then try again."),
+    503: ("This does not work at the moment", "What you asked for may not have been done. Try again in a moment, and "
+          "do not count on being logged out before that has been confirmed."),
+}  # fmt: skip
+_OURS: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
+
+
+class Visit:
+    """A request, and the session that its cookie names, if any."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.auth: Auth = auth_of(request)
+        path = request.scope.get("root_path", "").strip("/")
+        self.root = quote(f"/{path}") if path else ""
+        """The path below which the service is; empty at the root of a host."""
+        self.identity: Identity | None = None
+        self.ended = False
+        """Whether a credential came that no longer counts."""
+
+    async def recognise(self) -> None:
+        """Find out who is asking. Raises `StoreUnavailable`."""
+        try:
+            credential = credential_of(self.request.scope)
+            if credential is not None:
+                self.identity = await self.auth.verify(credential)
+        except InvalidCredential:
+            self.ended = True
+
+    @property
+    def next(self) -> str:
+        """The ``next`` of the query, if it is a safe one."""
+        return safe_next(self.request.query_params.get("next", ""))
+
+    @property
+    def ip(self) -> str:
+        """The client's address, for the limits."""
+        return client_ip(self.request.scope)
+
+    @property
+    def sessions(self) -> Sequence[str]:
+        """The sessions that the browser's cookies name, live or not: for ending them, and for nothing else."""
+        cookies = [item for item in presented(self.request.scope) if item.carrier.is_cookie]
+        return sessions_named(self.auth, cookies)
+
+    async def form(self, *sessions: str) -> Mapping[str, str]:
+        """The form's fields. Raises `CrossSite` unless it is from one of our own pages and, where sessions are given,
+        was made for one of them; `Refusal` for what is no form of ours."""
+        check_origin(self.auth, self.request.scope, None)
+        fields = await read_form(self.request)
+        if sessions and not _made_for(self.auth.opaque, sessions, fields.get("csrf_token", "")):
+            raise CrossSite("the form was not made for this session")
+        return fields
+
+    async def log_in(self, subject: str, *, epoch: int | None = None, remember: bool = False) -> Credentials:
+        """Make the session that a page hands out, and end those that the browser had, whosever they were."""
+        credentials = await log_in(
+            self.auth, self.request.scope, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
+        )  # fmt: skip
+        for session_id in self.sessions:
+            await self.auth.revoke(session_id)
+        return credentials
+
+    def require_cookies(self) -> None:
+        """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
+        delivery.require_cookies(self.request.scope, Mode.SESSION)
+
+    def deliver(self, response: Response, credentials: Credentials) -> Response:
+        """The response with the cookie of a new session."""
+        return delivery.deliver(response, self.request.scope, credentials)
+
+    def forget(self, response: Response) -> Response:
+        """The response that makes the browser forget our cookies."""
+        return delivery.with_cookies(response, delivery.forget(self.request.scope))
+
+    def page(self, name: str, *, status: int = 200, **context: object) -> Response:
+        """A page by the name of its template, with the bar on top when somebody is logged in."""
+        token = self.auth.opaque.csrf_token(self.identity.session_id) if self.identity else ""
+        common: dict[str, object] = {
+            "root": self.root,
+            "stylesheet": asset_url(self.root, "coatcheck.css"),
+            "icon": asset_url(self.root, "icon.svg"),
+            "csrf_token": token,
+            "here": name,
+            "wide": False,
+            "failed": status >= 400 and name != "error",
+            "done": DONE.get(name, {}).get(self.request.query_params.get("done", ""), ""),
+        }
+        return html(f"{name}.html", common | context, status=status)
+
+    def go(self, page: str, **query: str) -> Response:
+        """Go to another of our pages; a query parameter without a value is left out."""
+        given = {name: value for name, value in query.items() if value}
+        return redirect(f"{self.root}{page}" + (f"?{urlencode(given)}" if given else ""))
+
+    def go_on(self, path: str, otherwise: str, **query: str) -> Response:
+        """Go to where the person was headed, if that is safe, otherwise to a page of ours."""
+        safe = safe_next(path)
+        return redirect(safe) if safe else self.go(otherwise, **query)
+
+    def log_in_first(self, page: str) -> Response:
+        """To the login page, and from there on to ``page`` (a path of ours, perhaps with a query)."""
+        return self.go("/login", next=f"{self.root}{page}", done="ended" if self.ended else "needed")
+
+    def refusal(self, problem: Problem) -> Response:
+        """The page for a refusal."""
+        otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
+        heading, text = _PAGES.get(problem.status, otherwise)
+        back, back_text = ("account", "Your account") if self.identity else ("login", "Log in")
+        response = self.page(
+            "error", status=problem.status, heading=heading, text=text, back=f"{self.root}/{back}",
+            back_text=back_text,
+        )  # fmt: skip
+        response.headers.update(dict(problem.headers))
+        return response
+
+
+def endpoint(handler: Handler) -> Endpoint:
+    """A route's function: it finds out who is asking, and answers every refusal with a page."""
+
+    async def answer(request: Request) -> Response:
+        visit = Visit(request)
+        try:
+            await visit.recognise()
+            return await handler(visit)
+        except HTTPException as error:
+            return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
+        except CoatcheckError as error:
+            problem = public_problem(error)
+            if problem.status >= 500:
+                unforeseen = None if isinstance(error, StoreUnavailable) else error
+                log.warning("cannot answer: %s", error, exc_info=unforeseen)
+            return visit.refusal(problem)
+
+    return answer
+
+
+def _made_for(tokens: OpaqueTokens, sessions: Sequence[str], token: str) -> bool:
+    for session_id in sessions:
+        try:
+            tokens.check_csrf_token(token, session_id)
+        except CrossSite:
+            continue
+        return True
+    return False
+
+
+def wait_text(error: Throttled) -> str:
+    """What to tell somebody who tried too often."""
+    return f"Too many tries. Wait {duration(error.retry_after)}, then try again."
