@@ -13,7 +13,7 @@ serve: ## run the service, e.g. ARGS="--port 9000"; sets up what that needs
 
 test: ## run all tests, e.g. ARGS="-k rotate"; sets up what they need
 	@scripts/setup dev
-	@exec .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@exec scripts/test $(ARGS)
 
 setup: ## prepare everything (tools, browser, .venv) and run nothing
 	@scripts/setup dev
