@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240 - the files are small, and nobody else waits for this loop
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -148,6 +149,19 @@ async def test_closing_twice_is_no_error_and_using_a_closed_store_is_one(path: P
         assert await store.find("x", now=1.0) is None
         await store.close()
         await store.close()
+
+
+async def test_closing_ends_a_wait(path: Path) -> None:
+    """Whoever waits for events is told at once that none will come."""
+    store = SqlStore.sqlite(path)
+    await store.open()
+    cursor = (await store.events(None, wait=0)).cursor
+    waiting = [asyncio.create_task(store.events(cursor, wait=600)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    await store.close()
+    async with asyncio.timeout(30):
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
 
 
 async def test_commits_reach_the_disk(store: SqlStore) -> None:

@@ -25,7 +25,7 @@ class SqlStore(SqlSessions, SqlAccounts, SqlKeys):
     """
 
     def __init__(self, database: Database, *, wall: Callable[[], float] = time.time) -> None:
-        self.database = self._database = database
+        self.database = database
         self._wall = wall
 
     @classmethod
@@ -36,11 +36,11 @@ class SqlStore(SqlSessions, SqlAccounts, SqlKeys):
     async def open(self, *, migrate: bool = False) -> None:
         """See `SessionStore.open`. With ``migrate`` the schema is made or brought up to date first, all or nothing,
         by any number of processes at once. A database in memory always is."""
-        await self._database.open(migrate=migrate, now=self._wall())
+        await self.database.open(migrate=migrate, now=self._wall())
 
     async def close(self) -> None:
         """See `SessionStore.close`."""
-        await self._database.close()
+        await self.database.close()
 
 
 async def migrate(url: str, *, wall: Callable[[], float] = time.time) -> None:

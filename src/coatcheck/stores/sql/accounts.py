@@ -22,7 +22,7 @@ _SWEEP: Final = 100
 class SqlAccounts:
     """Accounts and failure counters."""
 
-    _database: Database
+    database: Database
 
     async def insert(self, account: Account) -> None:
         """See `AccountStore.insert`."""
@@ -37,7 +37,7 @@ class SqlAccounts:
             "disabled": account.disabled,
             "created": account.created,
         }
-        insert = self._database.insert(accounts).values(**row).on_conflict_do_nothing()
+        insert = self.database.insert(accounts).values(**row).on_conflict_do_nothing()
 
         def work(tx: Connection) -> None:
             if tx.execute(insert).rowcount != 1:
@@ -46,18 +46,18 @@ class SqlAccounts:
                     raise EmailTaken("another account has this address")
                 raise Conflict("an account with this id exists already")
 
-        await self._database.write(work)
+        await self.database.write(work)
 
     async def by_id(self, account_id: str) -> Account | None:
         """See `AccountStore.by_id`."""
         query = select(accounts).where(accounts.c.id == account_id)
-        row = await self._database.read(lambda tx: tx.execute(query).first())
+        row = await self.database.read(lambda tx: tx.execute(query).first())
         return _to_account(row) if row else None
 
     async def by_email(self, email_key: str) -> Account | None:
         """See `AccountStore.by_email`."""
         query = select(accounts).where(accounts.c.email_key == email_key)
-        row = await self._database.read(lambda tx: tx.execute(query).first())
+        row = await self.database.read(lambda tx: tx.execute(query).first())
         return _to_account(row) if row else None
 
     async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
@@ -67,17 +67,17 @@ class SqlAccounts:
             .where(accounts.c.id == account_id, accounts.c.password_hash == expected)
             .values(password_hash=password_hash)
         )
-        return await self._database.write(lambda tx: tx.execute(change).rowcount == 1)
+        return await self.database.write(lambda tx: tx.execute(change).rowcount == 1)
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
         """See `AccountStore.set_roles`."""
         change = update(accounts).where(accounts.c.id == account_id).values(roles=to_json(sorted(set(roles))))
-        return await self._database.write(lambda tx: tx.execute(change).rowcount == 1)
+        return await self.database.write(lambda tx: tx.execute(change).rowcount == 1)
 
     async def set_disabled(self, account_id: str, disabled: bool) -> bool:
         """See `AccountStore.set_disabled`."""
         change = update(accounts).where(accounts.c.id == account_id).values(disabled=disabled)
-        return await self._database.write(lambda tx: tx.execute(change).rowcount == 1)
+        return await self.database.write(lambda tx: tx.execute(change).rowcount == 1)
 
     async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
         """See `AccountStore.page`."""
@@ -87,7 +87,7 @@ class SqlAccounts:
             query = query.where(accounts.c.email_folded.contains(search.casefold(), autoescape=True))
         if cursor is not None:
             query = query.where(tuple_(accounts.c.created, accounts.c.id) < tuple_(*unpack_cursor(cursor)))
-        found = [_to_account(row) for row in await self._database.read(lambda tx: tx.execute(query).all())]
+        found = [_to_account(row) for row in await self.database.read(lambda tx: tx.execute(query).all())]
         page = found[:size]
         return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
 
@@ -95,7 +95,7 @@ class SqlAccounts:
         """See `AccountStore.count_failure`."""
         over = failures.c.ends <= now
         count = (
-            self._database.insert(failures)
+            self.database.insert(failures)
             .values(key=key, count=1, ends=now + window)
             .on_conflict_do_update(
                 index_elements=[failures.c.key],
@@ -106,14 +106,14 @@ class SqlAccounts:
             )
             .returning(failures.c.count)
         )
-        return await self._database.write(lambda tx: int(tx.execute(count).scalar_one()))
+        return await self.database.write(lambda tx: int(tx.execute(count).scalar_one()))
 
     async def failures(self, key: str, *, now: float) -> tuple[int, float]:
         """See `AccountStore.failures`."""
         query = select(failures.c.count.label("counted"), failures.c.ends).where(
             failures.c.key == key, failures.c.ends > now
         )
-        row = await self._database.read(lambda tx: tx.execute(query).first())
+        row = await self.database.read(lambda tx: tx.execute(query).first())
         return (row.counted, row.ends) if row else (0, now)
 
     async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
@@ -125,7 +125,7 @@ class SqlAccounts:
                 tx.execute(update(failures).where(*live).values(count=failures.c.count - 1))
 
         if keys:
-            await self._database.write(work)
+            await self.database.write(work)
 
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
         """See `AccountStore.clear_failures`."""
@@ -135,7 +135,7 @@ class SqlAccounts:
             tx.execute(delete(failures).where(failures.c.key.in_(keys)))
             tx.execute(delete(failures).where(failures.c.key.in_(over)))
 
-        await self._database.write(work)
+        await self.database.write(work)
 
 
 def _to_account(row: Row[Any]) -> Account:

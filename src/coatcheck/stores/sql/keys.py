@@ -14,12 +14,12 @@ from .tables import signing_keys
 class SqlKeys:
     """Signing keys, sealed."""
 
-    _database: Database
+    database: Database
 
     async def keys(self) -> Sequence[SealedKey]:
         """See `KeyStore.keys`."""
         query = select(signing_keys).order_by(signing_keys.c.created, signing_keys.c.kid)
-        rows = await self._database.read(lambda tx: tx.execute(query).mappings().all())
+        rows = await self.database.read(lambda tx: tx.execute(query).mappings().all())
         return [SealedKey(**row) for row in rows]
 
     async def add_key(self, key: SealedKey, *, expected: Sequence[str]) -> bool:
@@ -33,14 +33,14 @@ class SqlKeys:
             tx.execute(insert(signing_keys).values(**row))
             return True
 
-        return await self._database.write(work)
+        return await self.database.write(work)
 
     async def set_retirement(self, kid: str, retires: float) -> None:
         """See `KeyStore.set_retirement`."""
         change = update(signing_keys).where(signing_keys.c.kid == kid).values(retires=retires)
-        await self._database.write(lambda tx: tx.execute(change))
+        await self.database.write(lambda tx: tx.execute(change))
 
     async def delete_key(self, kid: str) -> None:
         """See `KeyStore.delete_key`."""
         gone = delete(signing_keys).where(signing_keys.c.kid == kid)
-        await self._database.write(lambda tx: tx.execute(gone))
+        await self.database.write(lambda tx: tx.execute(gone))

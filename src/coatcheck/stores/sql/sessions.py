@@ -18,7 +18,7 @@ from .database import Database
 class SqlSessions:
     """Sessions, subjects and the feed in one database."""
 
-    _database: Database
+    database: Database
     _wall: Callable[[], float]
 
     async def time(self) -> float:
@@ -27,30 +27,30 @@ class SqlSessions:
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
-        return await self._database.read(partial(operations.standing_of, subject=subject))
+        return await self.database.read(partial(operations.standing_of, subject=subject))
 
     async def create(self, session: Session, *, now: float) -> None:
         """See `SessionStore.create`."""
         row = operations.to_row(session)
-        insert = self._database.insert
-        await self._database.write(lambda tx: operations.create(tx, insert, row))
+        insert = self.database.insert
+        await self.database.write(lambda tx: operations.create(tx, insert, row))
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
-        return await self._database.read(partial(operations.find, session_id=session_id, now=now))
+        return await self.database.read(partial(operations.find, session_id=session_id, now=now))
 
     async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
         """See `SessionStore.touch`."""
         if not touches:
             return frozenset()
-        return await self._database.write(partial(operations.touch, touches=touches, now=now))
+        return await self.database.write(partial(operations.touch, touches=touches, now=now))
 
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
         work = partial(operations.rotate, session_id=session_id, generation=generation, window=window, now=now)
-        result = await self._database.write(work)
+        result = await self.database.write(work)
         if isinstance(result, Reused):
-            self._database.announce()
+            self.database.announce()
         return result
 
     async def update(
@@ -73,51 +73,53 @@ class SqlSessions:
         }
         change = {name: value for name, value in named.items() if value is not None}
         work = partial(operations.change, session_id=session_id, version=version, now=now, change=change)
-        changed = await self._database.write(work)
-        self._database.announce()
+        changed = await self.database.write(work)
+        if changed and not {"authenticated", "amr"}.isdisjoint(change):
+            self.database.announce()
         return changed
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
-        ended = await self._database.write(partial(operations.revoke, session_id=session_id, now=now))
-        self._database.announce()
+        ended = await self.database.write(partial(operations.revoke, session_id=session_id, now=now))
+        if ended:
+            self.database.announce()
         return ended
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """See `SessionStore.revoke_subject`."""
-        insert = self._database.insert
+        insert = self.database.insert
         work = partial(operations.revoke_subject, insert=insert, subject=subject, now=now, excepted=excepted)
-        epoch = await self._database.write(work)
-        self._database.announce()
+        epoch = await self.database.write(work)
+        self.database.announce()
         return epoch
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
-        insert = self._database.insert
-        version = await self._database.write(partial(operations.step_version, insert=insert, subject=subject, now=now))
-        self._database.announce()
+        insert = self.database.insert
+        version = await self.database.write(partial(operations.step_version, insert=insert, subject=subject, now=now))
+        self.database.announce()
         return version
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
         """See `SessionStore.revoke_token`."""
         event = partial(feed.append, kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
-        await self._database.write(event)
-        self._database.announce()
+        await self.database.write(event)
+        self.database.announce()
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
-        await self._database.write(partial(feed.append, kind=EventKind.KEYS_CHANGED, at=now))
-        self._database.announce()
+        await self.database.write(partial(feed.append, kind=EventKind.KEYS_CHANGED, at=now))
+        self.database.announce()
 
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         work = partial(operations.sessions_of, subject=subject, now=now, limit=limit, cursor=cursor)
-        return await self._database.read(work)
+        return await self.database.read(work)
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """See `SessionStore.prune`."""
 
-        return await self._database.write(
+        return await self.database.write(
             lambda tx: operations.prune(tx, now, limit) + feed.prune(tx, now - keep_events, limit)
         )
 
@@ -125,9 +127,9 @@ class SqlSessions:
         """See `SessionStore.events`."""
         end = time.monotonic() + wait
         while True:
-            mark = await self._database.mark()
-            read = await self._database.read(lambda tx: feed.read(tx, cursor, self._wall()))
+            mark = await self.database.mark()
+            read = await self.database.read(lambda tx: feed.read(tx, cursor, self._wall()))
             if read.events or cursor is None:
                 return read
-            if not await self._database.changed(mark, end - time.monotonic()):
+            if not await self.database.changed(mark, end - time.monotonic()):
                 return replace(read, now=self._wall())

@@ -122,10 +122,13 @@ class SqliteDatabase(Database):
         if self._watch is None:
             return 0, announced
         self.check()
-        with translated():
-            raw = await self._watch.get_raw_connection()
-            connection: Any = raw.driver_connection
-            ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
+        try:
+            with translated():
+                raw = await self._watch.get_raw_connection()
+                connection: Any = raw.driver_connection
+                ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
+        except ValueError as error:  # aiosqlite's word for a connection that was closed meanwhile
+            raise StoreUnavailable("the store was closed") from error
         return version, announced
 
     async def changed(self, mark: object, wait: float) -> bool:

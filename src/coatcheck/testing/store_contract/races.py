@@ -79,6 +79,27 @@ class RaceContract(Contract):
             assert [type(result) for result in results].count(Replayed) == 7
             assert {result.standing.session.generation for result in results} == {generation + 1}
 
+    @pytest.mark.parametrize("name", ["update", "revoke", "revoke_subject"])
+    async def test_a_cancelled_operation_is_done_or_not_done(self, store: Any, second: Any, name: str) -> None:
+        """Wherever the caller leaves: row and event are in step, and the client goes on."""
+        for steps in range(12):
+            session = await logged_in(store)
+            now = session.created
+            cursor = await here(second)
+            operation = OPERATIONS[name](session, session, now)
+            calling = asyncio.create_task(operation.on_store(store))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            calling.cancel()
+            await asyncio.wait({calling})
+            async with asyncio.timeout(20):
+                while True:
+                    found = await second.find(session.id, now=now)
+                    done = found is None or found.session.version == 1
+                    if done == bool(await events_after(second, cursor)):
+                        break
+            await logged_in(store)
+
     async def test_no_event_is_lost_between_writers(self, store: Any, second: Any) -> None:
         """A follower that reads along sees every event of two busy writers, once and in order."""
         made = [await logged_in(store) for _ in range(20)]
