@@ -84,7 +84,7 @@ async def log_out_others(visit: Visit) -> Response:
         await visit.auth.revoke_subject(visit.identity.subject, excepted=visit.identity.session_id)
     except NotFound:  # this session has just been ended elsewhere, and so nothing was done
         visit.ended = True
-        return visit.log_in_first("/devices")
+        return visit.forget(visit.log_in_first("/devices"))
     return visit.go("/devices", done="others")
 
 

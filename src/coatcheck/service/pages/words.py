@@ -77,7 +77,7 @@ def _ago(seconds: float) -> str:
 
 def duration(seconds: int) -> str:
     """How long to wait, rounded up."""
-    if seconds < _MINUTE:
+    if seconds <= _MINUTE:
         return "a minute"
     minutes = -(-seconds // _MINUTE)
     return f"{minutes} minutes" if minutes < 120 else f"{-(-minutes // 60)} hours"
