@@ -99,28 +99,29 @@ class Service:
         eventually(self._is_ready, what="the service is ready")
         if self._count > 1:
             for pid in eventually(self._all_workers, what="all workers are there"):
-                self.client_of(pid).close()
+                with self.client_of(pid):
+                    pass
 
     def workers(self) -> list[int]:
         """The process ids of the workers that are there."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"spawn_main" in _command_line(int(pid))]
 
-    def client_of(self, worker: int, **options: Any) -> httpx.Client:
+    @contextmanager
+    def client_of(self, worker: int) -> Iterator[httpx.Client]:
         """A client whose one connection is to this worker. The others stand still while it connects."""
         others = [pid for pid in self.workers() if pid != worker]
-        client = httpx.Client(
-            base_url=self.base_url, timeout=PATIENCE, limits=httpx.Limits(max_connections=1), **options
-        )
-        for pid in others:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            response = client.get("/auth/healthz")
-        finally:
+        one = httpx.Limits(max_connections=1, keepalive_expiry=None)
+        with httpx.Client(base_url=self.base_url, timeout=PATIENCE, limits=one) as client:
             for pid in others:
-                os.kill(pid, signal.SIGCONT)
-        assert self.answered_by(response) == worker
-        return client
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                response = client.get("/auth/healthz")
+            finally:
+                for pid in others:
+                    os.kill(pid, signal.SIGCONT)
+            assert self.answered_by(response) == worker
+            yield client
 
     def answered_by(self, response: httpx.Response) -> int:
         """The process that holds the other end of this response's connection."""

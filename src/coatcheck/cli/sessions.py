@@ -99,6 +99,7 @@ def as_session(session: Session) -> dict[str, Any]:
     return {
         "id": session.id,
         "mode": session.mode.value,
+        "amr": list(session.amr),
         "created_at": timestamp(session.created),
         "last_seen_at": timestamp(session.seen),
         "idle_expires_at": timestamp(session.idle_deadline),

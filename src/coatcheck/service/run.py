@@ -33,6 +33,9 @@ GRACE: Final = 10
 """Seconds that requests under way get to finish when the service is told to end."""
 _LAST_RESORT: Final = GRACE + 5
 """Seconds after which a worker that is still there is killed."""
+_KEEP_ALIVE: Final = 75
+"""Seconds an idle connection is kept: longer than the 60 s for which proxies keep theirs, so that it is never the server
+that closes a connection just as a proxy sends a request on it."""
 _BACKLOG: Final = 2048
 
 
@@ -150,6 +153,7 @@ def _config(settings: Settings) -> Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,

@@ -1,0 +1,91 @@
+"""Starting and ending the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from coatcheck import Mode
+from tests.support.service import PATIENCE, add_user, eventually, running_service
+
+from .devices import login
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_it_ends_in_good_order(tmp_path: Path, workers: int, name: str) -> None:
+    """Exit code 0, no process left, no traceback, and the write-ahead log is merged into the database."""
+    with running_service(tmp_path, workers=workers) as service:
+        with httpx.Client(base_url=service.base_url) as idle:
+            idle.get("/auth/healthz")
+            pids = [service.process.pid, *service.workers()]
+            service.process.send_signal(getattr(signal, name))
+            assert service.process.wait(PATIENCE) == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        assert "Traceback" not in service.output()
+        assert "ended with" not in service.output()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coatcheck.db", "coatcheck.db.secret", "service.log"]
+
+
+def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
+    """When it is killed, they give back the port."""
+    with running_service(tmp_path, workers=2) as service:
+        workers = service.workers()
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.process.wait(PATIENCE)
+        eventually(lambda: not any(_runs(pid) for pid in workers), what="the workers are gone")
+
+
+def test_nothing_secret_is_on_a_command_line_or_in_the_log(tmp_path: Path) -> None:
+    """Workers get their secrets in another way, and requests are logged without what they carry."""
+    secret = "s3cr3t-" * 8
+    with running_service(tmp_path, workers=2, env={"COATCHECK_SECRET": secret}) as service:
+        add_user(tmp_path, "ann@example.com")
+        with httpx.Client(base_url=service.base_url) as client:
+            _, held = login(client, "ann@example.com", Mode.JWT)
+            assert held is not None
+            client.get("/auth/session", params={"access_token": held.tokens["access"]})
+            client.get("/auth/session", headers={"Authorization": f"Bearer {held.tokens['access'][:-4]}AAAA"})
+        for pid in [service.process.pid, *service.workers()]:
+            assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        log = service.output()
+    for word in (secret, held.tokens["access"][:-8], held.tokens["refresh"]):
+        assert word not in log
+    assert not (tmp_path / "coatcheck.db.secret").exists()
+
+
+def test_the_server_says_nothing_of_itself_and_believes_no_proxy(tmp_path: Path) -> None:
+    """No Server header; X-Forwarded headers count only from the proxies that were named."""
+    forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+    body = {"email": "ann@example.com", "password": "correct horse battery staple", "mode": "session"}
+    for proxies, cookie in (("127.0.0.9", "coatcheck="), ("127.0.0.0/8", "__Host-coatcheck=")):
+        with running_service(tmp_path, arguments=["--trusted-proxies", proxies]) as service:
+            if proxies == "127.0.0.9":
+                add_user(tmp_path, "ann@example.com")
+            response = httpx.post(f"{service.base_url}/auth/login", json=body, headers=forwarded)
+            assert response.status_code == 200, response.text
+            assert "server" not in response.headers
+            assert response.headers["set-cookie"].startswith(cookie)
+            assert ("203.0.113.9" in service.output()) is (cookie != "coatcheck=")
+
+
+def test_a_start_says_where_it_is_and_what_it_relaxed(tmp_path: Path) -> None:
+    """In development on this machine; behind a proxy nothing was relaxed."""
+    with running_service(tmp_path) as service:
+        assert service.output().count("cookies lack Secure") == 1
+        assert f"Coatcheck is at {service.base_url}/ (1 worker" in service.output()
+        assert httpx.get(f"{service.base_url}/", follow_redirects=True).status_code == 200
+    with running_service(tmp_path, arguments=["--trusted-proxies", "127.0.0.1"]) as service:
+        assert "cookies lack Secure" not in service.output()
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is there and not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
