@@ -348,6 +348,10 @@ class SessionRules(Contract):
         cut = [await logged_in(store) for _ in range(2)]
         for session in cut:
             await store.revoke_subject(session.subject, now=now)
+        kept = await logged_in(store)
+        cut.append(await logged_in(store, kept.subject))
+        await store.revoke_subject(kept.subject, now=now, excepted=kept.id)
+        live.append(replace(kept, epoch=1))
         later = now + 1
         assert 0 < await store.prune(now=later, keep_events=ABSOLUTE, limit=2) <= 2
         while sum(
@@ -363,4 +367,4 @@ class SessionRules(Contract):
             assert found.session == session
         for session in [*idle, *old, *cut]:
             await assert_ended(store, session.id, session.subject, later)
-        assert [await store.standing_of(session.subject) for session in cut] == [(1, 0)] * 2
+        assert [await store.standing_of(session.subject) for session in cut] == [(1, 0)] * 3
