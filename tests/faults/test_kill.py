@@ -85,9 +85,12 @@ class Person(threading.Thread):
     def _refresh(self, client: httpx.Client) -> None:
         held = self._pick(lambda held: held.mode is not Mode.SESSION)
         if held is not None:
+            before = held.tokens
             response = held.refresh(client)
             assert response.status_code == 200, response.text
             self.refreshed += 1
+            if self._random.random() < 0.5:
+                held.tokens = before  # as if the answer had been lost on the way
 
     def _logout(self, client: httpx.Client) -> None:
         held = self._pick(lambda held: True)
@@ -150,8 +153,11 @@ class Crowd:
                 assert held.refresh(client).status_code == 401, f"an ended session refreshes: {held}"
         for held in self.alive:
             if held.mode is not Mode.SESSION:
-                response = held.refresh(client)
-                assert response.status_code == 200, f"a refresh token is lost: {held}: {response.text}"
+                twin = Held(held.mode, held.session_id, held.tokens)
+                for one in (held, twin):
+                    response = one.refresh(client)
+                    assert response.status_code == 200, f"a refresh token is lost: {held}: {response.text}"
+                assert twin.tokens["refresh"] == held.tokens["refresh"]
             assert held.is_accepted(client), f"a finished login is lost: {held}"
 
     def settle(self, clients: list[httpx.Client]) -> None:
