@@ -116,7 +116,7 @@ def retry_later(response: Response, error: Throttled) -> Response:
 
 
 async def _entry(visit: Visit) -> _Entry:
-    """The form, once it is sure that it comes from our own page and that a session could be handed out."""
+    """The form, once it is sure that a session could be handed out."""
     form = await visit.form()
     visit.require_cookies()
     return _Entry(

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...adapters.asgi import check_origin, credential_of
+from ...adapters.asgi import changes_state, check_origin, credential_of
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
@@ -105,9 +105,8 @@ class Visit:
         return sessions_named(self.auth, cookies)
 
     async def form(self, *sessions: str) -> Mapping[str, str]:
-        """The form's fields. Raises `CrossSite` unless it is from one of our own pages and, where sessions are given,
-        was made for one of them; `Refusal` for what is no form of ours."""
-        check_origin(self.auth, self.request.scope, None)
+        """The form's fields. Raises `CrossSite` when sessions are given and it was made for none of them, `Refusal` for
+        what is no form of ours. Where it comes from `endpoint` has looked at already."""
         fields = await read_form(self.request)
         if sessions and not _made_for(self.auth.opaque, sessions, fields.get("csrf_token", "")):
             raise CrossSite("the form was not made for this session")
@@ -177,12 +176,15 @@ class Visit:
 
 
 def endpoint(handler: Handler) -> Endpoint:
-    """A route's function: it finds out who is asking, and answers every refusal with a page."""
+    """A route's function: it finds out who is asking, refuses forms of other sites, and answers every refusal with a
+    page."""
 
     async def answer(request: Request) -> Response:
         visit = Visit(request)
         try:
             await visit.recognise()
+            if changes_state(request.scope):
+                check_origin(visit.auth, request.scope, None)
             return await handler(visit)
         except HTTPException as error:
             return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
