@@ -15,6 +15,9 @@ from .refusals import TOO_LARGE
 MAX_BODY: Final = 64 * 1024
 """Bytes a request's body may have; the largest of ours is a form with a long token."""
 
+_DIGITS: Final = 20
+"""A length of so many digits is not worth computing."""
+
 HSTS: Final = "max-age=31536000"
 """A year (OWASP ASVS 3.4.1). Subdomains are the host application's to decide about; `alone` includes them."""
 
@@ -69,8 +72,8 @@ def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str =
     headers = list(given)
     names = {name for name, _ in headers}
     added = list(_ALWAYS)
-    if b"cache-control" not in names:
-        # What says nothing about caching depends on who asks, or on nothing worth keeping.
+    if not any(name == b"cache-control" and value.startswith(b"public") for name, value in headers):
+        # What is not said to be for everybody depends on who asks, or on nothing worth keeping.
         added += _PERSONAL
     if scope["scheme"] == "https":
         added.append((b"strict-transport-security", hsts.encode()))
@@ -81,7 +84,9 @@ def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str =
 
 def _announced(scope: Scope) -> int:
     text = header(scope, b"content-length")
-    return int(text) if text.isdigit() else 0
+    if not text.isdigit():
+        return 0
+    return int(text) if len(text) < _DIGITS else MAX_BODY + 1
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,7 +14,7 @@ from .. import delivery
 from ..refusals import OWN_ACCOUNT, Refusal
 from .access import ADMIN, require_admin
 from .answers import AccountPage, AccountView, SessionPage
-from .bodies import NoBody, SubjectPatch, answer_json, read_json
+from .bodies import NoBody, SubjectPatch, answer_json, printable, read_json
 from .contract import COOKIE_OR_BEARER, described
 from .sessions import Cursor, Limit, page_of
 
@@ -25,7 +26,7 @@ routes = APIRouter(prefix="/admin/subjects")
 @accounts.get("", **described({200: AccountPage}, problems=(401, 403, 422), security=COOKIE_OR_BEARER))
 async def subjects(
     request: Request,
-    search: Annotated[str, Query(max_length=254)] = "",
+    search: Annotated[str, Query(max_length=254), AfterValidator(printable)] = "",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:

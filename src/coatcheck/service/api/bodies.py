@@ -28,13 +28,14 @@ _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text. Raises `ValueError` when it holds characters that nobody can see or that reorder what stands around."""
     if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI for char in text):
         raise ValueError("must not hold control characters")
     return text
 
 
-Label = Annotated[str, Field(max_length=MAX_LABEL), AfterValidator(_printable)]
+Label = Annotated[str, Field(max_length=MAX_LABEL), AfterValidator(printable)]
 Secret = Annotated[str, Field(repr=False)]
 
 

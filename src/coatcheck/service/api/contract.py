@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, Final
 
 from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
 
 from ...adapters.problems import CONTENT_TYPE
 from .answers import Answer
@@ -40,7 +41,7 @@ _PROBLEM_HEADERS: Final = {
 
 
 def described(
-    answers: Mapping[int, type[Answer] | UnionType | str],
+    answers: Mapping[int, type[Answer] | UnionType | type[Response] | str],
     *,
     problems: tuple[int, ...] = (),
     security: list[dict[str, list[str]]] = NOBODY,
@@ -48,8 +49,9 @@ def described(
     form: Mapping[str, bool] | None = None,
     optional: bool = False,
 ) -> dict[str, Any]:
-    """Keyword arguments of a route. ``answers``: status → model, or a sentence where there is no JSON. ``form``: field
-    → whether it is required. ``optional``: the request may also have no body. Every route may answer 500 and 503."""
+    """Keyword arguments of a route. ``answers``: status → model, or a sentence where there is no body, or the class of
+    a response that is no JSON. ``form``: field → whether it is required. ``optional``: the request may also have no
+    body. Every route may answer 500 and 503."""
     extra: dict[str, Any] = {"security": security}
     content: dict[str, Any] = {}
     if json is not None:
@@ -62,6 +64,8 @@ def described(
     for status, answer in answers.items():
         if isinstance(answer, str):
             responses[status] = {"description": answer}
+        elif isinstance(answer, type) and issubclass(answer, Response):
+            responses[status] = {"description": HTTPStatus(status).phrase}
         else:
             responses[status] = {"description": HTTPStatus(status).phrase, "model": answer}
     for status in sorted({*problems, 500, 503}):
@@ -73,7 +77,14 @@ def described(
         "responses": responses,
         "openapi_extra": extra,
         "response_model": None,
+        "response_class": _response_class(answers[min(answers)]),
     }
+
+
+def _response_class(answer: type[Answer] | UnionType | type[Response] | str) -> type[Response]:
+    if isinstance(answer, str):
+        return Response
+    return answer if isinstance(answer, type) and issubclass(answer, Response) else JSONResponse
 
 
 def _form_schema(form: Mapping[str, bool]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from ...adapters.fastapi import auth_of
 from ...errors import StoreUnavailable
@@ -45,7 +45,7 @@ def router(metrics: Metrics) -> APIRouter:
             raise StoreUnavailable("the lease does not run")
         return answer_json(Readiness(status="ready"))
 
-    @routes.get("/metrics", **described({200: "Prometheus' text format."}))
+    @routes.get("/metrics", **described({200: PlainTextResponse}))
     async def prometheus(request: Request) -> Response:
         """The numbers of this process."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
