@@ -1,0 +1,16 @@
+"""FastAPI with Coatcheck's own accounts, API and pages."""
+
+from fastapi import FastAPI
+
+from coatcheck import Auth
+from coatcheck.adapters.fastapi import CurrentUser
+from coatcheck.service import auth_app
+
+auth = Auth("sqlite:///app.db")
+app = FastAPI(lifespan=auth.lifespan)
+app.mount("/auth", auth_app(auth))
+
+
+@app.get("/me")
+async def me(user: CurrentUser) -> str:
+    return user.subject

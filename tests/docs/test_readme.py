@@ -1,0 +1,73 @@
+"""The README's five lines are an application with sign-up, login, device pages and logout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.docs.pages import ROOT, PageRun, blocks_of
+from tests.support.service import PASSWORD, PATIENCE
+
+EMAIL = "ann@example.com"
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of the README's example. It says where its requests come from, as browsers do."""
+    (example,) = [block for block in blocks_of(ROOT / "README.md") if block.name == "main.py"]
+    (tmp_path / "main.py").write_text(example.text)
+    with PageRun(tmp_path) as run:
+        run.serve("uvicorn", "main:app")
+        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        with httpx.Client(base_url=run.url, headers=headers, timeout=PATIENCE) as client:
+            yield client
+
+
+def csrf_token(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_five_lines(browser: httpx.Client) -> None:
+    """Sign up, be known at /me, see the device, log out, be unknown, log in again, log out everywhere."""
+    assert browser.get("/me").status_code == 401
+
+    made = browser.post("/auth/signup", data={"email": EMAIL, "password": PASSWORD})
+    assert made.status_code == 303, made.text
+    subject = browser.get("/me").json()
+
+    devices = browser.get("/auth/devices")
+    assert devices.status_code == 200
+    assert "This device" in devices.text
+
+    cookie = browser.cookies["coatcheck"]
+    assert browser.post("/auth/logout", data={"csrf_token": csrf_token(devices)}).status_code == 303
+    assert browser.get("/me").status_code == 401
+    assert browser.get("/me", headers={"Cookie": f"coatcheck={cookie}"}).status_code == 401
+
+    assert browser.post("/auth/login", data={"email": EMAIL, "password": "not this one"}).status_code == 401
+    assert browser.post("/auth/login", data={"email": EMAIL, "password": PASSWORD}).status_code == 303
+    assert browser.get("/me").json() == subject
+
+    token = csrf_token(browser.get("/auth/devices"))
+    assert browser.post("/auth/devices/everywhere/logout", data={"csrf_token": token}).status_code == 303
+    assert browser.get("/me").status_code == 401
+
+
+def test_it_is_five_lines() -> None:
+    """Coatcheck costs the example five lines: what is left without them is a FastAPI application."""
+    (example,) = [block for block in blocks_of(ROOT / "README.md") if block.name == "main.py"]
+    ours = [line for line in example.text.splitlines() if re.search(r"coatcheck|auth|user", line)]
+    assert [line for line in ours if "user.subject" not in line and "def me" not in line] == [
+        "from coatcheck import Auth",
+        "from coatcheck.adapters.fastapi import CurrentUser",
+        "from coatcheck.service import auth_app",
+        'auth = Auth("sqlite:///app.db")',
+        "app = FastAPI(lifespan=auth.lifespan)",
+        'app.mount("/auth", auth_app(auth))',
+    ]
