@@ -125,7 +125,12 @@ async def _chromium() -> AsyncIterator[Browser]:
     if path is None:
         pytest.fail('chromium is not installed; install it, or leave these tests out with -m "not browser"')
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=Path(path), args=_ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=Path(path),
+            args=_ARGUMENTS,
+            # People's browsers have it, and it could show a page of before a logout.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield browser
         await browser.close()
 

@@ -97,7 +97,7 @@ async def test_back_after_logout(people: People) -> None:
     await ada.go("/auth/devices")
     await ada.press("Log out")
     await ada.at("/auth/login")
-    await ada.page.go_back()
+    await ada.page.go_back(wait_until="commit")
     await expect(ada.page.get_by_role("heading", name="Log in")).to_be_visible()
     await expect(ada.page.get_by_text("Your devices")).to_have_count(0)
 
