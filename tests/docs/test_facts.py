@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Auth, Lifetimes, Mode, Policy
+from coatcheck import ApplicationSubjects, Auth, CoatcheckError, Lifetimes, Mode, Policy
 from coatcheck.accounts import PROFILES, Limits, Rate
 from coatcheck.accounts.passwords import MAX_BYTES, MAX_LENGTH, MIN_LENGTH
+from coatcheck.adapters import problems
+from coatcheck.adapters.problems import Problem
 from coatcheck.cli import root
+from coatcheck.errors import Throttled
+from coatcheck.service import refusals
 from coatcheck.service.app import auth_app
 from coatcheck.service.settings import READERS, Settings
 from tests.docs.pages import ROOT
@@ -167,6 +172,37 @@ def test_every_way_to_authenticate() -> None:
 
 
 _SECRETS = ("'password'", "'current_password'", "'refresh_token': {'type'", "serviceKey")
+
+
+def test_every_code() -> None:
+    """http-api.md names every code with the status it comes with."""
+    documented = {(status, code) for row in rows_of("http-api.md", 3) for status in row[0].split(", ")
+                  for code in _CODE.findall(row[1])}  # fmt: skip
+    known = [value for module in (problems, refusals) for value in vars(module).values() if isinstance(value, Problem)]
+    known += [*refusals.BY_STATUS.values(), refusals.invalid_request("").problem]
+    known += [problems.problem_of(error) for error in _every_error()]
+    assert len(known) > 20
+    for problem in known:
+        assert (str(problem.status), problem.code) in documented, problem
+
+
+def _every_error() -> list[CoatcheckError]:
+    found, waiting = list[CoatcheckError](), CoatcheckError.__subclasses__()
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.__module__ == "coatcheck.errors":
+            found.append(kind(1) if kind is Throttled else kind("why"))  # type: ignore[arg-type]
+    return found
+
+
+async def test_any_number_of_sessions() -> None:
+    """As lifetimes.md says, no login ends another one, also when many log in at once (ASVS 7.1.2)."""
+    assert "any number of sessions" in text_of("lifetimes.md")
+    async with Auth("memory://", subjects=ApplicationSubjects()) as auth:
+        made = await asyncio.gather(*(auth.login("ann", mode=Mode.JWT) for _ in range(150)))
+        page = await auth.sessions.sessions_of("ann", now=auth.clock.now(), limit=200)
+        assert {session.id for session in page.sessions} == {one.session.id for one in made}
 
 
 def test_commands() -> None:
