@@ -32,10 +32,10 @@ def make(path: Path) -> bool:
     """Make the file unless it exists. Returns whether this call made it; of several at once, exactly one does.
 
     Raises `ConfigurationError` when the folder cannot be written."""
-    if path.exists():
-        return False
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
+        if path.exists():
+            return False
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -37,10 +37,11 @@ async def test_what_clients_wrote_cannot_colour_the_terminal(cli: Cli) -> None:
     """A device's label is shown with its control characters escaped."""
     subject = cli.add()["id"]
     async with cli.auth() as auth:
-        await _login(auth, subject, device=Device(label="\x1b[31mred\nnew line"))
+        await _login(auth, subject, device=Device(label="\x1b[31mred\nnew line", user_agent="\x9b31m"))
     shown = cli("sessions", "list", subject).stdout
     assert "\\u{1b}[31mred\\u{a}new line" in shown
     assert "\x1b" not in shown
+    assert "\x9b" not in cli("sessions", "list", subject, "--json").stdout
 
 
 async def test_an_ended_session_is_refused_by_processes_that_run(cli: Cli) -> None:

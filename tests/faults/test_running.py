@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from coatcheck import Mode
+from coatcheck.service.run import bind
 from tests.support.service import PATIENCE, add_user, eventually, running_service
 
 from .devices import login
@@ -81,6 +91,55 @@ def test_a_start_says_where_it_is_and_what_it_relaxed(tmp_path: Path) -> None:
         assert httpx.get(f"{service.base_url}/", follow_redirects=True).status_code == 200
     with running_service(tmp_path, arguments=["--trusted-proxies", "127.0.0.1"]) as service:
         assert "cookies lack Secure" not in service.output()
+
+
+def test_it_can_end_tls_itself(tmp_path: Path) -> None:
+    """Then it may be reached from other machines, and cookies are Secure."""
+    _write_certificate(tmp_path)
+    arguments = ["--host", "127.0.0.1", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]
+    trusted = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    with running_service(tmp_path, arguments=arguments, verify=trusted) as service:
+        assert service.base_url.startswith("https://")
+        assert "cookies lack Secure" not in service.output()
+        body = {"email": "ann@example.com", "password": "correct horse battery staple", "mode": "session"}
+        with httpx.Client(base_url=service.base_url, verify=trusted) as client:
+            assert client.post("/auth/register", json=body).headers["set-cookie"].startswith("__Host-coatcheck=")
+
+
+def test_a_name_is_listened_on_at_all_its_addresses() -> None:
+    """Whichever of localhost's addresses a client tries first, on the same port."""
+    sockets = bind("localhost", 0)
+    try:
+        port = sockets[0].getsockname()[1]
+        assert {listener.getsockname()[1] for listener in sockets} == {port}
+        addresses = {found[4][0] for found in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
+        assert {listener.getsockname()[0] for listener in sockets} <= addresses
+        for listener in sockets:
+            with socket.create_connection(listener.getsockname()[:2]):
+                pass
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+def _write_certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key.pem").write_bytes(private)
 
 
 def _runs(pid: int) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, TypeVar
 
 import httpx
@@ -62,8 +63,11 @@ def eventually(probe: Callable[[], T], *, what: str, pause: float = 0.02) -> T:
 class Service:
     """A running ``coatcheck serve`` in ``folder``, whose database is ``coatcheck.db`` there."""
 
-    def __init__(self, folder: Path, *, workers: int, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int, arguments: Sequence[str], env: Mapping[str, str], verify: SSLContext | bool
+    ) -> None:
         self.folder = folder
+        self.verify = verify
         self._count = workers
         self._log = folder / "service.log"
         self._offset = self._log.stat().st_size if self._log.exists() else 0
@@ -112,7 +116,7 @@ class Service:
         """A client whose one connection is to this worker. The others stand still while it connects."""
         others = [pid for pid in self.workers() if pid != worker]
         one = httpx.Limits(max_connections=1, keepalive_expiry=None)
-        with httpx.Client(base_url=self.base_url, timeout=PATIENCE, limits=one) as client:
+        with httpx.Client(base_url=self.base_url, timeout=PATIENCE, limits=one, verify=self.verify) as client:
             for pid in others:
                 os.kill(pid, signal.SIGSTOP)
             try:
@@ -156,7 +160,7 @@ class Service:
     def _is_ready(self) -> bool:
         self._check_running()
         try:
-            return httpx.get(f"{self.base_url}/auth/readyz", timeout=PATIENCE).status_code == 200
+            return httpx.get(f"{self.base_url}/auth/readyz", timeout=PATIENCE, verify=self.verify).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -167,10 +171,16 @@ class Service:
 
 @contextmanager
 def running_service(
-    folder: Path, *, workers: int = 1, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    workers: int = 1,
+    arguments: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    verify: SSLContext | bool = True,
 ) -> Iterator[Service]:
-    """``coatcheck serve`` on a free port, ready. ``folder`` is where it runs and keeps its database."""
-    service = Service(folder, workers=workers, arguments=arguments, env=env or {})
+    """``coatcheck serve`` on a free port, ready. ``folder`` is where it runs and keeps its database. ``verify`` is what
+    clients trust, where it ends TLS itself."""
+    service = Service(folder, workers=workers, arguments=arguments, env=env or {}, verify=verify)
     try:
         service.wait_until_ready()
         yield service

@@ -77,9 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(error, UNAVAILABLE)
     except CoatcheckError as error:
         _fail(error, REFUSED)
+    except OSError as error:  # a file or folder that the system does not let us have
+        _fail(f"{error.filename or 'the system'}: {error.strerror}", USAGE)
     raise AssertionError("click ends the process")  # pragma: no cover
 
 
-def _fail(error: CoatcheckError, code: int) -> NoReturn:
+def _fail(error: CoatcheckError | str, code: int) -> NoReturn:
     click.echo(f"coatcheck: {' '.join(str(error).split())}", err=True)
     sys.exit(code)

@@ -18,7 +18,7 @@ def timestamp(at: float) -> str:
 def answer(value: Any, *, as_json: bool, text: str) -> None:
     """Print the value as JSON, or the text."""
     if as_json:
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(value, indent=2))
     elif text:
         click.echo(text)
 
