@@ -211,9 +211,12 @@ class PageRun:
 
     def _stop_server(self) -> None:
         if self._server is not None:
-            self._server.send_signal(signal.SIGTERM)
-            self._server.wait(PATIENCE)
-            self._server = None
+            server, self._server = self._server, None
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(PATIENCE / 2)
+            finally:
+                server.kill()
 
 
 def _pattern(expected: list[str]) -> re.Pattern[str]:
