@@ -132,8 +132,9 @@ async def test_change_that_rides_on_a_cookie(
     tokens = {"right": made.csrf_token, "other": other.csrf_token}
     sent = {name: tokens.get(value, value) for name, value in extra.items()} | headers_of(made)
     async with client(make(auth)) as web:
-        assert (await web.post("/", headers=sent)).status_code == status
-        assert (await web.get("/", headers=sent)).status_code == 200
+        for _ in range(2):  # at first sight, and from memory
+            assert (await web.post("/", headers=sent)).status_code == status
+            assert (await web.get("/", headers=sent)).status_code == 200
 
 
 @APPS

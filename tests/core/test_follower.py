@@ -209,3 +209,41 @@ async def test_clock_that_is_an_hour_off_does_no_harm() -> None:
         for maker, reader in ((one, off), (off, one)):
             made = await maker.login("ann", mode=Mode.JWT)
             assert (await reader.verify(presented(made))).subject == "ann"
+
+
+async def test_late_answer_of_a_lost_feed_is_thrown_away() -> None:
+    """An answer of the old feed that comes after the new one was read changes nothing."""
+    gated = GatedStore(MemoryStore())
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        follower = auth.follower
+        late = gated.hold_after("events")
+        await late.reached()  # holds the answer of the old feed
+        old, fresh = gated._store, MemoryStore()
+        for key in await old.keys():
+            await fresh.add_key(key, expected=[])
+        gated._store = fresh
+        follower._lose("made to")
+        await follower.catch_up()
+        feed, cursor, deadline = follower._feed, follower._cursor, follower.lease.deadline
+        again = gated.hold_before("events")
+        late.open()
+        await again.reached()
+        assert (follower._feed, follower._cursor, follower.lease.deadline) == (feed, cursor, deadline)
+        again.open()
+
+
+async def test_feed_lost_while_keys_are_read() -> None:
+    """A read whose feed is lost while its keys are loaded does not extend the lease."""
+    gated = GatedStore(MemoryStore())
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        follower = auth.follower
+        gate = gated.hold_before("keys")
+        await gated.announce_keys(now=auth.clock.now())
+        await gate.reached()
+        follower._lose("made to")
+        again = gated.hold_before("events")
+        gate.open()
+        await again.reached()
+        assert follower.lease.deadline == float("-inf")
+        again.open()
+        await until(follower.is_live)

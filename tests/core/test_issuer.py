@@ -178,3 +178,11 @@ async def test_rotation_by_the_store_is_exactly_one(auth: Auth, store: GatedStor
     now = auth.clock.now()
     results = await asyncio.gather(*(store.rotate(made.session.id, 0, window=30, now=now) for _ in range(50)))
     assert sum(isinstance(result, Rotated) for result in results) == 1
+
+
+async def test_session_mode_has_no_refresh(auth: Auth) -> None:
+    """A session of mode session cannot be refreshed, even with a refresh token that only we could have made."""
+    made = await auth.login("ann", mode=Mode.SESSION)
+    with pytest.raises(InvalidCredential):
+        await auth.refresh(auth.opaque.refresh_token(made.session.id, 0))
+    assert (await auth.verify(presented(made))).subject == "ann"

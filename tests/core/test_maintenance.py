@@ -81,6 +81,20 @@ async def test_idle_deadline_moves_with_use(world: World) -> None:
         await world.use(made)
 
 
+async def test_touch_spares_the_next_read(world: World) -> None:
+    """Once its use was written, a session is a hit beyond its first idle deadline, without another read."""
+    made = await world.auth.login("ann")
+    await world.use(made)
+    world.travel.advance(1000)
+    await world.use(made)
+    await world.maintenance.touch()
+    world.travel.advance(1000)
+    await world.auth.follower.catch_up()
+    world.store.calls.clear()
+    await world.use(made)
+    assert world.store.calls["find"] == 0
+
+
 async def test_absolute_deadline_holds_despite_use(world: World) -> None:
     """Constant use does not carry a session past its absolute deadline."""
     made = await world.auth.login("ann")

@@ -289,3 +289,67 @@ async def test_rotated_key_keeps_old_tokens(auth: Auth) -> None:
     await auth.verify(presented(new))
     assert auth.access_tokens.keyring.signer(auth.clock.now()).kid == kid
     assert {key["kid"] for key in auth.access_tokens.keyring.jwks()["keys"]} >= {kid}
+
+
+@pytest.mark.parametrize("mode", [Mode.SESSION, Mode.JWT])
+async def test_lease_that_lapses_during_the_read(auth: Auth, store: GatedStore, mode: Mode) -> None:
+    """An answer that came after the lease had lapsed is not believed while the feed is silent."""
+    made = await auth.login("ann", mode=mode)
+    gate = store.hold_after("find")
+    request = asyncio.create_task(auth.verify(presented(made)))
+    await gate.reached()
+    store.fail("events")
+    auth.follower.lease.deadline = float("-inf")
+    gate.open()
+    with pytest.raises(StoreUnavailable):
+        await request
+    assert not list(auth.table.of_session(made.session.id))
+
+
+async def test_key_withdrawn_during_the_read(auth: Auth, store: GatedStore) -> None:
+    """A token whose key is withdrawn while the store is asked about its session is refused."""
+    made = await auth.login("ann", mode=Mode.JWT)
+    gate = store.hold_after("find")
+    request = asyncio.create_task(auth.verify(presented(made)))
+    await gate.reached()
+    (key,) = await auth.keys.list()
+    await auth.keys.withdraw(key.kid)
+    gate.open()
+    with pytest.raises(InvalidCredential):
+        await request
+    assert not list(auth.table.of_session(made.session.id))
+
+
+async def test_key_withdrawn_elsewhere(auth: Auth, store: GatedStore) -> None:
+    """A token that is seen between the news that keys have changed and the new keys is not remembered."""
+    auth.verifier._view.since = 0.0
+    made = await auth.login("ann", mode=Mode.JWT)
+    gate = store.hold_before("keys")
+    await store.announce_keys(now=auth.clock.now())  # another process has withdrawn the key
+    await gate.reached()
+    assert (await auth.verify(presented(made))).subject == "ann", "inside the bound"
+    assert auth.verifier.known(presented(made).key) is not None
+    gate.open()
+    async with asyncio.timeout(5):
+        while auth.verifier.known(presented(made).key) is not None:
+            await asyncio.sleep(0)
+
+
+async def test_view_that_does_not_reach_back_asks_for_the_version(auth: Auth, store: GatedStore) -> None:
+    """Where the store is asked about a token, it also says whether the subject has changed since."""
+    made = await auth.login("ann", mode=Mode.JWT)
+    await store.step_version("ann", now=auth.clock.now())
+    gate = store.hold_before("events")  # the follower does not hear of it
+    with pytest.raises(StaleCredential):
+        await auth.verify(presented(made))
+    gate.open()
+
+
+async def test_stepped_up_session_is_read_again(auth: Auth, store: GatedStore) -> None:
+    """A session whose methods have changed shows the new ones at its next request."""
+    made = await auth.login("ann", mode=Mode.SESSION)
+    assert (await auth.verify(presented(made))).amr == ("pwd",)
+    await auth.sessions.update(made.session.id, 0, now=auth.clock.now(), amr=("pwd", "otp"))
+    async with asyncio.timeout(5):
+        while (await auth.verify(presented(made))).amr == ("pwd",):
+            await asyncio.sleep(0)
