@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from coatcheck import Mode
 from coatcheck.service.run import bind
-from tests.support.service import PATIENCE, add_user, eventually, running_service
+from tests.support.service import PATIENCE, add_user, environment, eventually, running_service
 
 from .devices import login
 
@@ -39,6 +41,23 @@ def test_it_ends_in_good_order(tmp_path: Path, workers: int, name: str) -> None:
         assert "Traceback" not in service.output()
         assert "ended with" not in service.output()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coatcheck.db", "coatcheck.db.secret", "service.log"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_when_told_so_as_soon_as_it_greets(tmp_path: Path, workers: int) -> None:
+    """A SIGTERM right after the greeting, before the server listens for signals, counts."""
+    command = [sys.executable, "-m", "coatcheck", "serve", "--port", "0", "--workers", str(workers)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("Coatcheck is at"):
+                    break
+            process.terminate()
+            # By the signal itself while nothing is open yet, in good order from then on.
+            assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:

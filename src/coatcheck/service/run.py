@@ -171,7 +171,12 @@ def _greeting(settings: Settings, listener: socket.socket) -> str:
 def _serve_here(settings: Settings, sockets: list[socket.socket]) -> None:
     end_with_parent()
     server = Server(_config(settings))
-    # uvicorn raises the signal again once it has ended in good order; that is the end we want, not a death by signal.
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # Before uvicorn listens for signals itself, one that comes must count. And uvicorn raises it again once it has
+    # ended in good order; that is the end we want, not a death by signal.
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: None)
+        signal.signal(name, end)
     server.run(sockets=sockets)
