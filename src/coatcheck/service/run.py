@@ -34,8 +34,8 @@ GRACE: Final = 10
 _LAST_RESORT: Final = GRACE + 5
 """Seconds after which a worker that is still there is killed."""
 _KEEP_ALIVE: Final = 75
-"""Seconds an idle connection is kept: longer than the 60 s for which proxies keep theirs, so that it is never the server
-that closes a connection just as a proxy sends a request on it."""
+"""Seconds an idle connection is kept: longer than the 60 s for which proxies keep theirs, so that it is never the
+server that closes a connection just as a proxy sends a request on it."""
 _BACKLOG: Final = 2048
 
 
