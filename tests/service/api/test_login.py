@@ -180,9 +180,11 @@ async def test_another_session_is_left_alone(world: World) -> None:
         assert await world.is_live(credentials)
 
 
-async def test_a_login_loses_against_logout_everywhere(gated: World) -> None:
-    """When all sessions are ended while the password is checked, the login fails like a wrong password."""
-    gate = gated.store.hold_before("create")
+@pytest.mark.parametrize("moment", ["by_id", "create"])
+async def test_a_login_loses_against_logout_everywhere(gated: World, moment: str) -> None:
+    """When all sessions are ended after the account was read, or just before the new session is made, the login fails
+    like a wrong password."""
+    gate = gated.store.hold_before(moment)
     async with gated.client() as client:
         login = asyncio.create_task(client.post("/login", json=LOGIN))
         await gate.reached()

@@ -162,6 +162,26 @@ async def test_head(gated: World, path: str) -> None:
         assert bare.headers == full.headers
 
 
+async def test_head_sends_no_byte(gated: World) -> None:
+    """The answer to HEAD has no body for a server to drop, and announces the length that GET has."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "HEAD", "path": "/auth/healthz", "raw_path": b"/auth/healthz", "query_string": b"",
+        "headers": [(b"host", b"auth.test")], "scheme": "https", "http_version": "1.1", "root_path": "",
+        "server": ("auth.test", 443), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await gated.app(scope, receive, send)
+    assert (b"content-length", b"15") in sent[0]["headers"]
+    assert b"".join(message.get("body", b"") for message in sent[1:]) == b""
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/session/", "/SESSION", "/sessions/a/b", "/admin", "/.well-known", "//"])
 async def test_no_such_path(gated: World, path: str) -> None:
     """404 as a problem; nothing is redirected."""
