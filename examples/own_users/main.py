@@ -13,8 +13,7 @@ from fastapi import Body, FastAPI, HTTPException, Request, Response
 from coatcheck import Auth, Mode, SubjectFacts
 from coatcheck.adapters.fastapi import CurrentUser
 from coatcheck.errors import Conflict, InvalidLogin
-from coatcheck.service import auth_app
-from coatcheck.service.delivery import deliver
+from coatcheck.service import auth_app, deliver
 
 hasher = PasswordHasher()
 NOBODY = hasher.hash(token_hex())  # an unknown name takes as long as a wrong password
@@ -49,7 +48,7 @@ async def login(request: Request, name: Annotated[str, Body()], password: Annota
         made = await auth.login(subject, mode=Mode.SESSION, epoch=epoch)
     except (VerificationError, Conflict, InvalidLogin) as error:
         raise HTTPException(401, "name or password is wrong") from error
-    return deliver(Response(status_code=204), request.scope, made)
+    return deliver(Response(status_code=204), request.scope, made, mount="/auth")
 
 
 @app.get("/me")

@@ -84,9 +84,7 @@ def collect(headers: Headers) -> tuple[bytes | None, bytes | None, bytes]:
     return authorization, cookies, host
 
 
-def find_credential(
-    authorization: bytes | None, cookies: bytes | None, names: CookieNames | None
-) -> Credential | None:
+def find_credential(authorization: bytes | None, cookies: bytes | None, names: CookieNames | None) -> Credential | None:
     """The credential of a request, or None when it is anonymous.
 
     A bearer token goes before a cookie, and what was presented counts: a refused bearer token is not replaced by a

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import auth_app
+    from .delivery import deliver
 
-__all__ = ["auth_app"]
+__all__ = ["auth_app", "deliver"]
 
 
 def __getattr__(name: str) -> Any:
-    """``auth_app``, imported when it is asked for: whoever only reads the settings loads no web framework."""
-    if name != "auth_app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .app import auth_app
+    """The public names, imported when they are asked for: whoever only reads the settings loads no web framework."""
+    if name == "auth_app":
+        from .app import auth_app
 
-    return auth_app
+        return auth_app
+    if name == "deliver":
+        from .delivery import deliver
+
+        return deliver
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -70,40 +70,42 @@ def require_cookies(scope: Scope, mode: Mode) -> CookieNames | None:
     return names
 
 
-def refresh_path(scope: Scope) -> str:
-    """The path of the refresh route as the browser sees it: the refresh cookie goes there and nowhere else."""
-    prefix = scope.get("root_path", "").strip("/")
-    return quote(f"/{prefix}/refresh" if prefix else "/refresh")
+def refresh_path(scope: Scope, mount: str = "") -> str:
+    """The path of the refresh route as the browser sees it: the refresh cookie goes there and nowhere else.
+
+    ``mount``: where the service is, below the application that answers the request; empty within the service."""
+    parts = (scope.get("root_path", "").strip("/"), mount.strip("/"), "refresh")
+    return quote("/" + "/".join(part for part in parts if part))
 
 
-def cookies(scope: Scope, credentials: Credentials) -> list[str]:
+def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[str]:
     """The Set-Cookie values that deliver these credentials and delete the other mode's. Mode ``jwt``: none at all.
 
     The session cookie lasts as long as the browser is open, or with ``remember`` as long as the session. Both cookies
     of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
-    has long expired. Raises `Refusal` as `require_cookies` does."""
+    has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does."""
     session = credentials.session
     names = require_cookies(scope, session.mode)
     if names is None:
         return []
     try:
         if session.mode is Mode.SESSION:
-            return [_session_cookie(names, credentials), *_delete_tokens(names, scope)]
-        return [*_token_cookies(names, scope, credentials), _delete_session(names)]
+            return [_session_cookie(names, credentials), *_delete_tokens(names, refresh_path(scope, mount))]
+        return [*_token_cookies(names, refresh_path(scope, mount), credentials), _delete_session(names)]
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 
 
-def forget(scope: Scope) -> list[str]:
+def forget(scope: Scope, *, mount: str = "") -> list[str]:
     """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
     names = names_of(scope)
-    return [] if names is None else [_delete_session(names), *_delete_tokens(names, scope)]
+    return [] if names is None else [_delete_session(names), *_delete_tokens(names, refresh_path(scope, mount))]
 
 
 def forget_tokens(scope: Scope) -> list[str]:
     """The Set-Cookie values that make a browser forget the cookies of mode ``jwt-cookie``."""
     names = names_of(scope)
-    return [] if names is None else _delete_tokens(names, scope)
+    return [] if names is None else _delete_tokens(names, refresh_path(scope))
 
 
 def with_cookies(response: Response, values: list[str]) -> Response:
@@ -113,9 +115,10 @@ def with_cookies(response: Response, values: list[str]) -> Response:
     return response
 
 
-def deliver(response: Response, scope: Scope, credentials: Credentials) -> Response:
-    """The response with the cookies of these credentials: `cookies` and `with_cookies` in one."""
-    return with_cookies(response, cookies(scope, credentials))
+def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount: str = "") -> Response:
+    """The response with the cookies of these credentials: what an application with users of its own answers to its
+    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``."""
+    return with_cookies(response, cookies(scope, credentials, mount=mount))
 
 
 def _session_cookie(names: CookieNames, credentials: Credentials) -> str:
@@ -124,11 +127,11 @@ def _session_cookie(names: CookieNames, credentials: Credentials) -> str:
     return set_cookie(names.session, credentials.session_token or "", secure=names.secure, max_age=max_age)
 
 
-def _token_cookies(names: CookieNames, scope: Scope, credentials: Credentials) -> list[str]:
+def _token_cookies(names: CookieNames, path: str, credentials: Credentials) -> list[str]:
     max_age = credentials.refresh_expires_in
     access = set_cookie(names.access, credentials.access_token or "", secure=names.secure, max_age=max_age)
     refresh = set_cookie(
-        names.refresh, credentials.refresh_token or "", secure=names.secure, path=refresh_path(scope),
+        names.refresh, credentials.refresh_token or "", secure=names.secure, path=path,
         same_site="Strict", max_age=max_age,
     )  # fmt: skip
     return [access, refresh]
@@ -138,8 +141,8 @@ def _delete_session(names: CookieNames) -> str:
     return delete_cookie(names.session, secure=names.secure)
 
 
-def _delete_tokens(names: CookieNames, scope: Scope) -> list[str]:
+def _delete_tokens(names: CookieNames, path: str) -> list[str]:
     return [
         delete_cookie(names.access, secure=names.secure),
-        delete_cookie(names.refresh, secure=names.secure, path=refresh_path(scope), same_site="Strict"),
+        delete_cookie(names.refresh, secure=names.secure, path=path, same_site="Strict"),
     ]

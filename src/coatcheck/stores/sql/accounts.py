@@ -83,6 +83,8 @@ class SqlAccounts:
         """See `AccountStore.page`."""
         size = page_size(limit)
         query = select(accounts).order_by(accounts.c.created.desc(), accounts.c.id.desc()).limit(size + 1)
+        if "\0" in search:  # is in no address, and LIKE would stop looking there
+            return AccountPage(accounts=[])
         if search:
             query = query.where(accounts.c.email_folded.contains(search.casefold(), autoescape=True))
         if cursor is not None:

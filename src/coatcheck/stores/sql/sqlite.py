@@ -184,9 +184,12 @@ class SqliteDatabase(Database):
 
 
 def _is_there(path: Path) -> bool:
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigurationError(f"the database file {path} needs a directory that exists and a name of its own")
-    return path.exists()
+    try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise ConfigurationError(f"the database file {path} needs a directory that exists and a name of its own")
+        return path.exists()
+    except OSError as error:
+        raise ConfigurationError(f"the database file {path} cannot be reached: {error.strerror}") from error
 
 
 async def _make_file(path: Path, now: float) -> None:

@@ -113,6 +113,8 @@ class AccountContract(Contract):
             ("émile", {"ÉMILE@example.org"}),
             ("example.ORG", {"ÉMILE@example.org", "bob\\@example.org"}),
             ("'", set()),
+            ("\0", set()),
+            ("ann\0", set()),
         ],
     )
     async def test_search_is_a_part_of_the_address(self, store: Any, search: str, found: set[str]) -> None:
