@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 
 class Mode(StrEnum):
@@ -29,9 +29,6 @@ class Device:
     user_agent: str = ""
     ip: str = ""
     label: str = ""
-
-
-NO_DATA: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,14 +28,13 @@ class CookieNames:
     secure: bool
     session_needle: bytes
     access_needle: bytes
-    refresh_needle: bytes
     needles: tuple[bytes, bytes]
     """Of the two that are sent with every request."""
 
 
 def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
-    first, second, third = (f"{name}=".encode() for name in (session, access, refresh))
-    return CookieNames(session, access, refresh, secure, first, second, third, (first, second))
+    first, second = f"{session}=".encode(), f"{access}=".encode()
+    return CookieNames(session, access, refresh, secure, first, second, (first, second))
 
 
 SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)

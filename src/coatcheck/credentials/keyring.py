@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -135,10 +135,6 @@ class SigningKey:
         return cls(
             kid=kid, algorithm=row.name, private=private, created=created, signs_from=signs_from, retires=retires
         )
-
-    def retiring(self, at: float) -> SigningKey:
-        """The same key, which verifies nothing from ``at`` on."""
-        return replace(self, retires=at)
 
 
 class Keyring:
