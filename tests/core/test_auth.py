@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck import ApplicationSubjects, Auth, ConfigurationError, Mode, StoreUnavailable
+from coatcheck import ApplicationSubjects, Auth, ConfigurationError, InvalidCredential, Mode, StoreUnavailable, bearer
+from coatcheck.clock import Clock
 from coatcheck.errors import RevokedCredential
 from coatcheck.stores.memory import MemoryStore
+from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
 
 from .conftest import SECRET, presented
@@ -157,12 +159,14 @@ async def test_own_users_have_no_accounts_here() -> None:
 
 async def test_logout_with_an_expired_token() -> None:
     """A token that has expired still ends its session; one that we did not make ends nothing."""
-    from coatcheck import Policy, bearer
-
-    policy = Policy(access_lifetime=1.0)
-    async with Auth("memory://", subjects=ApplicationSubjects(), policy=policy) as auth:
+    travel = TravelClock()
+    clock = Clock(monotonic=travel.monotonic, wall=travel)
+    store = MemoryStore(wall=travel)
+    async with Auth(store, secret=SECRET, subjects=ApplicationSubjects(), clock=clock) as auth:
         login = await auth.login("ann", mode=Mode.JWT)
-        await asyncio.sleep(1.1)
+        travel.advance(auth.policy.access_lifetime)
+        with pytest.raises(InvalidCredential):
+            await auth.verify(presented(login))
         assert await auth.logout(presented(login))
         assert not await auth.logout(presented(login))
         assert not await auth.logout(bearer("ey.made.up"))
