@@ -103,38 +103,13 @@ async def test_text_no_database_can_keep_is_rejected(store: SqlStore) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_a_cancelled_caller_leaves_a_whole_operation(store: SqlStore, name: str) -> None:
     """Cancelled at every statement: the operation is done wholly, no connection is lost or left in a transaction."""
-    gate = _Gate(store)
-    for at in count():
-        session = await logged_in(store)
-        gate.arm(at)
-        calling = asyncio.ensure_future(OPERATIONS[name](store, session))
-        await gate.reached_or(calling)
-        calling.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
-        reached = gate.open()
-        await _check_whole(store, session)
-        if not reached:
-            assert at > 0
-            return
+    await _interrupt_everywhere(store, name, lambda calling: calling.cancel())
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_a_transaction_torn_down_with_its_loop_is_whole(store: SqlStore, name: str) -> None:
     """What `asyncio.run` does at its end: the transaction itself is cancelled, at every statement."""
-    gate = _Gate(store)
-    for at in count():
-        session = await logged_in(store)
-        gate.arm(at)
-        calling = asyncio.ensure_future(OPERATIONS[name](store, session))
-        await gate.reached_or(calling)
-        for task in list(store.database._running):
-            task.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
-        reached = gate.open()
-        await _check_whole(store, session)
-        if not reached:
-            assert at > 0
-            return
+    await _interrupt_everywhere(store, name, lambda _: [task.cancel() for task in list(store.database._running)])
 
 
 async def test_closing_waits_for_what_is_under_way(store: SqlStore, path: Path) -> None:
@@ -152,6 +127,23 @@ async def test_closing_waits_for_what_is_under_way(store: SqlStore, path: Path) 
     await closing
     await store.open()
     assert await store.find(session.id, now=session.created) is None
+
+
+async def _interrupt_everywhere(store: SqlStore, name: str, interrupt: Callable[[asyncio.Future[Any]], object]) -> None:
+    """Does the operation again and again, interrupted one statement later each time, until none is left."""
+    gate = _Gate(store)
+    for at in count():
+        session = await logged_in(store)
+        gate.arm(at)
+        calling = asyncio.ensure_future(OPERATIONS[name](store, session))
+        await gate.reached_or(calling)
+        interrupt(calling)
+        await asyncio.gather(calling, return_exceptions=True)
+        reached = gate.open()
+        await _check_whole(store, session)
+        if not reached:
+            assert at > 0
+            return
 
 
 async def _check_whole(store: SqlStore, session: Session) -> None:
