@@ -17,6 +17,7 @@ COMMANDS = [
     ("migrate",),
     ("user", "add"),
     ("user", "list"),
+    ("user", "password"),
     ("user", "disable"),
     ("user", "enable"),
     ("user", "roles"),

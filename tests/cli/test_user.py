@@ -35,10 +35,13 @@ def test_an_account_can_be_added_before_the_first_start(empty: Cli) -> None:
     assert sorted(path.name for path in empty.folder.iterdir()) == ["coatcheck.db"]
 
 
-def test_the_password_is_asked_for_without_echo(cli: Cli) -> None:
+@pytest.mark.parametrize(("name", "told"), [("add", b"added"), ("password", b"set the password of")])
+def test_the_password_is_asked_for_without_echo(cli: Cli, name: str, told: bytes) -> None:
     """On a terminal it is typed twice and shown never."""
+    if name != "add":
+        cli.add()
     terminal, theirs = pty.openpty()
-    command = [sys.executable, "-m", "coatcheck", "user", "add", "ann@example.com"]
+    command = [sys.executable, "-m", "coatcheck", "user", name, "ann@example.com"]
     with Popen(command, cwd=cli.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
@@ -46,16 +49,17 @@ def test_the_password_is_asked_for_without_echo(cli: Cli) -> None:
             while not shown.endswith(prompt):
                 shown += os.read(terminal, 1024)
             os.write(terminal, f"{PASSWORD}\n".encode())
-        while b"added" not in shown:
+        while told not in shown:
             shown += os.read(terminal, 1024)
         assert process.wait() == 0
     os.close(terminal)
     assert PASSWORD.encode() not in shown
 
 
-def test_without_a_terminal_the_password_needs_its_option(cli: Cli) -> None:
+@pytest.mark.parametrize("name", ["add", "password"])
+def test_without_a_terminal_the_password_needs_its_option(cli: Cli, name: str) -> None:
     """A script that forgot it is told, instead of hanging or taking an empty one."""
-    done = cli("user", "add", "ann@example.com")
+    done = cli("user", name, "ann@example.com")
     assert done.returncode == 2
     assert "--password-stdin" in done.stderr
 
@@ -121,6 +125,35 @@ async def test_disabling_ends_sessions_and_logins(cli: Cli) -> None:
             await auth.verify(bearer(login.access_token))
 
 
+async def test_a_new_password_counts_and_ends_sessions(cli: Cli) -> None:
+    """The old password is worth nothing, and whoever was logged in is not."""
+    subject = cli.add()
+    async with cli.auth() as auth:
+        login = await auth.login(subject["id"], mode=Mode.JWT)
+        assert login.access_token is not None
+        done = cli.json("user", "password", "ANN@example.com", "--password-stdin", stdin="nine brown owls\n")
+        assert done["subject"]["id"] == subject["id"]
+        await auth.follower.catch_up()
+        with pytest.raises(InvalidCredential):
+            await auth.verify(bearer(login.access_token))
+        with pytest.raises(InvalidLogin):
+            await auth.accounts.authenticate("ann@example.com", PASSWORD)
+        await auth.accounts.authenticate("ann@example.com", "nine brown owls")
+
+
+async def test_a_weak_new_password_changes_nothing(cli: Cli) -> None:
+    """It is refused by the rules that hold for everybody; the old one and the sessions stay."""
+    subject = cli.add()
+    async with cli.auth() as auth:
+        login = await auth.login(subject["id"], mode=Mode.JWT)
+        assert login.access_token is not None
+        for weak in ("short\n", "", "ann@example.com\n"):
+            assert_refused(cli("user", "password", subject["id"], "--password-stdin", stdin=weak), 1, "password")
+        await auth.follower.catch_up()
+        await auth.verify(bearer(login.access_token))
+        await auth.accounts.authenticate("ann@example.com", PASSWORD)
+
+
 def test_roles_are_shown_set_and_taken_away(cli: Cli) -> None:
     """Exactly those that are given remain."""
     cli.add("ann@example.com", "admin")
@@ -131,8 +164,14 @@ def test_roles_are_shown_set_and_taken_away(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "user"), [("disable", "nobody@example.com"), ("enable", "0" * 32), ("roles", "no address@")]
+    "arguments",
+    [
+        ("disable", "nobody@example.com"),
+        ("enable", "0" * 32),
+        ("roles", "no address@"),
+        ("password", "nobody@example.com", "--password-stdin"),
+    ],
 )
-def test_nobody_is_not_found(cli: Cli, command: str, user: str) -> None:
+def test_nobody_is_not_found(cli: Cli, arguments: tuple[str, ...]) -> None:
     """Exit code 1 for an account that is not there."""
-    assert_refused(cli("user", command, user), 1, "no such account")
+    assert_refused(cli("user", *arguments, stdin=f"{PASSWORD}\n"), 1, "no such account")

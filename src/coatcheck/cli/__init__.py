@@ -24,7 +24,7 @@ UNAVAILABLE: Final = 3
 _COMMANDS: Final = {
     "serve": "Run the service.",
     "migrate": "Make the database's schema, or bring it up to date.",
-    "user": "Add, list, disable and enable accounts, and set their roles.",
+    "user": "Add, list, disable and enable accounts, and set their passwords and roles.",
     "sessions": "List sessions and end them.",
     "keys": "List, rotate and withdraw signing keys.",
     "token": "Look into a token and say whether it would be accepted.",

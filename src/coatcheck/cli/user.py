@@ -13,7 +13,7 @@ from .deployment import Deployment, json_option, run, store_options
 from .output import answer, printable, table, timestamp
 
 
-@click.group("user", short_help="Add, list, disable and enable accounts, and set their roles.")
+@click.group("user", short_help="Add, list, disable and enable accounts, and set their passwords and roles.")
 def command() -> None:
     """Accounts with an e-mail address and a password.
 
@@ -62,6 +62,30 @@ def list_(search: str, limit: int, cursor: str | None, as_json: bool, **where: s
     if page.next:
         text += f"\nThere are more: --cursor {page.next}"
     answer({"subjects": subjects, "next": page.next}, as_json=as_json, text=text)
+
+
+@command.command("password")
+@click.argument("user")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@store_options
+@json_option
+def set_password(user: str, password_stdin: bool, as_json: bool, **where: str | None) -> None:
+    """Set a new password for USER and end all sessions. Asks for it; it is never part of the command line.
+
+    \b
+    coatcheck user password ann@example.com
+    pass show ann | coatcheck user password ann@example.com --password-stdin
+    """
+    password = _password(password_stdin)
+
+    async def work(deployment: Deployment) -> Account:
+        account = await deployment.account(user)
+        await deployment.accounts.set_password(account.id, password)
+        return account
+
+    account = run(work, **where)
+    text = f"set the password of {_line(account)}; all sessions ended"
+    answer({"subject": as_subject(account)}, as_json=as_json, text=text)
 
 
 @command.command("disable")
