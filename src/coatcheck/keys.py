@@ -6,6 +6,7 @@ only after `Policy.key_lead`; an old one verifies until its last token has expir
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,10 +43,12 @@ class Keys:
         self._access = access
         self._clock = clock
         self._policy = policy
+        self._loading = asyncio.Lock()
 
     async def load(self) -> None:
         """Read the keys and use them. Raises `ConfigurationError` when the secret does not open them."""
-        self._access.keyring = Keyring([self._open(sealed) for sealed in await self._store.keys()])
+        async with self._loading:  # of two reads the later one counts, whichever comes back first
+            self._access.keyring = Keyring([self._open(sealed) for sealed in await self._store.keys()])
 
     async def ensure(self) -> None:
         """Load the keys; make the first one when there is none, and a next one when the policy's algorithm is
@@ -74,15 +77,18 @@ class Keys:
         return kid
 
     async def withdraw(self, kid: str) -> None:
-        """Remove a key at once: every token it signed is refused everywhere. When it is the one that signs, the
-        next key that is there signs from now on, or a new one is made.
+        """Remove a key at once: every token it signed is refused everywhere. Unless a newer key signs already, a new
+        one is made, which signs from now on.
 
-        Raises `NotFound` for an unknown ``kid``."""
+        Raises `NotFound` for an unknown ``kid``, and has every process read the keys even so: an earlier call may have
+        failed between deleting the key and saying so."""
         present = await self._store.keys()
-        if kid not in [key.kid for key in present]:
-            raise NotFound("there is no such key")
         now = self._clock.now()
-        if not any(key.kid != kid and key.signs_from <= now for key in present):
+        if kid not in [key.kid for key in present]:
+            await self._sessions.announce_keys(now=now)
+            raise NotFound("there is no such key")
+        # A key that is to retire is no successor, even if it signs until then.
+        if not any(key.kid != kid and key.signs_from <= now and key.retires is None for key in present):
             await self._add(present, signs_from=now)
         await self._store.delete_key(kid)
         await self._sessions.announce_keys(now=now)
@@ -94,11 +100,15 @@ class Keys:
         return await self._store.keys()
 
     async def prune(self) -> None:
-        """Delete keys that no longer verify."""
+        """Delete keys that no longer verify, and complete a change whose process died before it had announced it."""
         now = self._clock.now()
-        for key in await self._store.keys():
-            if key.retires is not None and key.retires <= now:
+        present = await self._store.keys()
+        for key in present:
+            if _has_retired(key, now):
                 await self._store.delete_key(key.kid)
+        live = {key.kid for key in present if not _has_retired(key, now)}
+        if live != {key.kid for key in self._access.keyring.keys if not _has_retired(key, now)}:
+            await self._sessions.announce_keys(now=now)
 
     async def _add(self, present: Sequence[SealedKey], *, signs_from: float) -> str | None:
         now = self._clock.now()
@@ -122,4 +132,8 @@ class Keys:
 
     def _open(self, sealed: SealedKey) -> SigningKey:
         key = SigningKey.from_bytes(self._secrets.unseal(_PURPOSE, sealed.sealed, context=sealed.kid.encode()))
-        return replace(key, signs_from=sealed.signs_from, retires=sealed.retires)
+        return replace(key, created=sealed.created, signs_from=sealed.signs_from, retires=sealed.retires)
+
+
+def _has_retired(key: SealedKey | SigningKey, now: float) -> bool:
+    return key.retires is not None and key.retires <= now

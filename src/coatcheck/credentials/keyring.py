@@ -148,14 +148,14 @@ class Keyring:
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
         jwk.check_distinct([key.verify_key for key in keys])
-        self.keys = tuple(sorted(keys, key=lambda key: (key.signs_from, key.created)))
+        self.keys = tuple(sorted(keys, key=lambda key: (key.created, key.signs_from)))
         self._by_header = {key.header: key.verify_key for key in self.keys}
 
     def __repr__(self) -> str:
         return f"Keyring({list(self.keys)!r})"
 
     def signer(self, now: float) -> SigningKey:
-        """The newest key that signs at ``now``, else the oldest. Raises `ConfigurationError` when there is none."""
+        """The last made of those that sign at ``now``, else the oldest. Raises `ConfigurationError` when there is none."""
         live = [key for key in self.keys if key.retires is None or now < key.retires]
         if not live:
             raise ConfigurationError("there is no signing key: make one before issuing access tokens")
