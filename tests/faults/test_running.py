@@ -167,3 +167,15 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
+    """The service bounds what it takes from a client that it does not know yet, and goes on."""
+    with running_service(tmp_path) as service:
+        url = httpx.URL(service.base_url)
+        with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+            with pytest.raises(ConnectionError):
+                for _ in range(10_000):
+                    connection.sendall(b"X: a\r\n" * 10_000)
+        assert httpx.get(f"{service.base_url}/readyz").status_code == 200

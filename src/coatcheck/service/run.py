@@ -23,6 +23,7 @@ from uvicorn import Config, Server
 from ..errors import ConfigurationError
 from ..stores import embedded_path
 from . import logs
+from .protocol import BoundedProtocol
 from .settings import Settings, shown_url
 from .supervisor import Supervisor, end_with_parent
 
@@ -144,7 +145,7 @@ def _config(settings: Settings) -> Config:
         partial(application, settings),
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=logs.config(settings.log_level),
