@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
@@ -16,7 +16,7 @@ from .credentials.jwt import AccessTokens
 from .credentials.keyring import Keyring, Secrets
 from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Credential
-from .errors import CoatcheckError, ConfigurationError, InvalidCredential
+from .errors import ConfigurationError, InvalidCredential
 from .follower import Follower
 from .issuer import Credentials, Issuer
 from .keys import Keys
@@ -71,7 +71,7 @@ class Auth:
     the roles of a subject (see `ApplicationSubjects`), or ``ApplicationSubjects()`` when it has no roles.
 
     Nothing is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one
-    line that says what to do) or `StoreUnavailable`, and then leaves nothing half-made behind.
+    line that says what to do) or `StoreUnavailable`, and then leaves nothing open and nothing half-made behind.
     """
 
     def __init__(
@@ -116,11 +116,10 @@ class Auth:
             parts = self._compose(store, sessions or store, secrets)
             await self._ensure_keys(parts.keys, made)
             await parts.follower.start()
-        except (CoatcheckError, OSError):
-            await store.close()
-            if sessions is not None:
-                await sessions.close()
-            if made and path is not None:
+        except BaseException as error:
+            await _close(sessions or store, store)
+            # After any other error the secret stays: another process, started beside this one, may use it by now.
+            if made and path is not None and isinstance(error, ConfigurationError):
                 secret_path(path).unlink(missing_ok=True)
             raise
         parts.maintenance.start()
@@ -131,13 +130,12 @@ class Auth:
         parts, self._parts = self._parts, None
         if parts is None:
             return
-        await parts.maintenance.stop()
-        await parts.follower.stop()
-        if parts.accounts is not None:
-            await parts.accounts.close()
-        if parts.sessions is not parts.store:
-            await parts.sessions.close()
-        await parts.store.close()
+        async with AsyncExitStack() as steps:  # last in, first out; one that fails or is cancelled skips no other
+            steps.push_async_callback(_close, parts.sessions, parts.store)
+            if parts.accounts is not None:
+                steps.push_async_callback(parts.accounts.close)
+            steps.push_async_callback(parts.follower.stop)
+            steps.push_async_callback(parts.maintenance.stop)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
@@ -333,3 +331,10 @@ async def _open(store: Store | SessionStore, url: object) -> None:
         await store.open(migrate=True)  # type: ignore[call-arg]  # open_store gave it, so it is a whole Store
     else:
         await store.open()
+
+
+async def _close(sessions: SessionStore, store: Store) -> None:
+    async with AsyncExitStack() as steps:
+        steps.push_async_callback(store.close)
+        if sessions is not store:
+            steps.push_async_callback(sessions.close)

@@ -170,3 +170,68 @@ async def test_logout_with_an_expired_token() -> None:
         assert await auth.logout(presented(login))
         assert not await auth.logout(presented(login))
         assert not await auth.logout(bearer("ey.made.up"))
+
+
+class Recorded(GatedStore):
+    """A store that says whether it is open."""
+
+    is_open = False
+
+    async def open(self, **options: bool) -> None:
+        await self._store.open(**options)
+        self.is_open = True
+        gate = self._after.pop("open", None)
+        if gate is not None:
+            await gate.hold()
+
+    async def close(self) -> None:
+        await self._store.close()
+        self.is_open = False
+
+
+async def test_cancelled_start_gives_the_store_back() -> None:
+    """A start that is cancelled leaves no connection open, whichever call it waits for."""
+    for name in ("open", "keys", "events"):
+        store = Recorded(MemoryStore())
+        auth = Auth(store, secret=SECRET, subjects=ApplicationSubjects())  # type: ignore[arg-type]
+        gate = store.hold_after(name)
+        starting = asyncio.create_task(auth.start())
+        await gate.reached()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert not store.is_open, name
+        assert not auth.is_running, name
+
+
+async def test_cancelled_close_gives_the_store_back() -> None:
+    """A close that is cancelled while it writes the last uses still stops the follower and closes the store."""
+    store = Recorded(MemoryStore())
+    auth = Auth(store, secret=SECRET, subjects=ApplicationSubjects())  # type: ignore[arg-type]
+    await auth.start()
+    follower, made = auth.follower, await auth.login("ann")
+    await auth.verify(presented(made))
+    await auth.verify(presented(made))
+    gate = store.hold_before("touch")
+    closing = asyncio.create_task(auth.close())
+    await gate.reached()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not store.is_open
+    assert follower._task is None
+
+
+async def test_failed_start_leaves_the_secret_that_others_may_use(tmp_path: Path) -> None:
+    """The process that made the secret may fail where another has succeeded with it: the other one's keys stay."""
+
+    class Failing(Auth):
+        async def _ensure_keys(self, *args: object) -> None:
+            async with Auth(url(tmp_path), subjects=ApplicationSubjects()):
+                pass
+            raise StoreUnavailable("busy for too long")
+
+    with pytest.raises(StoreUnavailable):
+        await Failing(url(tmp_path), subjects=ApplicationSubjects()).start()
+    async with Auth(url(tmp_path), subjects=ApplicationSubjects()) as auth:
+        await auth.login("ann", mode=Mode.JWT)

@@ -155,7 +155,7 @@ class Keyring:
         return f"Keyring({list(self.keys)!r})"
 
     def signer(self, now: float) -> SigningKey:
-        """The last made of those that sign at ``now``, else the oldest. Raises `ConfigurationError` when there is none."""
+        """The last made of those that sign at ``now``, else the first. Raises `ConfigurationError` without any."""
         live = [key for key in self.keys if key.retires is None or now < key.retires]
         if not live:
             raise ConfigurationError("there is no signing key: make one before issuing access tokens")
