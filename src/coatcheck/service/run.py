@@ -95,8 +95,9 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 if not sockets:
                     raise
     except OSError as error:
+        why = str(error.strerror).partition(" (while ")[0]  # what Python appends names the address once more
         raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --host and --port"
+            f"cannot listen on {host} port {port}: {why}; choose another with --host and --port"
         ) from error
     for listener in sockets:
         listener.set_inheritable(True)
