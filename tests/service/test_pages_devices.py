@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from coatcheck import Auth, Device, Mode
 from coatcheck.credentials.opaque import new_session_id
-from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
-from tests.service.visitor import EMAIL, OTHER, PASSWORD, Form, Page, Visitor, make_auth
+from tests.service.visitor import EMAIL, OTHER, PASSWORD, Form, Page, Visitor
 from tests.support.gates import GatedStore
 
 IPHONE = (
@@ -19,22 +17,6 @@ IPHONE = (
     "Mobile/15E148 Safari/604.1"
 )
 XSS = '"><img src=x onerror=alert(1)>'
-
-
-@pytest.fixture
-def clock() -> TravelClock:
-    return TravelClock()
-
-
-@pytest.fixture
-def store(clock: TravelClock) -> GatedStore:
-    return GatedStore(MemoryStore(wall=clock))
-
-
-@pytest.fixture
-async def auth(clock: TravelClock, store: GatedStore) -> AsyncIterator[Auth]:
-    async with make_auth(clock, store) as running:
-        yield running
 
 
 @pytest.fixture

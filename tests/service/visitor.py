@@ -134,3 +134,9 @@ class Visitor:
     @property
     def session_cookie(self) -> str | None:
         return self.http.cookies.get("coatcheck")
+
+
+async def live_sessions(auth: Auth) -> int:
+    account = await auth.accounts.find_by_email(EMAIL)
+    assert account is not None
+    return len((await auth.sessions.sessions_of(account.id, now=auth.clock.now())).sessions)
