@@ -79,6 +79,36 @@ def headers_of(made: Credentials) -> dict[str, str]:
 
 @APPS
 @MODES
+@pytest.mark.parametrize("base", ["https://app.example", "http://app.example"])
+async def test_a_cookie_is_no_authorization(auth: Auth, make: Callable[[Auth], Any], mode: Mode, base: str) -> None:
+    """What is known from a cookie counts in a cookie only, in memory or not; over plain http nowhere."""
+    made = await auth.login("ann", mode=mode)
+    async with client(make(auth)) as web:
+        assert "ann" in (await web.get("/", headers=headers_of(made))).text
+    if mode is Mode.JWT:
+        return
+    async with client(make(auth), base) as web:
+        for method in ("GET", "POST"):
+            answer = await web.request(method, "/", headers={"authorization": headers_of(made)["cookie"]})
+            assert (answer.status_code, "nobody" in answer.text) == (200, True)
+
+
+@APPS
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_cookie_that_is_there_twice_counts_as_none(
+    auth: Auth, make: Callable[[Auth], Any], method: str
+) -> None:
+    """Like every cookie that is refused: whoever plants one cannot break a public page."""
+    made = await auth.login("ann", mode=Mode.SESSION)
+    cookie = headers_of(made)["cookie"]
+    async with client(make(auth)) as web:
+        await web.get("/", headers={"cookie": cookie})
+        answer = await web.request(method, "/", headers={"cookie": f"{cookie}; {SECURE.session}=x"})
+        assert (answer.status_code, "nobody" in answer.text) == (200, True)
+
+
+@APPS
+@MODES
 async def test_who_is_asking(auth: Auth, make: Callable[[Auth], Any], mode: Mode) -> None:
     """A credential is known, and after its revocation it is not."""
     made = await auth.login("ann", mode=mode)

@@ -15,7 +15,7 @@ from ..auth import Auth
 from ..credentials.cookies import CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
-from ..errors import CoatcheckError, CrossSite, InvalidCredential
+from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity
 from .problems import CONTENT_TYPE, Problem, problem_of
 
@@ -80,19 +80,23 @@ def check_origin(auth: Auth, scope: Scope, session_id: str | None, form_token: s
 def recognise(known: Known, scope: Scope) -> Identity | None:
     """The hit path of a request that reads: the identity if its credential is in memory, else None.
 
-    ``known`` is `Verifier.known`. One pass over the headers and one lookup; `identify` does everything else. Raises
-    `MalformedCredential`."""
-    authorization, cookies, host = collect(scope["headers"])
-    if authorization is not None:
-        return known(authorization.decode("latin-1"))
-    if cookies is None:
+    ``known`` is `Verifier.known`. One pass over the headers and one lookup; `identify` does everything else, also for
+    what is malformed."""
+    try:
+        authorization, cookies, host = collect(scope["headers"])
+        if authorization is not None:
+            # Nothing else: the table also knows cookies, and they count in their own header only.
+            return known(authorization.decode("latin-1")) if authorization.startswith(b"Bearer ") else None
+        if cookies is None:
+            return None
+        names = names_for(scope["scheme"], host)
+        if names is None:
+            return None
+        if b";" not in cookies:  # ours alone, as a program or a plain site sends it
+            return known(cookies.decode("latin-1")) if cookies.startswith(names.needles) else None
+        pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
+    except MalformedCredential:
         return None
-    names = names_for(scope["scheme"], host)
-    if names is None:
-        return None
-    if b";" not in cookies:  # ours alone, as a program or a plain site sends it
-        return known(cookies.decode("latin-1")) if cookies.startswith(names.needles) else None
-    pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
     return None if pair is None else known(pair.decode("latin-1"))
 
 
