@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from ..adapters.problems import NOT_LOGGED_IN, Problem, bearer_challenge, problem_of
@@ -38,9 +39,10 @@ MODE_NOT_ALLOWED: Final = Problem(422, "mode_not_allowed", "This mode of logging
 OWN_ACCOUNT: Final = Problem(409, "own_account", "You would lock yourself out. Ask another administrator to do it.")
 TOO_LARGE: Final = Problem(413, "too_large", "The body is larger than 64 KiB.")
 WRONG_TYPE: Final = Problem(415, "wrong_content_type", "This content type is not read here.")
-WRONG_SERVICE_KEY: Final = Problem(
+NO_SERVICE_KEY: Final = Problem(
     401, "invalid_service_key", "A service key is needed: Authorization: Bearer <key>.", (bearer_challenge(),)
 )
+WRONG_SERVICE_KEY: Final = replace(NO_SERVICE_KEY, headers=(bearer_challenge("invalid_token"),))
 
 BY_STATUS: Final = {
     400: Problem(400, "bad_request", "The request cannot be read."),

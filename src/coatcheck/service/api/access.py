@@ -12,10 +12,10 @@ from ... import decide
 from ...adapters.asgi import check_origin, header, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
-from ...credentials.transport import bearer, find_credential
+from ...credentials.transport import find_credential
 from ...errors import ConfigurationError, MalformedCredential
 from ...model import Identity
-from ..refusals import WRONG_SERVICE_KEY, Refusal, not_logged_in
+from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
 
 ADMIN: Final = "admin"
 """The role that the admin routes ask for."""
@@ -67,10 +67,12 @@ class ServiceKeys:
         try:
             given = find_credential(header(request.scope, b"authorization") or None, None, None)
         except MalformedCredential:
-            given = None
-        token = (given or bearer("")).token.encode("latin-1")
+            raise Refusal(WRONG_SERVICE_KEY) from None
+        if given is None:
+            raise Refusal(NO_SERVICE_KEY)
+        token = given.token.encode("latin-1")
         matches = [hmac.compare_digest(key, token) for key in self._keys]
-        if given is None or not any(matches):
+        if not any(matches):
             raise Refusal(WRONG_SERVICE_KEY)
 
     def check_if_given(self, request: Request) -> None:
