@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import sys
-from subprocess import Popen
+from subprocess import Popen, run
 
 import pytest
 
@@ -77,6 +77,20 @@ def test_what_breaks_a_rule_is_refused(cli: Cli, arguments: tuple[str, ...], std
     """Weak passwords, addresses and roles that are none: one line, exit code 1, no account."""
     assert_refused(cli("user", "add", *arguments, "--password-stdin", stdin=stdin), 1)
     assert cli.json("user", "list")["subjects"] == []
+
+
+def test_a_password_that_is_no_text_is_refused(cli: Cli) -> None:
+    """One line that does not hold it, however standard input is decoded."""
+    command = [sys.executable, "-m", "coatcheck", "user", "add", "ann@example.com", "--password-stdin"]
+    for errors in ("strict", "surrogateescape"):
+        env = environment({"PYTHONIOENCODING": f"utf-8:{errors}"})
+        done = run(
+            command, cwd=cli.folder, env=env, input=b"nine brown \xff\xfe owls\n", capture_output=True, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"coatcheck: the password ")
+        assert done.stderr.count(b"\n") == 1
+        assert b"owls" not in done.stderr
 
 
 def test_an_address_is_added_once(cli: Cli) -> None:

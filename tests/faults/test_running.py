@@ -176,6 +176,5 @@ def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
         with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
             with pytest.raises(ConnectionError):
-                for _ in range(10_000):
-                    connection.sendall(b"X: a\r\n" * 10_000)
+                connection.sendall(b"X: a\r\n" * 10_000_000)
         assert httpx.get(f"{service.base_url}/readyz").status_code == 200

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..errors import WeakPassword
 from ..model import Account
 from .deployment import Deployment, json_option, run, store_options
 from .output import answer, printable, table, timestamp
@@ -167,7 +168,10 @@ def _line(account: Account) -> str:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+        try:
+            return sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise WeakPassword("the password is not text in the encoding of standard input") from None
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask for the password; use --password-stdin")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
