@@ -5,9 +5,14 @@ from .credentials.transport import Credential, bearer
 from .errors import (
     CoatcheckError,
     ConfigurationError,
+    Conflict,
+    Forbidden,
     InvalidCredential,
     InvalidLogin,
+    NotFound,
+    Rejected,
     StoreUnavailable,
+    Throttled,
 )
 from .issuer import Credentials
 from .model import Device, Identity, Mode, Session, SubjectFacts
@@ -19,18 +24,23 @@ __all__ = [
     "Auth",
     "CoatcheckError",
     "ConfigurationError",
+    "Conflict",
     "Credential",
     "Credentials",
     "Device",
+    "Forbidden",
     "Identity",
     "InvalidCredential",
     "InvalidLogin",
     "Lifetimes",
     "Mode",
+    "NotFound",
     "Policy",
+    "Rejected",
     "Session",
     "StoreUnavailable",
     "SubjectFacts",
+    "Throttled",
     "bearer",
 ]
 __version__ = "0.1.0"
