@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .clock import Clock
-from .errors import StoreUnavailable
+from .errors import ConfigurationError, StoreUnavailable
 from .model import Event, EventKind
 from .policy import Policy
 from .stores.base import FeedLost, FeedRead, SessionStore
@@ -63,8 +63,9 @@ class Follower:
         self._reload_keys = reload_keys
         self._feed = ""
         self._cursor: str | None = None
-        self._era = 0
-        """Counts the losses of the feed."""
+        self.era = 0
+        """Counts the losses of the feed. What a store said in an earlier era cannot be checked against the view: events
+        that came after it may have been pruned before the view was built anew."""
         self._task: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
@@ -139,13 +140,13 @@ class Follower:
                 backoff = _FIRST_BACKOFF
 
     async def _read(self, wait: float) -> None:
-        era, began = self._era, self._clock.monotonic()
+        era, began = self.era, self._clock.monotonic()
         try:
             read = await self._store.events(self._cursor, wait=wait)
-            if era == self._era and self._feed and read.feed != self._feed:
+            if era == self.era and self._feed and read.feed != self._feed:
                 raise FeedLost("the store has another feed than before")
         except FeedLost as error:
-            if era == self._era:
+            if era == self.era:
                 self._lose(str(error))
             raise
         await self._take(read, began, era)
@@ -155,22 +156,28 @@ class Follower:
         if self._clock.follow(read.now, began, self._clock.monotonic()):
             log.warning("the store's clock has jumped; credentials are verified again")
             self._table.clear()
-        fresh = not self._feed
-        if fresh:
+        if not self._feed:  # once an era: another read that began without a cursor only adds to the view
             self._view.reset(since=read.since, now=read.now)
+            self._feed = read.feed
         for event in read.events:
             self.apply(event)
-        if fresh or any(event.kind is EventKind.KEYS_CHANGED for event in read.events):
-            await self._reload_keys()
+        if self._cursor is None or any(event.kind is EventKind.KEYS_CHANGED for event in read.events):
+            await self._load_keys()
             self._check_era(era)
             self._table.remove_access_tokens()
         self._view.forget(read.now)
-        self._feed, self._cursor = read.feed, read.cursor
+        self._cursor = read.cursor
         self.lease.deadline = max(self.lease.deadline, began + self._staleness)
+
+    async def _load_keys(self) -> None:
+        try:
+            await self._reload_keys()
+        except ConfigurationError as error:  # a key that another process made with a secret we do not have
+            raise StoreUnavailable(f"the signing keys cannot be used: {error}") from error
 
     def _check_era(self, era: int) -> None:
         """A read that began before the feed was lost proves nothing about the feed as it is now."""
-        if era != self._era:
+        if era != self.era:
             raise FeedLost("the feed was lost during the read")
 
     def _lose(self, why: str) -> None:
@@ -179,7 +186,7 @@ class Follower:
         self.lease.deadline = float("-inf")
         self._table.clear()
         self._feed, self._cursor = "", None
-        self._era += 1
+        self.era += 1
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -88,7 +88,7 @@ class Verifier:
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
-            began = self._clock.monotonic()
+            era, began = self._follower.era, self._clock.monotonic()
             standing = await self._sessions.find(session_id, now=self._clock.now())
             if standing is None:
                 raise RevokedCredential("session is not live")
@@ -98,7 +98,7 @@ class Verifier:
             facts = await self._subjects.facts(standing.session.subject)
             if facts is None:
                 raise RevokedCredential("subject is unknown or disabled")
-            if not self._follower.is_live():
+            if not self._knows_all_since(era):
                 continue
             try:
                 # From here to the insertion there is no await: the follower cannot come in between.
@@ -116,10 +116,11 @@ class Verifier:
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
+            era = self._follower.era
             if not self._view.covers(claims.iat, CLOCK_LEEWAY):
                 await self._ask_about(claims)
             # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
-            if self._access.keyring is not keyring or not self._follower.is_live():
+            if self._access.keyring is not keyring or not self._knows_all_since(era):
                 continue
             self._view.check_access(
                 session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
@@ -133,6 +134,11 @@ class Verifier:
             return None
         await self._follower.catch_up()
         return self.known(key)
+
+    def _knows_all_since(self, era: int) -> bool:
+        """Whether the view holds every event that came after a store's answer of this era, but for the last ones that
+        the lease allows to miss."""
+        return self._follower.is_live() and self._follower.era == era
 
     async def _ask_about(self, claims: AccessClaims) -> None:
         """The view does not reach back to when the token was issued, so the session store says whether it stands."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -247,3 +248,47 @@ async def test_feed_lost_while_keys_are_read() -> None:
         assert follower.lease.deadline == float("-inf")
         again.open()
         await until(follower.is_live)
+
+
+async def test_whole_reads_out_of_order_forget_nothing() -> None:
+    """When the view is built anew, a whole read that comes back late takes nothing away that a later one brought."""
+    memory = MemoryStore()
+    memory._feed.since = 0.0
+    gated = GatedStore(memory)
+    async with Auth(gated, secret=SECRET, subjects=Users().facts) as auth:  # type: ignore[arg-type]
+        follower, made = auth.follower, await auth.login("ann", mode=Mode.JWT)
+        background = gated.hold_before("events")
+        await background.reached()
+        follower._lose("made to")
+        answered = gated.hold_after("events")
+        earlier = asyncio.create_task(follower._read(wait=0))
+        await answered.reached()
+        await memory.revoke(made.session.id, now=auth.clock.now())
+        keys = gated.hold_after("keys")
+        later = asyncio.create_task(follower._read(wait=0))
+        await keys.reached()
+        answered.open()
+        await asyncio.sleep(0.01)
+        keys.open()
+        await asyncio.gather(earlier, later)
+        with pytest.raises(RevokedCredential):
+            await auth.verify(presented(made))
+        background.open()
+
+
+async def test_key_that_cannot_be_opened_stops_nobody_for_good() -> None:
+    """While there is a signing key of another secret the process answers "unavailable"; then it goes on."""
+    store = MemoryStore()
+    async with Auth(store, secret=SECRET, subjects=Users().facts) as auth:
+        made = await auth.login("ann", mode=Mode.JWT)
+        (key,) = await store.keys()
+        await store.add_key(replace(key, kid="other", created=key.created + 1), expected=[key.kid])
+        await store.announce_keys(now=auth.clock.now())
+        with pytest.raises(StoreUnavailable):
+            await auth.follower._read(wait=0)
+        auth.follower.lease.deadline = float("-inf")
+        with pytest.raises(StoreUnavailable):
+            await auth.verify(presented(made))
+        await store.delete_key("other")
+        await until(auth.follower.is_live)
+        assert (await auth.verify(presented(made))).subject == "ann"

@@ -306,6 +306,29 @@ async def test_lease_that_lapses_during_the_read(auth: Auth, store: GatedStore, 
     assert not list(auth.table.of_session(made.session.id))
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_answer_older_than_the_view_is_asked_for_again(auth: Auth, store: GatedStore, mode: Mode) -> None:
+    """An answer of before the feed was lost is not believed: the event that overtook it may have been pruned."""
+    made = await auth.login("ann", mode=mode)
+    gate = store.hold_after("find")
+    request = asyncio.create_task(auth.verify(presented(made)))
+    await gate.reached()
+    follower = store.hold_before("events")
+    await follower.reached()  # suspended, together with the answer
+    now = auth.clock.now()
+    await store.revoke(made.session.id, now=now)
+    assert await store.prune(now=now + 1, keep_events=0)
+    follower.open()
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        while not auth.follower.is_live():
+            await asyncio.sleep(0.005)
+    gate.open()
+    with pytest.raises(InvalidCredential):
+        await request
+    assert not list(auth.table.of_session(made.session.id))
+
+
 async def test_key_withdrawn_during_the_read(auth: Auth, store: GatedStore) -> None:
     """A token whose key is withdrawn while the store is asked about its session is refused."""
     made = await auth.login("ann", mode=Mode.JWT)
