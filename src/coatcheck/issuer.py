@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import decide
@@ -132,6 +132,10 @@ class Issuer:
             raise RevokedCredential("session is not live")
         if found.session.mode is Mode.SESSION or (mode is not None and found.session.mode is not mode):
             raise RevokedCredential("refresh token of a session of another mode")
+        # Before the rotation: whoever cannot be told a subject's roles keeps a token that still is the current one.
+        facts = await self._subjects.facts(found.session.subject)
+        if facts is None:
+            raise RevokedCredential("subject is unknown or disabled")
         result = await self._sessions.rotate(session_id, generation, window=self._policy.reuse_window, now=now)
         if isinstance(result, Gone):
             raise RevokedCredential("session is not live")
@@ -141,10 +145,8 @@ class Issuer:
                 "refresh token reused, session ended", extra={"subject": result.session.subject, "session": session_id}
             )
             raise ReusedCredential("refresh token was used before")
-        facts = await self._subjects.facts(result.standing.session.subject)
-        if facts is None:
-            raise RevokedCredential("subject is unknown or disabled")
-        return self._credentials(result.standing, facts, now)
+        # The version that was read before the facts: if it has been stepped since, the token is stale at once.
+        return self._credentials(replace(result.standing, version=found.version), facts, now)
 
     async def reauthenticate(self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",)) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.

@@ -6,9 +6,18 @@ import asyncio
 
 import pytest
 
-from coatcheck import Auth, ConfigurationError, InvalidCredential, Lifetimes, Mode, Policy
+from coatcheck import (
+    Auth,
+    ConfigurationError,
+    InvalidCredential,
+    Lifetimes,
+    Mode,
+    Policy,
+    StoreUnavailable,
+    SubjectFacts,
+)
 from coatcheck.clock import Clock
-from coatcheck.errors import ReusedCredential, RevokedCredential
+from coatcheck.errors import ReusedCredential, RevokedCredential, StaleCredential
 from coatcheck.stores.base import Rotated
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
@@ -186,3 +195,39 @@ async def test_session_mode_has_no_refresh(auth: Auth) -> None:
     with pytest.raises(InvalidCredential):
         await auth.refresh(auth.opaque.refresh_token(made.session.id, 0))
     assert (await auth.verify(presented(made))).subject == "ann"
+
+
+@REFRESHING
+async def test_refresh_without_facts_costs_no_session(mode: Mode) -> None:
+    """A refresh that fails because nobody can tell the roles leaves the token as it was, however long that lasts."""
+    travel, down = TravelClock(), False
+
+    def facts(subject: str) -> SubjectFacts:
+        if down:
+            raise StoreUnavailable("made to fail")
+        return SubjectFacts()
+
+    clock = Clock(monotonic=travel.monotonic, wall=travel.now)
+    async with Auth(MemoryStore(wall=travel), secret=SECRET, subjects=facts, clock=clock) as auth:
+        token = (await auth.login("ann", mode=mode)).refresh_token
+        assert token is not None
+        down = True
+        with pytest.raises(StoreUnavailable):
+            await auth.refresh(token)
+        travel.advance(10 * auth.policy.reuse_window)
+        down = False
+        assert (await auth.refresh(token)).session.generation == 1
+
+
+async def test_roles_that_change_during_a_refresh_make_it_stale(auth: Auth, store: GatedStore, users: Users) -> None:
+    """An access token with the roles of before a change is stale, also when the change came before the rotation."""
+    made = await auth.login("ann", mode=Mode.JWT)
+    assert made.refresh_token is not None
+    gate = store.hold_before("rotate")
+    refresh = asyncio.create_task(auth.refresh(made.refresh_token))
+    await gate.reached()
+    users.roles["ann"] = frozenset({"admin"})
+    await auth.revocation.subject_changed("ann")
+    gate.open()
+    with pytest.raises(StaleCredential):
+        await auth.verify(presented(await refresh))

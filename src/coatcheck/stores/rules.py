@@ -40,7 +40,8 @@ def judge(session: Session, generation: int, *, window: float, now: float) -> Ve
         return Verdict.UNKNOWN
     if generation == session.generation:
         return Verdict.CURRENT
-    if generation == session.generation - 1 and now - session.rotated <= window:
+    # In both directions: the window does not stay open while a clock that was put back catches up.
+    if generation == session.generation - 1 and abs(now - session.rotated) <= window:
         return Verdict.REPLAYED
     return Verdict.REUSED
 
