@@ -195,6 +195,14 @@ async def test_revoking_an_access_token_ends_only_that(world: World) -> None:
     assert await world.is_live(renewed)
 
 
+async def test_revoking_again_writes_nothing(gated: World) -> None:
+    """Nobody fills the feed with one token."""
+    credentials = await gated.login(Mode.JWT)
+    for _ in range(3):
+        assert (await revoke(gated, credentials.access_token)).status_code == 200
+    assert gated.store.calls["revoke_token"] == 1
+
+
 @pytest.mark.parametrize("token", ["nonsense", "ccs_x", "ccr_x", "a.b.c", "A" * 24])
 async def test_revoking_what_is_unknown(gated: World, token: str) -> None:
     """RFC 7009 §2.2: 200, and the store is not asked to end anything."""

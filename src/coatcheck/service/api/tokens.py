@@ -134,8 +134,19 @@ async def _revoke(auth: Auth, token: str) -> None:
     else:
         now = auth.clock.now()
         claims = auth.access_tokens.read(token, now=now)
-        if now < claims.exp + CLOCK_LEEWAY:
+        if now < claims.exp + CLOCK_LEEWAY and not await _is_ended(auth, claims, token):
             await auth.revocation.revoke_token(claims.sid, claims.jti)
+
+
+async def _is_ended(auth: Auth, claims: AccessClaims, token: str) -> bool:
+    """Whether the token was revoked already, so that nobody fills the feed with one."""
+    try:
+        await auth.verify(_presented(claims, token))
+    except RevokedCredential:
+        return True
+    except InvalidCredential:  # such as one that has expired, but perhaps not by another's clock
+        return False
+    return False
 
 
 def _presented(claims: AccessClaims, token: str) -> Credential:
