@@ -54,6 +54,8 @@ class Table:
         self._by_session: dict[str, set[str]] = {}
         self._by_subject: dict[str, set[str]] = {}
         self._bytes = 0
+        self._evicted: OrderedDict[str, Entry] = OrderedDict()
+        """Evicted with a use that the store does not know of, by session; as many as the table may have entries."""
         self.get = self._entries.get
         """``get(key) -> Entry | None``, bound once: it is the hit path."""
 
@@ -99,6 +101,7 @@ class Table:
         self._entries.clear()
         self._by_session.clear()
         self._by_subject.clear()
+        self._evicted.clear()
         self._bytes = 0
 
     def remove_session(self, session_id: str) -> None:
@@ -132,8 +135,13 @@ class Table:
                 yield entry
 
     def due(self, now: float, interval: float) -> list[Entry]:
-        """Entries with a use that the store does not know of, last written at least ``interval`` seconds ago."""
-        return [e for e in self._entries.values() if e.idle and e.seen > e.saved and now - e.written >= interval]
+        """Entries with a use that the store does not know of, last written at least ``interval`` seconds ago. Of those
+        that were evicted, each is given once."""
+        due = [e for e in self._entries.values() if _is_unsaved(e) and now - e.written >= interval]
+        for entry in [e for e in self._evicted.values() if now - e.written >= interval]:
+            del self._evicted[entry.identity.session_id]
+            due.append(entry)
+        return due
 
     def _evict(self) -> None:
         for _ in range(min(_SECOND_CHANCES, len(self._entries) - 1)):
@@ -142,4 +150,13 @@ class Table:
                 break
             entry.placed = entry.seen
             self._entries.move_to_end(key)
-        self.remove(next(iter(self._entries)))
+        key, entry = next(iter(self._entries.items()))
+        self.remove(key)
+        if _is_unsaved(entry):
+            self._evicted[entry.identity.session_id] = entry
+            if len(self._evicted) > self._max_entries:
+                self._evicted.popitem(last=False)
+
+
+def _is_unsaved(entry: Entry) -> bool:
+    return entry.idle > 0 and entry.seen > entry.saved

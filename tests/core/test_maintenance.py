@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from coatcheck import Auth, Credentials, InvalidCredential, Lifetimes, Policy, StoreUnavailable
+from coatcheck import Auth, Credentials, Identity, InvalidCredential, Lifetimes, Mode, Policy, StoreUnavailable
 from coatcheck.clock import Clock
 from coatcheck.maintenance import Maintenance, touch_interval
 from coatcheck.stores.memory import MemoryStore
+from coatcheck.table import Entry, Table
 from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
 
@@ -142,6 +143,32 @@ async def test_last_uses_are_written_at_close(world: World) -> None:
     await world.maintenance.stop()
     found = await store.find(made.session.id, now=world.travel.now())
     assert found.session.seen == pytest.approx(world.travel.now())
+
+
+async def test_eviction_loses_no_use() -> None:
+    """Two sessions in constant use that push each other out of a table of one entry do not end as idle."""
+    travel = TravelClock()
+    clock = Clock(monotonic=travel.monotonic, wall=travel.now)
+    store, policy = MemoryStore(wall=travel), Policy(table_entries=1)
+    async with Auth(store, secret=SECRET, subjects=Users().facts, clock=clock, policy=policy) as auth:
+        both = [await auth.login(name) for name in ("ann", "bob")]
+        for _ in range(int(policy.session.idle / 60) + 2):
+            travel.advance(60)
+            for made in both:
+                await auth.verify(presented(made))
+            await auth._running.maintenance.touch()
+
+
+async def test_evicted_uses_are_bounded() -> None:
+    """Of evicted entries no more are kept than the table itself may have."""
+    table = Table(2, 10_000)
+    for number in range(10):
+        identity = Identity(
+            subject="ann", session_id=str(number), roles=frozenset(), claims={}, auth_time=0.0, amr=(),
+            mode=Mode.SESSION,
+        )  # fmt: skip
+        table.put(Entry(str(number), identity, 100.0, seen=1.0, idle=10.0))
+    assert [entry.key for entry in table.due(100.0, 0.0)] == ["8", "9", "6", "7"]
 
 
 async def test_failing_store_loses_no_use(world: World) -> None:
