@@ -207,7 +207,8 @@ class AccountStore(Protocol):
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """Add one to the counter ``key``, which starts again ``window`` seconds after its first count. Returns the
-        new count. Atomic."""
+        new count. Atomic. Counters that are over go at the same time, in bounded number but faster than they come, so
+        that an attack with ever new names leaves nothing behind."""
 
     async def failures(self, key: str, *, now: float) -> tuple[int, float]:
         """The counter and the time at which it starts again; ``(0, now)`` when there is none."""
@@ -217,7 +218,7 @@ class AccountStore(Protocol):
         was counted before a try is given back with it when the try turns out to be none."""
 
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
-        """Forget these counters (and, in bounded number, ones that are over)."""
+        """Forget these counters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

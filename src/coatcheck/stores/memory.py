@@ -335,6 +335,8 @@ class MemoryAccounts:
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
+        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
+            del self._failures[over]
         count, ends = await self.failures(key, now=now)
         self._failures[key] = (count + 1, ends if now < ends else now + window)
         return count + 1
@@ -353,8 +355,7 @@ class MemoryAccounts:
 
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
         """See `AccountStore.clear_failures`."""
-        over = [key for key, (_, ends) in islice(self._failures.items(), 100) if ends <= now]
-        for key in (*keys, *over):
+        for key in keys:
             self._failures.pop(key, None)
 
 

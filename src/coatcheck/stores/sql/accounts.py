@@ -96,6 +96,7 @@ class SqlAccounts:
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
         over = failures.c.ends <= now
+        swept = select(failures.c.key).where(over).limit(_SWEEP)
         count = (
             self.database.insert(failures)
             .values(key=key, count=1, ends=now + window)
@@ -108,7 +109,12 @@ class SqlAccounts:
             )
             .returning(failures.c.count)
         )
-        return await self.database.write(lambda tx: int(tx.execute(count).scalar_one()))
+
+        def work(tx: Connection) -> int:
+            tx.execute(delete(failures).where(failures.c.key.in_(swept)))
+            return int(tx.execute(count).scalar_one())
+
+        return await self.database.write(work)
 
     async def failures(self, key: str, *, now: float) -> tuple[int, float]:
         """See `AccountStore.failures`."""
@@ -131,13 +137,7 @@ class SqlAccounts:
 
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
         """See `AccountStore.clear_failures`."""
-        over = select(failures.c.key).where(failures.c.ends <= now).limit(_SWEEP)
-
-        def work(tx: Connection) -> None:
-            tx.execute(delete(failures).where(failures.c.key.in_(keys)))
-            tx.execute(delete(failures).where(failures.c.key.in_(over)))
-
-        await self.database.write(work)
+        await self.database.write(lambda tx: tx.execute(delete(failures).where(failures.c.key.in_(keys))))
 
 
 def _to_account(row: Row[Any]) -> Account:
