@@ -1,6 +1,7 @@
 """A web site in mode session and a phone in mode jwt: one person, one device list, one logout."""
 
 from html import escape
+from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -29,8 +30,8 @@ async def page(user: OptionalUser) -> Response:
 @app.post("/notes")
 async def add(user: CurrentUser, request: Request) -> Response:
     """The page's form. `CurrentUser` refuses it when it comes from another site."""
-    form = await request.form()
-    notes.setdefault(user.subject, []).append(str(form.get("note", ""))[:200])
+    form = parse_qs((await request.body()).decode())
+    notes.setdefault(user.subject, []).extend(note[:200] for note in form.get("note", []))
     return RedirectResponse("/", 303)
 
 

@@ -24,7 +24,11 @@ _ARGUMENTS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
 ]  # fmt: skip
-_EXPECTED = "Failed to load resource: the server responded with a status of 4"
+_EXPECTED = (
+    "Failed to load resource: the server responded with a status of 4",
+    # The test was faster with the keyboard than the page with its first field; a person sees no difference.
+    "Autofocus processing was blocked because a document already has a focused element.",
+)
 
 
 @dataclass
