@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from . import secret_file
 from .accounts import Accounts, PasswordHasher, PasswordPolicy, Throttle
@@ -30,6 +30,8 @@ from .subjects import ApplicationSubjects, SubjectHook, SubjectSource
 from .table import Table
 from .verifier import Verifier
 from .view import RevocationView
+
+Known = Callable[[str], Identity | None]
 
 STATE_KEY: Final = "coatcheck"
 """The key under which ASGI lifespan state holds the running `Auth`."""
@@ -95,6 +97,8 @@ class Auth:
         self._password_hasher = password_hasher
         self._password_policy = password_policy or PasswordPolicy()
         self._parts: _Parts | None = None
+        self.known: Known = _not_running
+        """`Verifier.known` while it runs: the hit path, without a detour on the way to it."""
 
     def __repr__(self) -> str:
         return f"<Auth {'running' if self._parts else 'not started'}>"
@@ -124,10 +128,12 @@ class Auth:
             raise
         parts.maintenance.start()
         self._parts = parts
+        self.known = parts.verifier.known
 
     async def close(self) -> None:
         """Stop following, write what is unwritten, close the stores. Idempotent."""
         parts, self._parts = self._parts, None
+        self.known = _not_running
         if parts is None:
             return
         async with AsyncExitStack() as steps:  # last in, first out; one that fails or is cancelled skips no other
@@ -262,9 +268,7 @@ class Auth:
 
     @property
     def _running(self) -> _Parts:
-        if self._parts is None:
-            raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
-        return self._parts
+        return self._parts or _not_running()
 
     def _secrets(self, path: Path | None) -> list[bytes]:
         if self._secret is None:
@@ -323,6 +327,10 @@ class Auth:
             maintenance=Maintenance(sessions, keys, table, clock, policy), accounts=accounts,
             subjects=subjects,
         )  # fmt: skip
+
+
+def _not_running(*_: object) -> NoReturn:
+    raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
 
 
 async def _open(store: Store | SessionStore, url: object) -> None:

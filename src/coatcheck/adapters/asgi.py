@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from ..auth import Auth
+from ..auth import Auth, Known
 from ..credentials.cookies import CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
@@ -24,7 +24,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Known = Callable[[str], Identity | None]
 
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
@@ -107,8 +106,7 @@ async def identify(auth: Auth, scope: Scope) -> Identity | None:
     credential = credential_of(scope)
     if credential is None:
         return None
-    verifier = auth.verifier
-    identity = verifier.known(credential.key) or await verifier.verify(credential)
+    identity = auth.known(credential.key) or await auth.verifier.verify(credential)
     if credential.carrier.is_cookie and changes_state(scope):
         check_origin(auth, scope, identity.session_id)
     return identity
@@ -139,8 +137,7 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         try:
-            verifier = self.auth.verifier
-            identity = recognise(verifier.known, scope) if scope.get("method") in _READING else None
+            identity = recognise(self.auth.known, scope) if scope.get("method") in _READING else None
             scope[IDENTITY] = identity or await identify_leniently(self.auth, scope)
         except CoatcheckError as error:
             await refuse(scope, send, problem_of(error))
