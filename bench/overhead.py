@@ -51,6 +51,10 @@ class Load:
     seconds: float = 0.0
     processor: float = 0.0
 
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
     def __add__(self, other: Load) -> Load:
         return Load(
             self.requests + other.requests, self.seconds + other.seconds, self.processor + other.processor
@@ -65,6 +69,14 @@ class Shares:
     """In requests per second."""
     processor: list[float] = field(default_factory=list)
     """In requests per second of processor time."""
+    bare: list[float] = field(default_factory=list)
+    """Requests per second of each single load; as many as of the next."""
+    guarded: list[float] = field(default_factory=list)
+
+    @property
+    def undisturbed(self) -> float:
+        """The share of the fastest loads: other work on the machine makes a load slower and never faster."""
+        return max(self.guarded) / max(self.bare)
 
 
 def free_port() -> int:
@@ -135,15 +147,13 @@ def compare(kind: str, modes: tuple[str, ...], rounds: int, seconds: int) -> dic
         for _ in range(rounds):
             for mode, each in guarded.items():
                 # Bare, guarded, guarded, bare: a steady drift cancels out.
-                without = load(bare, each.header, seconds)
-                with_it = load(each, each.header, seconds) + load(each, each.header, seconds)
-                without += load(bare, each.header, seconds)
-                shares[mode].throughput.append(
-                    (with_it.requests / with_it.seconds) / (without.requests / without.seconds)
-                )
-                shares[mode].processor.append(
-                    (with_it.requests / with_it.processor) / (without.requests / without.processor)
-                )
+                order = [load(server, each.header, seconds) for server in (bare, each, each, bare)]
+                without, with_it = order[0] + order[3], order[1] + order[2]
+                found = shares[mode]
+                found.throughput.append(with_it.per_second / without.per_second)
+                found.processor.append((with_it.requests / with_it.processor) / (without.requests / without.processor))
+                found.bare += [order[0].per_second, order[3].per_second]
+                found.guarded += [order[1].per_second, order[2].per_second]
     return shares
 
 
@@ -155,10 +165,11 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     print("Share of the same application without authentication: median (minimum to maximum)")
-    print(f"{'server':<12}{'mode':<12}{'requests per second':<28}per second of processor time")
+    print(f"{'server':<12}{'mode':<12}{'requests per second':<28}{'per second of processor time':<32}fastest loads")
     for kind in KINDS:
         for mode, shares in compare(kind, MODES, options.rounds, options.seconds).items():
-            print(f"{kind:<12}{mode:<12}{spread(shares.throughput):<28}{spread(shares.processor)}", flush=True)
+            medians = f"{spread(shares.throughput):<28}{spread(shares.processor):<32}"
+            print(f"{kind:<12}{mode:<12}{medians}{shares.undisturbed:.1%}", flush=True)
 
 
 def spread(values: list[float]) -> str:
