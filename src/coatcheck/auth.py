@@ -88,8 +88,8 @@ class Auth:
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.policy = policy or Policy()
-        self.clock = clock or Clock()
+        self.policy: Policy = policy or Policy()
+        self.clock: Clock = clock or Clock()
         self._url = url
         self._sessions = sessions
         self._secret = secret

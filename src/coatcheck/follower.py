@@ -35,7 +35,7 @@ class Lease:
     __slots__ = ("deadline",)
 
     def __init__(self) -> None:
-        self.deadline = float("-inf")
+        self.deadline: float = float("-inf")
 
 
 class Follower:
@@ -53,7 +53,7 @@ class Follower:
         policy: Policy,
         reload_keys: Callable[[], Awaitable[None]],
     ) -> None:
-        self.lease = Lease()
+        self.lease: Lease = Lease()
         self._store = store
         self._table = table
         self._view = view
@@ -63,7 +63,7 @@ class Follower:
         self._reload_keys = reload_keys
         self._feed = ""
         self._cursor: str | None = None
-        self.era = 0
+        self.era: int = 0
         """Counts the losses of the feed. What a store said in an earlier era cannot be checked against the view: events
         that came after it may have been pruned before the view was built anew."""
         self._task: asyncio.Task[None] | None = None

@@ -7,7 +7,7 @@ are *removed* when an event concerns them, found by session and subject, so that
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from .model import Identity, Mode
@@ -27,20 +27,20 @@ class Entry:
         self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
         idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0,
     ) -> None:  # fmt: skip
-        self.key = key
-        self.identity = identity
-        self.deadline = deadline
-        self.seen = seen
+        self.key: str = key
+        self.identity: Identity = identity
+        self.deadline: float = deadline
+        self.seen: float = seen
         """Last hit; written by the hit path, read by eviction and by the touch task."""
-        self.placed = seen
+        self.placed: float = seen
         """When eviction last put it at the warm end."""
-        self.token_id = token_id
-        self.idle = idle
+        self.token_id: str = token_id
+        self.idle: float = idle
         """Idle timeout in seconds; 0 for access tokens, whose use is not written back."""
-        self.absolute = absolute
-        self.saved = saved
+        self.absolute: float = absolute
+        self.saved: float = saved
         """The last use that the store knows of."""
-        self.written = saved
+        self.written: float = saved
         """When this process last wrote it, or the store's value of then."""
 
 
@@ -56,7 +56,7 @@ class Table:
         self._bytes = 0
         self._evicted: OrderedDict[str, Entry] = OrderedDict()
         """Evicted with a use that the store does not know of, by session; as many as the table may have entries."""
-        self.get = self._entries.get
+        self.get: Callable[[str], Entry | None] = self._entries.get
         """``get(key) -> Entry | None``, bound once: it is the hit path."""
 
     def __len__(self) -> int:

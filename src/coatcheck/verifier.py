@@ -55,7 +55,7 @@ class Verifier:
         self._view = view
         self._clock = clock
         self._policy = policy
-        self.known = _hit_path(table, follower, clock)
+        self.known: Callable[[str], Identity | None] = _hit_path(table, follower, clock)
         """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
         `Credential.key`, or the same bytes of the header it came in, decoded as latin-1."""
 

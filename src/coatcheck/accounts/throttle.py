@@ -81,7 +81,7 @@ class Throttle:
     def __init__(self, accounts: AccountStore, *, key: bytes, limits: Limits | None = None) -> None:
         if len(key) < _MIN_KEY:
             raise ConfigurationError(f"the key of the throttle must have at least {_MIN_KEY} bytes")
-        self.limits = limits or Limits()
+        self.limits: Limits = limits or Limits()
         self._accounts = accounts
         self._key = key
 

@@ -92,7 +92,7 @@ class AccessTokens:
     __slots__ = ("keyring",)
 
     def __init__(self, keyring: Keyring) -> None:
-        self.keyring = keyring
+        self.keyring: Keyring = keyring
         """Replaced as a whole when keys change."""
 
     def issue(self, claims: AccessClaims, *, now: float) -> str:

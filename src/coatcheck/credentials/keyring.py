@@ -148,7 +148,7 @@ class Keyring:
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
         jwk.check_distinct([key.verify_key for key in keys])
-        self.keys = tuple(sorted(keys, key=lambda key: (key.created, key.signs_from)))
+        self.keys: tuple[SigningKey, ...] = tuple(sorted(keys, key=lambda key: (key.created, key.signs_from)))
         self._by_header = {key.header: key.verify_key for key in self.keys}
 
     def __repr__(self) -> str:

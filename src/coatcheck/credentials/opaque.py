@@ -68,7 +68,7 @@ class Stamp:
     __slots__ = ("_keys", "_label", "prefix")
 
     def __init__(self, secrets: Secrets, prefix: str, purpose: str) -> None:
-        self.prefix = prefix
+        self.prefix: str = prefix
         self._keys = secrets.derive(purpose)
         self._label = _framed(purpose.encode("utf-8"))
 
