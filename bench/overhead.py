@@ -69,14 +69,6 @@ class Shares:
     """In requests per second."""
     processor: list[float] = field(default_factory=list)
     """In requests per second of processor time."""
-    bare: list[float] = field(default_factory=list)
-    """Requests per second of each single load; as many as of the next."""
-    guarded: list[float] = field(default_factory=list)
-
-    @property
-    def undisturbed(self) -> float:
-        """The share of the fastest loads: other work on the machine makes a load slower and never faster."""
-        return max(self.guarded) / max(self.bare)
 
 
 def free_port() -> int:
@@ -152,8 +144,6 @@ def compare(kind: str, modes: tuple[str, ...], rounds: int, seconds: int) -> dic
                 found = shares[mode]
                 found.throughput.append(with_it.per_second / without.per_second)
                 found.processor.append((with_it.requests / with_it.processor) / (without.requests / without.processor))
-                found.bare += [order[0].per_second, order[3].per_second]
-                found.guarded += [order[1].per_second, order[2].per_second]
     return shares
 
 
@@ -165,11 +155,10 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     print("Share of the same application without authentication: median (minimum to maximum)")
-    print(f"{'server':<12}{'mode':<12}{'requests per second':<28}{'per second of processor time':<32}fastest loads")
+    print(f"{'server':<12}{'mode':<12}{'requests per second':<28}per second of processor time")
     for kind in KINDS:
         for mode, shares in compare(kind, MODES, options.rounds, options.seconds).items():
-            medians = f"{spread(shares.throughput):<28}{spread(shares.processor):<32}"
-            print(f"{kind:<12}{mode:<12}{medians}{shares.undisturbed:.1%}", flush=True)
+            print(f"{kind:<12}{mode:<12}{spread(shares.throughput):<28}{spread(shares.processor)}", flush=True)
 
 
 def spread(values: list[float]) -> str:
