@@ -39,6 +39,9 @@ class FeedRead:
     """Every event committed at or after this time was in the feed: what a read without a cursor covers."""
     now: float
     """The store's clock during the read."""
+    more: bool = False
+    """Whether the feed goes on after these events, because one read gives at most `FEED_PAGE` of them. Read again from
+    the cursor at once: only a read without more proves that nothing was missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,12 @@ class SessionStore(Protocol):
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """The subject's epoch and version; ``(0, 0)`` for one never heard of."""
 
-    async def create(self, session: Session, *, now: float) -> None:
+    async def create(self, session: Session, *, now: float, keep: int | None = None) -> Sequence[str]:
         """Insert the session, only if the subject's epoch still is ``session.epoch``.
+
+        ``keep`` is how many live sessions the subject may have, this one among them: the oldest beyond it end in the
+        same step, each with its SESSION_REVOKED, but at most `MAX_ENDED` of them (a lower limit is reached by and by).
+        Returns the ids of those that ended, oldest first. The new session is never among them.
 
         Raises `Conflict` otherwise (a login lost against a password change or logout-everywhere), and when the id
         exists already. ``session.epoch`` must be one that `standing_of` gave *before* the password was checked."""
@@ -176,8 +183,10 @@ class SessionStore(Protocol):
         """Read the feed.
 
         With a cursor: the events after it; if there are none, wait up to ``wait`` seconds for one. Without: at once,
-        all events that are kept. A cursor never passes an event that is not yet committed. Raises `FeedLost` when the
-        cursor proves nothing here (another feed, older than the tail, beyond the end)."""
+        all events that are kept. At most `FEED_PAGE` of them; then ``more`` is set. A cursor never passes an event that
+        is not yet committed. What is read is the primary's, of every shard. Raises `FeedLost` when the cursor proves
+        nothing here (another feed, older than the tail, beyond the end), and `StoreUnavailable` when the store stays
+        silent for longer than ``wait`` and a few seconds."""
 
 
 class AccountStore(Protocol):
@@ -262,3 +271,9 @@ class KeyStore(Protocol):
 
 MAX_PAGE: Final = 200
 """Rows a page may have; larger limits are cut to this."""
+
+FEED_PAGE: Final = 10_000
+"""Events that one read of the feed gives at most, so that a long feed blocks neither the store nor the reader."""
+
+MAX_ENDED: Final = 100
+"""Sessions that one `SessionStore.create` ends at most."""

@@ -20,6 +20,8 @@ from ..decide import is_live
 from ..errors import Conflict, EmailTaken, NotFound
 from ..model import Account, Event, EventKind, Session, Standing
 from .base import (
+    FEED_PAGE,
+    MAX_ENDED,
     AccountPage,
     FeedLost,
     FeedRead,
@@ -58,21 +60,25 @@ class _Feed:
         except TimeoutError:
             pass
 
-    def after(self, cursor: str | None) -> Sequence[Event]:
+    def start(self, cursor: str | None) -> int:
+        """Where in the list the events after the cursor begin."""
         if cursor is None:
-            return tuple(self.events)
+            return 0
         feed, _, position = cursor.rpartition(":")
         if feed != self.id or not (position.isascii() and position.isdigit()):
             raise FeedLost("the cursor is of another feed")
         start = int(position) - self.pruned
         if not 0 <= start <= len(self.events):
             raise FeedLost("the cursor is older than the feed's tail or beyond its end")
-        return tuple(self.events[start:])
+        return start
 
     def read(self, cursor: str | None, now: float) -> FeedRead:
-        events = self.after(cursor)
-        end = f"{self.id}:{self.pruned + len(self.events)}"
-        return FeedRead(feed=self.id, cursor=end, events=events, since=self.since, now=now)
+        start = self.start(cursor)
+        end = min(len(self.events), start + FEED_PAGE)
+        return FeedRead(
+            feed=self.id, cursor=f"{self.id}:{self.pruned + end}", events=tuple(self.events[start:end]),
+            since=self.since, now=now, more=end < len(self.events),
+        )  # fmt: skip
 
     def prune(self, before: float, limit: int) -> int:
         old = list(takewhile(lambda event: event.at < before, islice(self.events, limit)))
@@ -108,14 +114,19 @@ class MemorySessions:
         """See `SessionStore.standing_of`."""
         return self._epochs.get(subject, 0), self._versions.get(subject, 0)
 
-    async def create(self, session: Session, *, now: float) -> None:
+    async def create(self, session: Session, *, now: float, keep: int | None = None) -> Sequence[str]:
         """See `SessionStore.create`."""
         if session.epoch != self._epochs.get(session.subject, 0):
             raise Conflict("the subject was cut off while this login was under way")
         if session.id in self._sessions:
             raise Conflict("a session with this id exists already")
         self._sessions[session.id] = replace(session, data=json.loads(to_json(session.data)))
+        others = self._live_of(session.subject, now)
         self._of_subject.setdefault(session.subject, set()).add(session.id)
+        beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:]
+        for old in reversed(beyond):
+            self._end(old, now)
+        return [old.id for old in reversed(beyond)]
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
@@ -219,9 +230,7 @@ class MemorySessions:
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
-        live = (self._live(session_id, now) for session_id in self._of_subject.get(subject, ()))
-        found = [session for session in live if session and (session.created, session.id) < before]
-        found.sort(key=lambda session: (session.created, session.id), reverse=True)
+        found = [session for session in self._live_of(subject, now) if (session.created, session.id) < before]
         size = page_size(limit)
         page = [_copy(session) for session in found[:size]]
         return SessionPage(sessions=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
@@ -235,7 +244,7 @@ class MemorySessions:
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. An append wakes the waiter at once."""
-        if cursor is not None and not self._feed.after(cursor):
+        if cursor is not None and self._feed.start(cursor) == len(self._feed.events):
             await self._feed.grown(wait)
         return self._feed.read(cursor, self._wall())
 
@@ -244,6 +253,11 @@ class MemorySessions:
         if session is None or not is_live(session, self._epochs.get(session.subject, 0), now):
             return None
         return session
+
+    def _live_of(self, subject: str, now: float) -> list[Session]:
+        """The subject's live sessions, newest first."""
+        live = (self._live(session_id, now) for session_id in self._of_subject.get(subject, ()))
+        return sorted(filter(None, live), key=lambda session: (session.created, session.id), reverse=True)
 
     def _standing(self, session: Session) -> Standing:
         version = self._versions.get(session.subject, 0)
