@@ -108,7 +108,7 @@ class SessionStore(Protocol):
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """The subject's epoch and version; ``(0, 0)`` for one never heard of."""
 
-    async def create(self, session: Session, *, now: float, keep: int | None = None) -> Sequence[str]:
+    async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """Insert the session, only if the subject's epoch still is ``session.epoch``.
 
         ``keep`` is how many live sessions the subject may have, this one among them: the oldest beyond it end in the

@@ -114,7 +114,7 @@ class MemorySessions:
         """See `SessionStore.standing_of`."""
         return self._epochs.get(subject, 0), self._versions.get(subject, 0)
 
-    async def create(self, session: Session, *, now: float, keep: int | None = None) -> Sequence[str]:
+    async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """See `SessionStore.create`."""
         if session.epoch != self._epochs.get(session.subject, 0):
             raise Conflict("the subject was cut off while this login was under way")
@@ -123,10 +123,10 @@ class MemorySessions:
         self._sessions[session.id] = replace(session, data=json.loads(to_json(session.data)))
         others = self._live_of(session.subject, now)
         self._of_subject.setdefault(session.subject, set()).add(session.id)
-        beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:]
-        for old in reversed(beyond):
+        beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:][::-1]
+        for old in beyond:
             self._end(old, now)
-        return [old.id for old in reversed(beyond)]
+        return tuple(old.id for old in beyond)
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""

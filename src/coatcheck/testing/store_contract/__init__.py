@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import pytest
 
-for _part in ("accounts", "feed", "keys", "random_runs", "races", "rotation", "sessions", "support"):
+for _part in ("accounts", "feed", "keys", "limits", "random_runs", "races", "rotation", "sessions", "support"):
     pytest.register_assert_rewrite(f"{__name__}.{_part}")
 
 from .accounts import AccountContract  # noqa: E402 - asserts are rewritten only in what is imported afterwards
@@ -31,6 +31,7 @@ from .feed import FeedContract  # noqa: E402
 from .interleave import Atomic, Interleaver  # noqa: E402
 from .keys import KeyContract  # noqa: E402
 from .races import RaceContract  # noqa: E402
+from .limits import LimitContract  # noqa: E402
 from .random_runs import RandomContract  # noqa: E402
 from .rotation import RotationContract  # noqa: E402
 from .sessions import SessionRules  # noqa: E402
@@ -38,7 +39,7 @@ from .sessions import SessionRules  # noqa: E402
 __all__ = ["AccountContract", "Atomic", "Interleaver", "KeyContract", "SessionContract", "StoreContract"]
 
 
-class SessionContract(SessionRules, RotationContract, FeedContract, RaceContract, RandomContract):
+class SessionContract(SessionRules, RotationContract, FeedContract, LimitContract, RaceContract, RandomContract):
     """Everything that `coatcheck.stores.base.SessionStore` says."""
 
 

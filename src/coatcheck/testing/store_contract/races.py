@@ -31,6 +31,7 @@ OPERATIONS: Final[dict[str, _Maker]] = {
     "revoke_subject": lambda one, other, now: op("revoke_subject", one.subject, now=now),
     "revoke others": lambda one, other, now: op("revoke_subject", one.subject, now=now, excepted=one.id),
     "create": lambda one, other, now: op("create", other, now=now),
+    "create the only one": lambda one, other, now: op("create", other, now=now, keep=1),
 }
 
 

@@ -54,7 +54,7 @@ def _draw(draw: Random, made: list[Session], subjects: list[str], world: World, 
             if world.live(session.id, now) and draw.random() < 0.2:
                 return op("create", replace(fresh, id=session.id), now=now)
             made[made.index(session)] = fresh
-            return op("create", fresh, now=now)
+            return op("create", fresh, now=now, keep=draw.choice([None, None, 2]))
         case "touch":
             ids = {session.id, draw.choice(made).id}
             return op("touch", [Touch(session_id=one, seen=now - draw.choice([0.0, 5.0])) for one in ids], now=now)

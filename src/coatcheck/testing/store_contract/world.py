@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import Conflict, NotFound
 from ...model import Event, EventKind, Session, Standing
-from ...stores.base import Gone, Replayed, Reused, Rotated, Rotation, SessionStore, Touch
+from ...stores.base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation, SessionStore, Touch
 
 
 @dataclass
@@ -39,11 +39,17 @@ class World:
         session = self.live(session_id, now)
         return Standing(session=session, epoch=session.epoch, version=0) if session else None
 
-    def create(self, session: Session, *, now: float) -> None:
+    def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """As the store's."""
         if session.epoch != self.epochs.get(session.subject, 0) or session.id in self.sessions:
             raise Conflict
+        mine = [other for other in self.sessions.values() if other.subject == session.subject]
+        live = sorted((other.created, other.id) for other in mine if self.live(other.id, now))
         self.sessions[session.id] = session
+        beyond = [] if keep is None else live[: max(0, len(live) + 1 - keep)][:MAX_ENDED]
+        for _, session_id in beyond:
+            self.revoke(session_id, now=now)
+        return tuple(session_id for _, session_id in beyond)
 
     def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
         """As the store's."""
