@@ -30,8 +30,8 @@ from .accounts import AccountContract  # noqa: E402 - asserts are rewritten only
 from .feed import FeedContract  # noqa: E402
 from .interleave import Atomic, Interleaver  # noqa: E402
 from .keys import KeyContract  # noqa: E402
-from .races import RaceContract  # noqa: E402
 from .limits import LimitContract  # noqa: E402
+from .races import RaceContract  # noqa: E402
 from .random_runs import RandomContract  # noqa: E402
 from .rotation import RotationContract  # noqa: E402
 from .sessions import SessionRules  # noqa: E402
