@@ -10,6 +10,7 @@ from typing import Final
 
 from .clock import Clock
 from .errors import StoreUnavailable
+from .follower import report
 from .keys import Keys
 from .policy import Policy
 from .stores.base import SessionStore, Touch
@@ -47,6 +48,8 @@ class Maintenance:
             asyncio.create_task(_every(self._interval / 4, self.touch), name="coatcheck-touch"),
             asyncio.create_task(_every(_PRUNE_EVERY, self.prune), name="coatcheck-prune"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(report)
 
     async def stop(self) -> None:
         """Stop, and write what is still unwritten if the store lets us: a restart must not cost anybody's idle time."""

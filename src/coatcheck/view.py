@@ -8,7 +8,7 @@ one is dropped whole, so that forgetting a million costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .errors import RevokedCredential, StaleCredential
 from .model import Event, EventKind, Standing
@@ -20,14 +20,45 @@ class Overtaken(Exception):
     """A store read is older than an event already known: read again. Never leaves the core."""
 
 
+_BUCKETS: Final = 1 << 16
+
+
+class _Ids:
+    """A set of ids in a quarter of a set's memory: about 35 bytes for one of ours, so that a million fit into 40 MB.
+
+    Each bucket is one line per id; bytes are searched at memory speed, and a million ids make fifteen lines."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, bytearray] = {}
+
+    def __contains__(self, text: str) -> bool:
+        bucket = self._buckets.get(hash(text) % _BUCKETS)
+        return bucket is not None and _line(text) in bucket
+
+    def add(self, text: str) -> None:
+        place, line = hash(text) % _BUCKETS, _line(text)
+        bucket = self._buckets.get(place)
+        if bucket is None:
+            self._buckets[place] = bytearray(line)
+        elif line not in bucket:
+            bucket += line[1:]
+
+
+def _line(text: str) -> bytes:
+    """Between two line ends, and with none inside, whatever an application calls its tokens."""
+    return b"\n%b\n" % text.encode("unicode_escape")
+
+
 class _Generation:
     """Events of one span of time."""
 
     __slots__ = ("cut_offs", "session_versions", "sessions", "subject_versions", "tokens")
 
     def __init__(self) -> None:
-        self.sessions: set[str] = set()
-        self.tokens: set[str] = set()
+        self.sessions = _Ids()
+        self.tokens = _Ids()
         self.cut_offs: dict[str, tuple[int, str]] = {}
         self.subject_versions: dict[str, int] = {}
         self.session_versions: dict[str, int] = {}

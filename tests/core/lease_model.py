@@ -5,6 +5,8 @@ The built form differs from the design's first sketch in one thing: under a laps
 answer of its own, it reads the feed (`Follower.catch_up`), and only a lease that runs lets it go on. So "a slow answer
 is asked for again" is a consequence and not a rule of its own.
 
+A long feed is read in pages: a read may see a page that does not hold the revocation though it was committed.
+
 Every interleaving is explored. A violation is an acceptance `S` or more after the revocation had returned. Each rule
 can be switched off, to see that it carries weight.
 """
@@ -16,8 +18,10 @@ from typing import NamedTuple
 
 S, END = 2, 4
 
-Read = tuple[int, bool | None] | None
-"""A read under way: when it began, and what it saw: None not yet, False live, True revoked."""
+PAGE = "page"
+Read = tuple[int, bool | str | None] | None
+"""A read under way: when it began, and what it saw: None not yet, False live, True revoked, PAGE a page that is not the
+last one."""
 
 
 class World(NamedTuple):
@@ -41,6 +45,7 @@ class Rules(NamedTuple):
     lease_from_begin: bool = True
     fill_needs_lease: bool = True
     hit_needs_lease: bool = True
+    last_page_before_lease: bool = True
 
 
 BUILT = Rules()
@@ -102,9 +107,14 @@ def _reads(w: World, name: str, read: Read, rules: Rules) -> list[tuple[str, Wor
         return [(f"{name} begins", w._replace(**{name: (w.now, None)}))]
     began, saw = read
     if saw is None:
-        return [(f"{name} sees", w._replace(**{name: (began, w.committed)}))]
+        return [
+            (f"{name} sees", w._replace(**{name: (began, w.committed)})),
+            (f"{name} sees a page", w._replace(**{name: (began, PAGE)})),
+        ]
+    if saw is PAGE and rules.last_page_before_lease:
+        return [(f"{name} reads on", w._replace(**{name: None}))]
     until = max(w.lease, (began if rules.lease_from_begin else w.now) + S)
     done = w._replace(**{name: None}, lease=until)
     if rules.apply_before_lease:
-        done = done._replace(known=w.known or saw, table=w.table and not saw)
+        done = done._replace(known=w.known or saw is True, table=w.table and saw is not True)
     return [(f"{name} ends", done)]

@@ -261,11 +261,11 @@ async def test_whole_reads_out_of_order_forget_nothing() -> None:
         await background.reached()
         follower._lose("made to")
         answered = gated.hold_after("events")
-        earlier = asyncio.create_task(follower._read(wait=0))
+        earlier = asyncio.create_task(follower._read())
         await answered.reached()
         await memory.revoke(made.session.id, now=auth.clock.now())
         keys = gated.hold_after("keys")
-        later = asyncio.create_task(follower._read(wait=0))
+        later = asyncio.create_task(follower._read())
         await keys.reached()
         answered.open()
         await asyncio.sleep(0.01)
@@ -285,7 +285,7 @@ async def test_key_that_cannot_be_opened_stops_nobody_for_good() -> None:
         await store.add_key(replace(key, kid="other", created=key.created + 1), expected=[key.kid])
         await store.announce_keys(now=auth.clock.now())
         with pytest.raises(StoreUnavailable):
-            await auth.follower._read(wait=0)
+            await auth.follower._read()
         auth.follower.lease.deadline = float("-inf")
         with pytest.raises(StoreUnavailable):
             await auth.verify(presented(made))

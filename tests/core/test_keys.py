@@ -33,7 +33,7 @@ class World:
     async def followed(self) -> None:
         """Both processes have read the feed to its end, in the background too."""
         for auth in (self.one, self.other):
-            await auth.follower._read(wait=0)
+            await auth.follower._read()
         await settled()
 
 
