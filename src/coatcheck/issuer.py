@@ -84,9 +84,27 @@ class Issuer:
 
         ``mode`` defaults to the policy's first. ``epoch`` is what `SessionStore.standing_of` said *before* the proof
         was checked; without it the login only races what happens from now on. ``remember`` counts in mode
-        ``session``. Raises `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended
-        meanwhile, `ConfigurationError` for a mode that the policy does not allow, `StoreUnavailable`.
+        ``session``. Beyond `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for
+        a subject that may not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a
+        mode that the policy does not allow, `StoreUnavailable`.
         """
+        keep = self._policy.sessions_per_subject
+        return await self._login(
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, data=data, keep=keep
+        )
+
+    async def _login(
+        self,
+        subject: str,
+        *,
+        mode: Mode | None,
+        epoch: int | None,
+        remember: bool,
+        device: Device | None,
+        amr: tuple[str, ...],
+        data: Mapping[str, Any] | None,
+        keep: int,
+    ) -> Credentials:
         mode = mode or self._policy.modes[0]
         if mode not in self._policy.modes:
             raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
@@ -114,7 +132,9 @@ class Issuer:
             data=dict(data or {}),
         )
         credentials = self._credentials(Standing(session=session, epoch=session.epoch, version=version), facts, now)
-        await self._sessions.create(session, now=now)
+        for ended in await self._sessions.create(session, now=now, keep=keep):
+            self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
+            log.info("session ended for a newer one", extra={"subject": subject, "session": ended})
         log.info("login", extra={"subject": subject, "session": session.id, "mode": mode.value})
         return credentials
 
@@ -158,7 +178,8 @@ class Issuer:
         if found is None:
             raise RevokedCredential("session is not live")
         old = found.session
-        new = await self.login(
+        # One more than the limit: the old one makes room at once.
+        new = await self._login(
             old.subject,
             mode=old.mode,
             epoch=epoch,
@@ -166,6 +187,7 @@ class Issuer:
             device=old.device,
             amr=amr,
             data=old.data,
+            keep=self._policy.sessions_per_subject + 1,
         )
         if not await self._revocation.revoke(old.id):
             # Somebody ended it first: what they meant to end must not live on under a new name.

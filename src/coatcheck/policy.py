@@ -70,6 +70,10 @@ class Policy:
     """Seconds in which the refresh token just before the current one still gets the same successor: tabs that
     refresh at once, and answers lost on a bad line. Outside it, reuse ends the session (RFC 9700 §4.14.2)."""
 
+    sessions_per_subject: int = 100
+    """Live sessions a subject may have; when one more begins, the oldest ends (OWASP ASVS 7.1.2). 100: more than
+    anybody has devices, and a script that logs in again and again fills no store."""
+
     touch_interval: float = 60.0
     """Seconds between two writes of "last seen" for one session at most. Shorter only where ``idle`` demands it:
     never more than a quarter of the idle time."""
