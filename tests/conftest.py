@@ -1,13 +1,18 @@
-"""What holds for every test: how Hypothesis draws, and that nothing leaves this machine."""
+"""What holds for every test: how Hypothesis draws, and that nothing leaves this machine. And the servers that tests
+share, one of each per process, started when the first test asks."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
+import pytest
 from hypothesis import settings
+
+from tests.support.servers import Cluster, PostgreSQL, Redis, postgresql, redis, redis_cluster
 
 # In CI the same examples every time, and no deadlines: a slow machine is not a failure.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -53,3 +58,24 @@ def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_other_machines)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """Shared: use a database of your own (`PostgreSQL.create_database`), and leave the server running."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """Shared: use a key prefix of your own, and leave the server running."""
+    with redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[Cluster]:
+    """Three primaries, each with a replica. Shared: use a key prefix of your own, and leave every node running."""
+    with redis_cluster() as cluster:
+        yield cluster
