@@ -24,8 +24,8 @@ from .maintenance import Maintenance
 from .model import Device, Identity, Mode
 from .policy import Policy
 from .revocation import Revocation
-from .stores import Store, embedded_path, open_store
-from .stores.base import SessionStore
+from .stores import KeyedSessions, Store, embedded_path, open_store
+from .stores.base import AccountStore, SessionStore
 from .subjects import ApplicationSubjects, SubjectHook, SubjectSource
 from .table import Table
 from .verifier import Verifier
@@ -46,7 +46,7 @@ def secret_path(database: Path) -> Path:
 class _Parts:
     """What exists while an `Auth` runs."""
 
-    store: Store
+    store: Store | KeyedSessions
     sessions: SessionStore
     opaque: OpaqueTokens
     access: AccessTokens
@@ -64,9 +64,10 @@ class _Parts:
 class Auth:
     """Sessions, tokens, revocation and, unless the application has its own users, accounts.
 
-    ``url``: the database, ``sqlite:///app.db`` (a file, made and migrated when it is missing) or ``memory://``.
-    ``sessions``: another place for the sessions and their feed; the same database when omitted. Both may also be a
-    store object of one's own (`coatcheck.stores.base`), which is opened and closed here.
+    ``url``: the database, ``sqlite:///app.db`` (a file, made and migrated when it is missing), ``postgresql://…`` or
+    ``memory://``; see `coatcheck.stores.open_store`.
+    ``sessions``: another place for the sessions and their feed, such as ``redis://…``; the same database when omitted.
+    Both may also be a store object of one's own (`coatcheck.stores.base`), which is opened and closed here.
     ``secret``: at least 32 bytes from which every key is derived; a sequence has the newest first, and all verify.
     Omitted, an embedded database has one in a file beside it (``app.db.secret``, mode 0600), made at first start.
     ``subjects``: omitted, Coatcheck's own accounts. An application with its own users passes a callable that gives
@@ -78,7 +79,7 @@ class Auth:
 
     def __init__(
         self,
-        url: str | Store = "sqlite:///coatcheck.db",
+        url: str | Store | KeyedSessions = "sqlite:///coatcheck.db",
         *,
         sessions: str | SessionStore | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
@@ -289,7 +290,7 @@ class Auth:
                 raise ConfigurationError(f"{text}; restore the file from your backup") from error
             raise
 
-    def _compose(self, store: Store, sessions: SessionStore, secrets: Secrets) -> _Parts:
+    def _compose(self, store: Store | KeyedSessions, sessions: SessionStore, secrets: Secrets) -> _Parts:
         policy, clock = self.policy, self.clock
         table = Table(policy.table_entries, policy.table_bytes)
         view = RevocationView(policy.event_retention)
@@ -301,6 +302,11 @@ class Auth:
         accounts = None
         subjects: SubjectSource
         if self._subjects is None:
+            if not isinstance(store, AccountStore):
+                raise ConfigurationError(
+                    "Coatcheck's own accounts are kept in SQL: name a SQL database, and give this one as sessions=..., "
+                    "or pass subjects=... if the application has its own users"
+                )
             subjects = accounts = Accounts(
                 store,
                 sessions,
@@ -333,7 +339,7 @@ def _not_running(*_: object) -> NoReturn:
     raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
 
 
-async def _open(store: Store | SessionStore, url: object) -> None:
+async def _open(store: SessionStore, url: object) -> None:
     """Open a store; an embedded database is made and migrated, any other must be ready (`coatcheck migrate`)."""
     if isinstance(url, str) and url.startswith("sqlite:"):
         await store.open(migrate=True)  # type: ignore[call-arg]  # open_store gave it, so it is a whole Store
@@ -341,7 +347,7 @@ async def _open(store: Store | SessionStore, url: object) -> None:
         await store.open()
 
 
-async def _close(sessions: SessionStore, store: Store) -> None:
+async def _close(sessions: SessionStore, store: SessionStore) -> None:
     async with AsyncExitStack() as steps:
         steps.push_async_callback(store.close)
         if sessions is not store:

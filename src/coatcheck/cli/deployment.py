@@ -28,7 +28,8 @@ from ..keys import Keys
 from ..model import Account
 from ..revocation import Revocation
 from ..service.settings import Settings, load
-from ..stores import Store, embedded_path, open_store
+from ..stores import KeyedSessions, Store, embedded_path, open_store
+from ..stores.base import AccountStore, SessionStore
 from ..table import Table
 from ..view import RevocationView
 
@@ -59,8 +60,8 @@ class Deployment:
     """The opened stores and what can be built on them."""
 
     settings: Settings
-    store: Store
-    sessions: Store
+    store: Store | KeyedSessions
+    sessions: SessionStore
     clock: Clock
 
     def secrets(self) -> Secrets:
@@ -76,6 +77,15 @@ class Deployment:
                 "or set COATCHECK_SECRET as the service has it"
             )
         return Secrets(secret_file.read(secret_path(path)))
+
+    @property
+    def account_store(self) -> AccountStore:
+        """Raises `ConfigurationError` where the database keeps no accounts."""
+        if not isinstance(self.store, AccountStore):
+            raise ConfigurationError(
+                "accounts are kept in SQL: name a SQL database with --database, and this one with --sessions"
+            )
+        return self.store
 
     @cached_property
     def access_tokens(self) -> AccessTokens:
@@ -103,18 +113,24 @@ class Deployment:
     def accounts(self) -> Accounts:
         """Coatcheck's own accounts. An operator is not limited, so the throttle's key names nothing."""
         return Accounts(
-            self.store,
+            self.account_store,
             self.sessions,
             self.revocation,
             passwords=self.settings.password_hasher(),
             policy=self.settings.password_policy(),
-            throttle=Throttle(self.store, key=secrets.token_bytes(32)),
+            throttle=Throttle(self.account_store, key=secrets.token_bytes(32)),
             now=self.clock.now,
         )
 
+    async def account_of(self, user: str) -> Account | None:
+        """The account with this id or e-mail address; None where there is none, or where none are kept."""
+        if not isinstance(self.store, AccountStore):
+            return None
+        return await self.store.by_id(user) or await self.accounts.find_by_email(user)
+
     async def account(self, user: str) -> Account:
         """The account with this e-mail address or id. Raises `NotFound`."""
-        found = await self.accounts.find_by_email(user) if "@" in user else await self.store.by_id(user)
+        found = await self.accounts.find_by_email(user) if "@" in user else await self.account_store.by_id(user)
         if found is None:
             raise NotFound("there is no such account")
         return found
@@ -122,10 +138,10 @@ class Deployment:
     async def subject(self, user: str) -> str:
         """The subject that an e-mail address or a subject id stands for; an application's own subjects have no
         account here. Raises `NotFound` for one never heard of."""
-        account = await self.accounts.find_by_email(user)
+        account = await self.account_of(user)
         if account is not None:
             return account.id
-        if await self.store.by_id(user) is None and await self.sessions.standing_of(user) == (0, 0):
+        if await self.sessions.standing_of(user) == (0, 0):
             page = await self.sessions.sessions_of(user, now=self.clock.now(), limit=1)
             if not page.sessions:
                 raise NotFound("there is no such subject")
@@ -152,7 +168,7 @@ def run(
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Deployment]:
     clock = Clock()
-    stores = []
+    stores: list[Store | KeyedSessions] = []
     try:
         for url in dict.fromkeys((settings.database, settings.sessions or settings.database)):
             if url.startswith("memory:") or (url.startswith("sqlite:") and embedded_path(url) is None):

@@ -185,7 +185,7 @@ async def _standing(deployment: Deployment, session_id: str, report: Report) -> 
 
 
 async def _examine_account(deployment: Deployment, subject: str, report: Report) -> None:
-    account = await deployment.store.by_id(subject)
+    account = await deployment.account_of(subject)
     if account is None:
         report.passed("account", "none here: the application decides")
         return

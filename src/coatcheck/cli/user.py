@@ -54,7 +54,7 @@ def list_(search: str, limit: int, cursor: str | None, as_json: bool, **where: s
     """List accounts, newest first."""
 
     async def work(deployment: Deployment) -> Any:
-        return await deployment.store.page(search=search, limit=limit, cursor=cursor)
+        return await deployment.account_store.page(search=search, limit=limit, cursor=cursor)
 
     page = run(work, **where)
     subjects = [as_subject(account) for account in page.accounts]

@@ -11,13 +11,17 @@ from typing import Final, Protocol
 from ..errors import ConfigurationError
 from .base import AccountStore, KeyStore, SessionStore
 
-__all__ = ["Store", "embedded_path", "open_store"]
+__all__ = ["KeyedSessions", "Store", "embedded_path", "open_store"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _HELP: Final = "known are memory:// and sqlite:///path/to/file.db"
 
 
-class Store(SessionStore, AccountStore, KeyStore, Protocol):
+class KeyedSessions(SessionStore, KeyStore, Protocol):
+    """Sessions and signing keys in one object: enough for an application that has users of its own."""
+
+
+class Store(KeyedSessions, AccountStore, Protocol):
     """All three in one object."""
 
     async def open(self, *, migrate: bool = False) -> None:
@@ -25,7 +29,7 @@ class Store(SessionStore, AccountStore, KeyStore, Protocol):
         processes may do so at once."""
 
 
-def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store:
+def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | KeyedSessions:
     """The store behind a URL, not yet opened: await its ``open()``.
 
     - ``memory://``: in the memory of this process, gone with it.

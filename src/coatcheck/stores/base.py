@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ..errors import CoatcheckError
 from ..model import Account, Event, Session, Standing
@@ -189,6 +189,7 @@ class SessionStore(Protocol):
         silent for longer than ``wait`` and a few seconds."""
 
 
+@runtime_checkable
 class AccountStore(Protocol):
     """Rows of Coatcheck's own accounts. No rules live here, they are in `coatcheck.accounts`."""
 
