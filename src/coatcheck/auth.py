@@ -118,6 +118,7 @@ class Auth:
             await _open(store, self._url)
             if sessions is not None:
                 await _open(sessions, self._sessions)
+            await self._follow_clock(sessions or store)
             parts = self._compose(store, sessions or store, secrets)
             await self._ensure_keys(parts.keys, made)
             await parts.follower.start()
@@ -280,6 +281,11 @@ class Auth:
             raise ConfigurationError("a secret of at least 32 characters is needed for this database: set secret=...")
         given = [self._secret] if isinstance(self._secret, (str, bytes)) else self._secret
         return [part.encode() if isinstance(part, str) else part for part in given]
+
+    async def _follow_clock(self, sessions: SessionStore) -> None:
+        """Before anything is dated: what a machine with a wrong clock makes shall not be from another time."""
+        began = self.clock.monotonic()
+        self.clock.follow(await sessions.time(), began, self.clock.monotonic())
 
     async def _ensure_keys(self, keys: Keys, made: bool) -> None:
         try:

@@ -199,13 +199,16 @@ async def test_revoke_that_was_not_written_raises(auth: Auth, store: GatedStore)
     assert (await auth.verify(presented(made))).subject == "ann"
 
 
-async def test_clock_that_is_an_hour_off_does_no_harm() -> None:
-    """A process takes the time of day from the store, whatever its own clock says."""
+@pytest.mark.parametrize("error", [3600, -3600])
+@pytest.mark.parametrize("off_first", [True, False])
+async def test_clock_that_is_an_hour_off_does_no_harm(error: int, off_first: bool) -> None:
+    """A process takes the time of day from the store, whatever its own clock says, also when it makes the first key."""
     store = MemoryStore()
-    wrong = Clock(wall=lambda: Clock().wall() + 3600)
+    wrong = Clock(wall=lambda: Clock().wall() + error)
     one = Auth(store, secret=SECRET, subjects=Users().facts)  # type: ignore[arg-type]
     off = Auth(store, secret=SECRET, subjects=Users().facts, clock=wrong)  # type: ignore[arg-type]
-    async with one, off:
+    first, second = (off, one) if off_first else (one, off)
+    async with first, second:
         assert abs(off.clock.now() - one.clock.now()) < 1
         for maker, reader in ((one, off), (off, one)):
             made = await maker.login("ann", mode=Mode.JWT)
