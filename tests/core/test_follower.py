@@ -210,6 +210,8 @@ async def test_clock_that_is_an_hour_off_does_no_harm(error: int, off_first: boo
     first, second = (off, one) if off_first else (one, off)
     async with first, second:
         assert abs(off.clock.now() - one.clock.now()) < 1
+        (key,) = await store.keys()
+        assert abs(key.signs_from - await store.time()) < 60
         for maker, reader in ((one, off), (off, one)):
             made = await maker.login("ann", mode=Mode.JWT)
             assert (await reader.verify(presented(made))).subject == "ann"
