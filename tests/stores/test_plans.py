@@ -11,9 +11,10 @@ from sqlalchemy import Connection, event
 from coatcheck.model import Session
 from coatcheck.stores.base import Touch
 from coatcheck.stores.sql import SqlStore
-from coatcheck.testing.store_contract.support import logged_in
+from coatcheck.testing.store_contract.support import logged_in, new_session
 
 OPERATIONS: dict[str, Callable[[SqlStore, Session], Awaitable[Any]]] = {
+    "create": lambda store, one: store.create(new_session(one.created, one.subject), now=one.created, keep=1),
     "find": lambda store, one: store.find(one.id, now=one.created),
     "touch": lambda store, one: store.touch([Touch(session_id=one.id, seen=one.created)], now=one.created),
     "rotate": lambda store, one: store.rotate(one.id, 0, window=1.0, now=one.created),

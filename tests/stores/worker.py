@@ -38,7 +38,7 @@ async def call(store: SqlStore, session_id: str, order: dict[str, Any]) -> str:
 
 def half_a_create(tx: Connection) -> None:
     """Insert a session, say so, and never come to the commit."""
-    operations.create(tx, operations.Insert, operations.to_row(new_session(1_800_000_000.0, "half")))
+    operations.create(tx, operations.Insert, operations.to_row(new_session(1_800_000_000.0, "half")), 0.0, None)
     say("inside")
     time.sleep(3600)
 

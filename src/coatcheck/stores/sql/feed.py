@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ...errors import StoreUnavailable
 from ...model import Event, EventKind
-from ..base import FeedLost, FeedRead
+from ..base import FEED_PAGE, FeedLost, FeedRead
 from .tables import events, feed
 
 
@@ -18,13 +18,13 @@ def append(
     kind: EventKind,
     at: float,
     subject: str = "",
-    session_id: str = "",
+    *session_ids: str,
     token_id: str = "",
     number: int = 0,
 ) -> None:
-    """Append an event in the transaction that changes what it speaks of."""
-    row = {"kind": kind.value, "at": at, "subject": subject, "session_id": session_id}
-    tx.execute(insert(events).values(**row, token_id=token_id, number=number))
+    """Append an event, or one for each session in this order, in the transaction that changes what it speaks of."""
+    row = {"kind": kind.value, "at": at, "subject": subject, "token_id": token_id, "number": number}
+    tx.execute(insert(events), [row | {"session_id": session_id} for session_id in session_ids or ("",)])
 
 
 def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
@@ -39,6 +39,7 @@ def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
         .select_from(feed.outerjoin(events, events.c.id > after))
         .where(feed.c.id == 1)
         .order_by(events.c.id)
+        .limit(FEED_PAGE + 1)
     ).all()
     if not rows:
         raise StoreUnavailable("the feed has no identity")
@@ -48,8 +49,12 @@ def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
         raise FeedLost("the cursor is of another feed")
     if cursor is not None and not head.pruned <= after <= end:
         raise FeedLost("the cursor is older than the feed's tail or beyond its end")
-    found = [_event(row) for row in rows if row.id is not None]
-    return FeedRead(feed=head.identity, cursor=f"{head.identity}:{end}", events=found, since=head.since, now=now)
+    page = [row for row in rows[:FEED_PAGE] if row.id is not None]
+    more = len(rows) > FEED_PAGE
+    return FeedRead(
+        feed=head.identity, cursor=f"{head.identity}:{page[-1].id if more else end}",
+        events=[to_event(row) for row in page], since=head.since, now=now, more=more,
+    )  # fmt: skip
 
 
 def prune(tx: Connection, before: float, limit: int) -> int:
@@ -68,7 +73,8 @@ def prune(tx: Connection, before: float, limit: int) -> int:
     return count
 
 
-def _event(row: Row[Any]) -> Event:
+def to_event(row: Row[Any]) -> Event:
+    """A row of the table as an event."""
     return Event(
         kind=EventKind(row.kind),
         at=row.at,

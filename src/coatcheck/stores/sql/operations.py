@@ -27,7 +27,7 @@ from sqlalchemy.dialects.sqlite import Insert
 
 from ...errors import Conflict, NotFound
 from ...model import Device, EventKind, Mode, Session, Standing
-from ..base import Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
+from ..base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
 from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
 from .tables import sessions, subjects
@@ -74,13 +74,37 @@ def standing_of(tx: Connection, subject: str) -> tuple[int, int]:
     return (row.epoch, row.version) if row else (0, 0)
 
 
-def create(tx: Connection, insert: Callable[[Table], Insert], row: Mapping[str, Any]) -> None:
-    """Insert, or raise `Conflict`."""
+def create(
+    tx: Connection, insert: Callable[[Table], Insert], row: Mapping[str, Any], now: float, keep: int | None
+) -> tuple[str, ...]:
+    """Insert, or raise `Conflict`; then end the oldest that are too many."""
     epoch, _ = standing_of(tx, row["subject"])
     if epoch != row["epoch"]:
         raise Conflict("the subject was cut off while this login was under way")
     if tx.execute(insert(sessions).values(**row).on_conflict_do_nothing()).rowcount != 1:
         raise Conflict("a session with this id exists already")
+    return () if keep is None else _end_beyond(tx, row, now, keep)
+
+
+def _end_beyond(tx: Connection, row: Mapping[str, Any], now: float, keep: int) -> tuple[str, ...]:
+    """End the oldest of the new session's siblings beyond ``keep``, with their events."""
+    others = select(sessions.c.id).where(
+        sessions.c.subject == row["subject"],
+        sessions.c.epoch == row["epoch"],
+        sessions.c.idle_deadline > now,
+        sessions.c.absolute_deadline > now,
+        sessions.c.id != row["id"],
+    )
+    spared = max(keep, 1) - 1
+    # Counted no further than needed: a subject with very many sessions costs no more.
+    counted = select(func.count()).select_from(others.limit(spared + MAX_ENDED).subquery())
+    beyond = tx.execute(counted).scalar_one() - spared
+    if beyond <= 0:
+        return ()
+    oldest = tuple(tx.scalars(others.order_by(sessions.c.created, sessions.c.id).limit(beyond)))
+    tx.execute(delete(sessions).where(sessions.c.id.in_(oldest)))
+    feed.append(tx, EventKind.SESSION_REVOKED, now, row["subject"], *oldest)
+    return oldest
 
 
 def find(tx: Connection, session_id: str, now: float) -> Standing | None:

@@ -29,11 +29,14 @@ class SqlSessions:
         """See `SessionStore.standing_of`."""
         return await self.database.read(partial(operations.standing_of, subject=subject))
 
-    async def create(self, session: Session, *, now: float) -> None:
+    async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """See `SessionStore.create`."""
         row = operations.to_row(session)
         insert = self.database.insert
-        await self.database.write(lambda tx: operations.create(tx, insert, row))
+        ended = await self.database.write(lambda tx: operations.create(tx, insert, row, now, keep))
+        if ended:
+            self.database.announce()
+        return ended
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
@@ -102,8 +105,9 @@ class SqlSessions:
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
         """See `SessionStore.revoke_token`."""
-        event = partial(feed.append, kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
-        await self.database.write(event)
+        await self.database.write(
+            lambda tx: feed.append(tx, EventKind.TOKEN_REVOKED, now, "", session_id, token_id=token_id)
+        )
         self.database.announce()
 
     async def announce_keys(self, *, now: float) -> None:
