@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -23,7 +23,7 @@ class Cluster:
     def url(self, *, user: str = "", password: str = "") -> str:
         """``redis+cluster://`` with every node of it."""
         who = f"{user}:{password}@" if user or password else ""
-        return f"redis+cluster://{who}{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
+        return f"redis+cluster://{who}{','.join(f'127.0.0.1:{node.announced}' for node in self.nodes)}"
 
     def primaries(self) -> list[Redis]:
         """The nodes that own slots now, in the order of their slots."""
@@ -35,7 +35,7 @@ class Cluster:
         return [
             node
             for node in self.nodes
-            if node.is_running and node is not primary and node.info("replication", "master_port") == str(primary.port)
+            if node.is_running and node is not primary and _primary_port(node) in (primary.port, primary.announced)
         ]
 
     def owner(self, key: str) -> Redis:
@@ -81,7 +81,7 @@ class Cluster:
         return next(node for node in self.nodes if node.is_running and node is not apart_from)
 
     def _node(self, port: int) -> Redis:
-        return next(node for node in self.nodes if node.port == port)
+        return next(node for node in self.nodes if port in (node.port, node.announced))
 
     def _owners(self, apart_from: Redis | None = None) -> dict[int, list[tuple[int, int]]]:
         """Port to ranges of slots, as a running node sees it."""
@@ -90,7 +90,7 @@ class Cluster:
             words = line.split()
             ranges = [word for word in words[8:] if not word.startswith("[")]
             if "master" in words[2] and ranges:
-                port = int(words[1].partition("@")[0].rpartition(":")[2])
+                port = self._node(int(words[1].partition("@")[0].rpartition(":")[2])).port
                 found[port] = [
                     (int(first), int(last or first)) for first, _, last in (r.partition("-") for r in ranges)
                 ]
@@ -106,9 +106,11 @@ def redis_cluster(
     durable: bool = False,
     options: Mapping[str, str] | None = None,
     users: Sequence[str] = (),
+    announce: Callable[[int], int] | None = None,
 ) -> Iterator[Cluster]:
     """A Redis Cluster, formed and whole. ``timeout`` is ``cluster-node-timeout`` in seconds: a failover takes about
-    twice that. ``replicas`` is per primary."""
+    twice that. ``replicas`` is per primary. ``announce`` gives the port at which clients and replicas are told to reach
+    the node that listens on the given one: that of a proxy."""
     with ExitStack() as stack:
         nodes: list[Redis] = []
         for _ in range(primaries * (1 + replicas)):
@@ -119,7 +121,7 @@ def redis_cluster(
                 "cluster-node-timeout": str(int(timeout * 1000)),
                 "cluster-replica-validity-factor": "0",
             }
-            node = Redis(directory, settings | dict(options or {}), users)
+            node = Redis(directory, settings | dict(options or {}), users, announce=announce)
             stack.callback(node.kill)
             node.start()
             nodes.append(node)
@@ -146,6 +148,10 @@ def _form(nodes: Sequence[Redis], primaries: int) -> None:
         primary = ids[number % primaries]
         eventually(lambda node=node, id=primary: _knows(node, id), what="the nodes have met")  # type: ignore[misc]
         node.cli("CLUSTER", "REPLICATE", primary)
+
+
+def _primary_port(node: Redis) -> int:
+    return int(node.info("replication", "master_port") or 0)
 
 
 def _knows(node: Redis, node_id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,8 +36,10 @@ class Redis(Server):
         *,
         tls: bool = False,
         is_sentinel: bool = False,
+        announce: Callable[[int], int] | None = None,
     ) -> None:
         self.port = free_port()
+        self.announced = announce(self.port) if announce else self.port
         self.directory = directory
         self.options = options
         self.certificates = Certificates(directory) if tls else None
@@ -80,6 +82,8 @@ class Redis(Server):
 
     def _where(self) -> dict[str, str]:
         where = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.directory)}
+        if self.announced != self.port:
+            where |= {"cluster-announce-port": str(self.announced)}
         if self.certificates:
             where |= {"port": "0", "tls-port": str(self.port), "tls-auth-clients": "no"}
             where |= {
