@@ -14,7 +14,8 @@ from .base import AccountStore, KeyStore, SessionStore
 __all__ = ["KeyedSessions", "Store", "embedded_path", "open_store"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
-_HELP: Final = "known are memory:// and sqlite:///path/to/file.db"
+_REDIS: Final = re.compile(r"(redis|valkey)s?(\+(sentinel|cluster))?", re.IGNORECASE)
+_HELP: Final = "known are memory://, sqlite:///path/to/file.db and redis://host:6379/0"
 
 
 class KeyedSessions(SessionStore, KeyStore, Protocol):
@@ -36,6 +37,9 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
     - ``sqlite:///relative.db``, ``sqlite:////absolute.db``: one file, shared by the processes of one machine.
     - ``sqlite://``: SQLite in the memory of this process.
 
+    - ``redis://``, ``rediss://`` (TLS), ``redis+sentinel://``, ``redis+cluster://`` and the like, also with ``valkey``:
+      sessions and keys in Redis, see docs/redis.md. Its clock is the server's, ``wall`` is not used.
+
     ``wall`` is the store's clock, in seconds since the Unix epoch; tests hand in their own. Raises
     `ConfigurationError` for a URL that is not one of these. An engine is imported only when it is asked for.
     """
@@ -51,6 +55,10 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
         from .sql import SqlStore
 
         return SqlStore.sqlite(path, wall=wall)
+    if _REDIS.fullmatch(scheme):
+        from .redis import RedisStore
+
+        return RedisStore(url)
     raise ConfigurationError(f"there is no store for {scheme}:// URLs; {_HELP}")
 
 

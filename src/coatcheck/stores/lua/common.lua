@@ -1,0 +1,148 @@
+-- What every script begins with. A script is this file and one of the others, and works on one shard: all keys begin
+-- with the same text, which holds the hash tag. Keys other than KEYS[1] are made from it, because which subject a
+-- session belongs to is known only once it was read; they are in the same slot, so a cluster takes them.
+--
+--   m                      hash: id, n (shards), since, cut (the newest event that was pruned) of the feed
+--   f                      stream: the feed. Its first entry is no event but the place before the first one.
+--   u:<subject>            hash: e (epoch), v (version). Kept for ever.
+--   s:<session id>         the session, MessagePack
+--   i:<subject>:<epoch>    sorted set: the sessions made in this epoch, by time
+--   x                      set: <subject>:<epoch> of indexes that a cut-off left behind
+--
+-- KEYS[1] the hash m; ARGV: 1 now, 2 sixteen random bytes in hex, 3 a random number, 4 how many shards there are,
+-- 5 the channel that wakes readers; what follows is the operation's own. Times are text, exact to the last bit.
+
+local BASE = string.sub(KEYS[1], 1, -2)
+local FEED = BASE .. 'f'
+local LEFT_BEHIND = BASE .. 'x'
+local now = tonumber(ARGV[1])
+
+-- Seconds that a session's rows outlive it. Nothing depends on them: live or not is decided by the deadlines.
+local GRACE = 3600
+local LONGEST = 1e11
+
+-- The places of a session's fields.
+local SUBJECT, EPOCH, CREATED, AUTHENTICATED, SEEN = 1, 2, 4, 5, 6
+local IDLE_TIMEOUT, IDLE_DEADLINE, ABSOLUTE_DEADLINE = 7, 8, 9
+local GENERATION, ROTATED, VERSION = 15, 16, 18
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function exact(number)
+  return string.format('%.17g', number)
+end
+
+local function session_key(id)
+  return BASE .. 's:' .. id
+end
+
+local function subject_key(subject)
+  return BASE .. 'u:' .. subject
+end
+
+local function index_key(subject, epoch)
+  return BASE .. 'i:' .. subject .. ':' .. whole(epoch)
+end
+
+local function milliseconds(seconds)
+  return whole(math.max(1, math.min(seconds + GRACE, LONGEST)) * 1000)
+end
+
+-- Redis refuses the first write of a script that could take memory when there is none left. Ending a session must
+-- work then as well, and takes next to none: let the first write be one that never takes any.
+local function whatever_the_memory()
+  redis.call('DEL', BASE .. '-')
+end
+
+local function standing(subject)
+  local found = redis.call('HMGET', subject_key(subject), 'e', 'v')
+  return tonumber(found[1] or 0), tonumber(found[2] or 0)
+end
+
+local function holds(session, epoch)
+  return session[EPOCH] == epoch and now < session[IDLE_DEADLINE] and now < session[ABSOLUTE_DEADLINE]
+end
+
+local function load(id)
+  local packed = redis.call('GET', session_key(id))
+  return packed and cmsgpack.unpack(packed) or nil, packed
+end
+
+-- The session, its subject's epoch and version, and the row as it is; nil when it is not live.
+local function live(id)
+  local session, packed = load(id)
+  if not session then
+    return nil
+  end
+  local epoch, version = standing(session[SUBJECT])
+  if not holds(session, epoch) then
+    return nil
+  end
+  return session, epoch, version, packed
+end
+
+local function save(id, session)
+  local packed = cmsgpack.pack(session)
+  local left = math.min(session[IDLE_DEADLINE], session[ABSOLUTE_DEADLINE]) - now
+  redis.call('SET', session_key(id), packed, 'PX', milliseconds(left))
+  return packed
+end
+
+local function use(session, seen)
+  local deadline = math.min(seen + session[IDLE_TIMEOUT], session[ABSOLUTE_DEADLINE])
+  session[SEEN] = math.max(session[SEEN], seen)
+  session[IDLE_DEADLINE] = math.max(session[IDLE_DEADLINE], deadline)
+end
+
+local function enlist(id, session)
+  local index = index_key(session[SUBJECT], session[EPOCH])
+  redis.call('ZADD', index, exact(session[CREATED]), id)
+  local wanted = milliseconds(session[ABSOLUTE_DEADLINE] - now)
+  if redis.call('PTTL', index) < tonumber(wanted) then
+    redis.call('PEXPIRE', index, wanted)
+  end
+end
+
+local function microseconds()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- Makes the feed where there is none: at first, and when all was flushed. It is another one than before.
+local function ensure_feed()
+  local found = redis.call('HMGET', KEYS[1], 'id', 'n', 'since', 'cut')
+  if found[1] and found[2] ~= ARGV[4] then
+    error('OTHER-SHARDS ' .. found[2])
+  end
+  if found[1] and redis.call('EXISTS', FEED) == 1 then
+    return found
+  end
+  local begun = microseconds()
+  whatever_the_memory()
+  redis.call('DEL', KEYS[1], FEED)
+  redis.call('XADD', FEED, whole(begun) .. '-' .. ARGV[3], 'k', 'b')
+  found = {ARGV[2], ARGV[4], exact(begun / 1000000), ''}
+  redis.call('HSET', KEYS[1], 'id', found[1], 'n', found[2], 'since', found[3], 'cut', found[4])
+  return found
+end
+
+-- An entry's id is when it was appended, in microseconds, and a number drawn by lot: positions rise, and two
+-- histories of one feed never have the same position at the same place.
+local function append(kind, subject, id, token, number)
+  local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1][1]
+  local place = math.max(tonumber(string.match(last, '^%d+')) + 1, microseconds())
+  redis.call('XADD', FEED, whole(place) .. '-' .. ARGV[3],
+    'k', kind, 'a', ARGV[1], 'u', subject, 's', id, 't', token, 'n', whole(number))
+end
+
+local function wake()
+  redis.call('PUBLISH', ARGV[5], '')
+end
+
+local function finish(id, session)
+  append('r', session[SUBJECT], id, '', 0)
+  redis.call('DEL', session_key(id))
+  redis.call('ZREM', index_key(session[SUBJECT], session[EPOCH]), id)
+end

@@ -1,0 +1,253 @@
+"""Running a script on the primary of a shard, and believing only a primary's answer.
+
+What is sent twice, and when: after a refusal that says that nothing was done (NOSCRIPT, MOVED, ASK, READONLY and the
+like) everything; after a broken connection only what reads. A write whose answer was lost raises `StoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Final
+
+from redis.crc import key_slot
+from redis.exceptions import RedisError, ResponseError
+
+from ...errors import StoreUnavailable
+from .node import Command, Node
+from .records import Reply
+from .topology import Topology
+from .urls import Address, Target
+
+OPERATION_TIMEOUT: Final = 3.0
+"""Seconds for one operation, whatever it takes: connecting, finding the primary, asking again."""
+_EXCHANGE_TIMEOUT: Final = 2.0
+"""Seconds for one exchange with one server, so that there is time left to ask another."""
+_ACKNOWLEDGED_WITHIN: Final = 1000
+"""Milliseconds in which the replicas that were asked for must have acknowledged a write."""
+_ATTEMPTS: Final = 6
+_PAUSE: Final = 0.02
+"""Seconds before the third attempt; twice as many before each next one."""
+_SLOTS: Final = 16384
+
+Argument = str | bytes | int
+
+
+class Kind(Enum):
+    """What a script does, which decides what a failure means."""
+
+    READ = "read"
+    WRITE = "write"
+    LASTING = "lasting"
+    """A write that must not be lost: with ``replicas`` in the URL, as many must have acknowledged it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, known to servers by its hash."""
+
+    text: str
+    digest: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script lua/<name>.lua, with lua/common.lua before it."""
+    lua = files("coatcheck.stores").joinpath("lua")
+    text = "\n".join(lua.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+    # Redis names scripts by their SHA-1; nothing is proved by it.
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One hash slot with everything of the subjects that fall to it."""
+
+    number: int
+    meta: str
+    """The key of its hash; every other key begins like it."""
+    slot: int
+
+
+def shards(prefix: str, count: int) -> tuple[Shard, ...]:
+    """The shards of a store, spread evenly over the slots of a cluster, wherever they may lie."""
+    made = []
+    for number in range(count):
+        first, last = number * _SLOTS // count, (number + 1) * _SLOTS // count
+        tags = (f"{number}.{lot}" for lot in itertools.count())
+        tag = next(tag for tag in tags if first <= key_slot(tag.encode()) < last)
+        meta = f"{prefix}:{{{tag}}}:m"
+        made.append(Shard(number, meta, key_slot(meta.encode())))
+    return tuple(made)
+
+
+class NotPrimary(Exception):
+    """The server answered as a replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """How to ask: with the script's whole text, and where another node has pointed."""
+
+    whole: bool = False
+    at: Address | None = None
+    asking: bool = False
+
+
+class Scripts:
+    """Runs scripts on shards."""
+
+    def __init__(self, target: Target, topology: Topology) -> None:
+        self.shards: tuple[Shard, ...] = shards(target.prefix, target.shards)
+        self.channel: str = f"{target.prefix}:wake"
+        self._replicas = target.replicas
+        self._topology = topology
+
+    async def run(self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind) -> Reply:
+        """Run a script. Raises `StoreUnavailable` when it was not surely done."""
+        try:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                return await self._attempts(script(name), shard, arguments, now, kind)
+        except TimeoutError as error:
+            raise StoreUnavailable("Redis did not answer in time") from error
+
+    async def run_on_all(self, name: str, arguments: Sequence[Sequence[Argument]], *, now: str) -> list[Reply]:
+        """Run a script that reads on every shard, with arguments for each: one exchange per server."""
+        try:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                return await self._everywhere(script(name), arguments, now)
+        except TimeoutError as error:
+            raise StoreUnavailable("Redis did not answer in time") from error
+
+    async def _everywhere(self, code: Script, arguments: Sequence[Sequence[Argument]], now: str) -> list[Reply]:
+        groups: dict[Node, list[Shard]] = {}
+        for shard in self.shards:
+            groups.setdefault(await self._topology.primary(shard.slot), []).append(shard)
+        work = [self._together(code, node, group, arguments, now) for node, group in groups.items()]
+        parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
+        replies: dict[int, Reply] = {}
+        for part in parts:
+            if isinstance(part, BaseException):
+                raise part
+            replies |= part
+        return [replies[shard.number] for shard in self.shards]
+
+    async def _together(
+        self, code: Script, node: Node, group: list[Shard], arguments: Sequence[Sequence[Argument]], now: str
+    ) -> dict[int, Reply]:
+        calls = [self._call(code, shard, arguments[shard.number], now, whole=False) for shard in group]
+        try:
+            replies: list[Reply] = await self._exchange(node, calls, asking=False, wait=False)
+        except (RedisError, OSError, NotPrimary):
+            await self._failed(node)
+            replies = [None] * len(group)
+        found: dict[int, Reply] = {}
+        for shard, reply in zip(group, replies, strict=True):
+            if reply is None or isinstance(reply, ResponseError):
+                reply = await self._attempts(code, shard, arguments[shard.number], now, Kind.READ)
+            found[shard.number] = reply
+        return found
+
+    async def _attempts(self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, kind: Kind) -> Reply:
+        wait = kind is Kind.LASTING and self._replicas > 0
+        next_try, failed = _Try(), False
+        for attempt in range(_ATTEMPTS):
+            if attempt > 1:
+                await asyncio.sleep(_PAUSE * 2 ** (attempt - 2))
+            this, next_try = next_try, _Try()
+            at = this.at
+            node = await self._topology.primary(shard.slot) if at is None else self._topology.at(at)
+            call = self._call(code, shard, arguments, now, whole=this.whole)
+            try:
+                (reply,) = await self._exchange(node, [call], asking=this.asking, wait=wait)
+            except (RedisError, OSError, NotPrimary) as error:
+                await self._failed(node)
+                if kind is not Kind.READ or failed:
+                    raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
+                failed = True
+                continue
+            if not isinstance(reply, ResponseError):
+                return reply
+            next_try = self._after(reply, node, this)
+        raise StoreUnavailable("Redis has no primary for this shard now")
+
+    def _after(self, refusal: ResponseError, node: Node, this: _Try) -> _Try:
+        """How to go on after a refusal that says that nothing was done. Raises `StoreUnavailable` for any other."""
+        match _code(refusal):
+            case "NOSCRIPT":
+                return _Try(whole=True, at=this.at, asking=this.asking)
+            case "ASK":
+                return _Try(whole=this.whole, at=_pointer(refusal, node), asking=True)
+            case "MOVED":
+                self._topology.doubt(node)
+                return _Try(whole=this.whole, at=_pointer(refusal, node))
+            case "READONLY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN":
+                self._topology.doubt(node)
+                return _Try(whole=this.whole)
+            case code:
+                raise StoreUnavailable(f"Redis refused: {code}") from refusal
+
+    def _call(self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, *, whole: bool) -> Command:
+        head: Command = ("EVAL", code.text) if whole else ("EVALSHA", code.digest)
+        lot = secrets.randbits(63)
+        common = (1, shard.meta, now, secrets.token_hex(16), lot, len(self.shards), self.channel)
+        return (*head, *common, *arguments)
+
+    async def _exchange(self, node: Node, calls: list[Command], *, asking: bool, wait: bool) -> list[Reply]:
+        """The replies to these calls; where the server does not refuse what is not its own, only if it is primary."""
+        before: list[Command] = [("ASKING",)] if asking else []
+        after: list[Command] = [("WAIT", self._replicas, _ACKNOWLEDGED_WITHIN)] if wait else []
+        if not self._topology.says_moved:
+            before, after = [("MULTI",), ("ROLE",)], [("EXEC",), *after]
+        async with asyncio.timeout(_EXCHANGE_TIMEOUT):
+            replies = await node.exchange([*before, *calls, *after])
+        if self._topology.says_moved:
+            found = replies[len(before) : len(before) + len(calls)]
+        else:
+            found = _of_primary(replies[: len(calls) + 3])
+        if wait and not isinstance(found[0], ResponseError):
+            self._acknowledged(replies[-1])
+        return found
+
+    def _acknowledged(self, reply: Reply) -> None:
+        if isinstance(reply, ResponseError):
+            raise StoreUnavailable(f"Redis refused to wait for replicas: {_code(reply)}") from reply
+        if reply < self._replicas:
+            raise StoreUnavailable(f"{reply} of {self._replicas} replicas have acknowledged the write in time")
+
+    async def _failed(self, node: Node) -> None:
+        self._topology.doubt(node)
+        await node.drop_idle()
+
+
+def _of_primary(replies: list[Reply]) -> list[Reply]:
+    """The replies inside a transaction that began with ROLE."""
+    done = replies[-1]
+    if isinstance(done, ResponseError):
+        refused = next((reply for reply in replies if isinstance(reply, ResponseError)), done)
+        return [refused] * (len(replies) - 3)
+    role: Reply = done[0]
+    found: list[Reply] = done[1:]
+    if isinstance(role, ResponseError):
+        raise role
+    if role[0] != b"master" and not all(isinstance(reply, ResponseError) for reply in found):
+        raise NotPrimary("the server is not the primary")
+    return found
+
+
+def _code(error: ResponseError) -> str:
+    """The first word of a refusal, which says what kind it is and holds nothing of ours."""
+    return error.status_code or str(error).partition(" ")[0] or "ERR"
+
+
+def _pointer(error: ResponseError, node: Node) -> Address:
+    """Where MOVED or ASK points; an empty host means the one that said it."""
+    host, _, port = str(error).split(" ")[-1].rpartition(":")
+    return host or node.address[0], int(port)

@@ -1,0 +1,111 @@
+"""Waking those who wait for an event.
+
+A message says that there is something to read, never what; a lost one costs time, never an event. One connection per
+store listens. When it is lost, everyone is woken, and it is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from ...errors import StoreUnavailable
+from .topology import Topology
+
+log = logging.getLogger("coatcheck.stores.redis")
+
+_SILENCE: Final = 5.0
+"""Seconds without a message after which the server is asked whether it is still there."""
+_FIRST_BACKOFF: Final = 0.05
+_LONGEST_BACKOFF: Final = 2.0
+
+
+class Wake:
+    """A bell that other processes ring."""
+
+    def __init__(self, topology: Topology, channel: str) -> None:
+        self._topology = topology
+        self._channel = channel
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.listening: asyncio.Event = asyncio.Event()
+        """Set while messages arrive."""
+
+    def start(self) -> None:
+        """Begin to listen."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="coatcheck-wake")
+
+    async def stop(self) -> None:
+        """Stop listening, and wake everyone."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.ring()
+
+    def mark(self) -> asyncio.Event:
+        """Take this before a read; `rung` then tells what came since."""
+        return self._bell
+
+    async def rung(self, mark: asyncio.Event, seconds: float) -> bool:
+        """Wait for a message since the mark, at most so long. Whether one came."""
+        try:
+            async with asyncio.timeout(seconds):
+                await mark.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def ring(self) -> None:
+        """Wake everyone who waits."""
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+    async def _run(self) -> None:
+        backoff = _FIRST_BACKOFF
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError, StoreUnavailable) as error:
+                log.warning("not woken by Redis for now: %s", type(error).__name__)
+            if self.listening.is_set():
+                backoff = _FIRST_BACKOFF
+            self.listening.clear()
+            self.ring()
+            await asyncio.sleep(backoff * (500 + secrets.randbelow(500)) / 1000)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+
+    async def _listen(self) -> None:
+        """Until the connection is lost."""
+        node = await self._topology.any_node()
+        connection = node.connection()
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
+            await connection.send_command("SUBSCRIBE", self._channel)
+            asked = False
+            while True:
+                reply = await connection.read_response(timeout=_SILENCE)
+                if reply is None and asked:
+                    self._topology.doubt(node)
+                    return
+                asked = reply is None
+                if reply is None:
+                    await connection.send_command("PING")
+                else:
+                    self._heard(reply)
+        except (RedisError, OSError):
+            self._topology.doubt(node)
+            raise
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _heard(self, reply: list[bytes]) -> None:
+        if reply[0] == b"subscribe":
+            self.listening.set()
+        if reply[0] != b"pong":  # what came before we listened is to be read as well
+            self.ring()
