@@ -1,0 +1,132 @@
+"""The long run: every store under every fault, many times. ``make faults``, or
+
+    python -m tests.faults.fleet [--rounds 50] [--store NAME ...] [--fault NAME ...] [--parallel 3] [--results DIR]
+
+Ends with 1 when the guarantee was broken. ``--sabotage`` breaks it on purpose in the verifying processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from .crew import running_fleet
+from .faults import APPLICABLE, FAULTS
+from .report import has_failed, summary, table
+from .rounds import Result, Rounds
+from .sabotage import BREAKS
+from .stores import PLACES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One store under one fault."""
+
+    store: str
+    fault: str
+    rounds: int
+    verifying: int
+    max_staleness: float
+    seed: int
+    sabotage: str
+
+
+def play(cell: Cell) -> dict[str, Any]:
+    """All rounds of a cell, on servers and with processes of its own. What goes wrong is part of the answer."""
+    results: list[Result] = []
+    further: list[str] = []
+    durability = ""
+    try:
+        with (
+            PLACES[cell.store]() as place,
+            running_fleet(
+                place, verifying=cell.verifying, max_staleness=cell.max_staleness, sabotage=cell.sabotage
+            ) as fleet,
+        ):
+            durability = place.durability
+            rounds = Rounds(fleet, Random(f"{cell.seed} {cell.store} {cell.fault}"))
+            for _ in range(cell.rounds):
+                results.append(rounds.play(FAULTS[cell.fault]))
+            further += rounds.check_with_a_fresh_process()
+    except Exception:  # a cell that breaks off is reported, and the others go on
+        further.append(traceback.format_exc())
+    return summary(cell.store, durability, cell.fault, results, further)
+
+
+def cells(options: argparse.Namespace) -> list[Cell]:
+    """The longest first, so that none is left for the end alone."""
+    found = [
+        Cell(
+            store=store,
+            fault=fault,
+            rounds=options.rounds,
+            verifying=options.verifying,
+            max_staleness=options.max_staleness,
+            seed=options.seed,
+            sabotage=options.sabotage,
+        )
+        for store in reversed(options.store or list(PLACES))
+        for fault in APPLICABLE[store]
+        if not options.fault or fault in options.fault
+    ]
+    return sorted(found, key=lambda cell: cell.fault != "failover")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=50, help="of each fault on each store (default 50)")
+    parser.add_argument("--store", action="append", choices=list(PLACES))
+    parser.add_argument("--fault", action="append", choices=list(FAULTS))
+    parser.add_argument("--verifying", type=int, default=3, help="verifying processes of a fleet (default 3)")
+    parser.add_argument("--max-staleness", type=float, default=0.5, help="seconds (default 0.5)")
+    parser.add_argument("--parallel", type=int, default=3, help="fleets at work at a time (default 3)")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32, help="of the dice (default: a new one)")
+    parser.add_argument("--sabotage", default="", choices=["", *BREAKS])
+    parser.add_argument("--results", type=Path, help="folder for faults.json and faults.md")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    began = time.monotonic()
+    done: list[dict[str, Any]] = []
+    order = [(store, fault) for store in PLACES for fault in APPLICABLE[store]]
+    with ProcessPoolExecutor(options.parallel, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for future in as_completed([pool.submit(play, cell) for cell in cells(options)]):
+            cell = future.result()
+            done.append(cell)
+            fate = "FAILED" if has_failed(cell) else "kept"
+            print(f"{cell['store']:<15}{cell['fault']:<12}{cell['rounds']:>4} rounds  {fate}", flush=True)
+            for text in cell["failures"]:
+                print(f"    {text}")
+    done.sort(key=lambda cell: order.index((cell["store"], cell["fault"])))
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    report = {
+        "machine": f"{os.cpu_count()} cores, {system}",
+        "seed": options.seed,
+        "verifying": options.verifying,
+        "max_staleness": options.max_staleness,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "cells": done,
+    }
+    print(f"\n{table(report)}")
+    if options.results:
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / "faults.json").write_text(json.dumps(report, indent=1) + "\n")
+        (options.results / "faults.md").write_text(table(report))
+    return int(any(has_failed(cell) for cell in done))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The stores under which a fleet is put to the test, each with the lines that lead to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from coatcheck.stores.sql import migrate
+from tests.support.proxy import Proxy, proxy
+from tests.support.servers import Cluster, postgresql, redis, redis_cluster
+from tests.support.servers.processes import Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A store that is running, and how to reach it."""
+
+    name: str
+    durability: str
+    """What it was told to do so that a confirmed write is not lost."""
+    issuing_url: str
+    verifying_url: str
+    servers: Sequence[Server] = ()
+    """Those whose end is the end of the store. All are killed or paused together."""
+    verifying_lines: Sequence[Proxy] = ()
+    issuing_lines: Sequence[Proxy] = ()
+    """The same ones as ``verifying_lines`` where nobody can be led past them."""
+    cluster: Cluster | None = None
+    file: Path | None = None
+
+
+@contextmanager
+def _sqlite() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="coatcheck-fleet-") as directory:
+        file = Path(directory) / "fleet.db"
+        url = f"sqlite:///{file}"
+        asyncio.run(migrate(url))
+        yield Place(
+            name="sqlite", durability="WAL, synchronous=FULL", issuing_url=url, verifying_url=url, file=file
+        )  # fmt: skip
+
+
+@contextmanager
+def _postgresql() -> Iterator[Place]:
+    with postgresql(fsync=True) as server, proxy(server.port) as behind, proxy(server.port) as direct:
+        database = server.create_database()
+        asyncio.run(migrate(server.url(database)))
+        yield Place(
+            name="postgresql",
+            durability="fsync=on, synchronous_commit=on",
+            issuing_url=server.url(database, port=direct.port),
+            verifying_url=server.url(database, port=behind.port),
+            servers=[server],
+            verifying_lines=[behind],
+            issuing_lines=[direct],
+        )
+
+
+@contextmanager
+def _redis() -> Iterator[Place]:
+    with redis(durable=True) as server, proxy(server.port) as behind, proxy(server.port) as direct:
+        yield Place(
+            name="redis",
+            durability="appendfsync always",
+            issuing_url=server.url(port=direct.port),
+            verifying_url=server.url(port=behind.port),
+            servers=[server],
+            verifying_lines=[behind],
+            issuing_lines=[direct],
+        )
+
+
+@contextmanager
+def _cluster() -> Iterator[Place]:
+    with ExitStack() as stack:
+        lines: list[Proxy] = []
+
+        def announce(port: int) -> int:
+            lines.append(stack.enter_context(proxy(port)))
+            return lines[-1].port
+
+        cluster = stack.enter_context(redis_cluster(durable=True, announce=announce))
+        url = f"{cluster.url()}?replicas=1"
+        yield Place(
+            name="redis-cluster",
+            durability="appendfsync always, and every write acknowledged by one replica (?replicas=1)",
+            issuing_url=url,
+            verifying_url=url,
+            servers=cluster.nodes,
+            verifying_lines=lines,
+            issuing_lines=lines,
+            cluster=cluster,
+        )
+
+
+PLACES: Final[Mapping[str, Callable[[], AbstractContextManager[Place]]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "redis": _redis,
+    "redis-cluster": _cluster,
+}
