@@ -11,7 +11,7 @@ async def test_a_long_feed_is_read_in_pages(store: SqlStore, monkeypatch: pytest
     """Each page but the last says that there is more; together they are everything once, in order."""
     monkeypatch.setattr(feed, "FEED_PAGE", 4)
     start = await store.events(None, wait=0)
-    for number in range(1, 12):
+    for _ in range(11):
         await store.step_version("ann", now=start.now)
     for cursor in (None, start.cursor):
         sizes, seen = [], []

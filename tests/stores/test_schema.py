@@ -22,7 +22,11 @@ async def test_migrations_make_exactly_the_tables(store: SqlStore) -> None:
     """Alembic finds no difference between a migrated database and the metadata."""
 
     def differences(tx: Connection) -> list[object]:
-        options = {"version_table": VERSION_TABLE, "compare_server_default": True}
+        options = {
+            "version_table": VERSION_TABLE,
+            "compare_server_default": True,
+            "include_object": lambda thing, name, *_: name != "coatcheck_events_txn",  # is PostgreSQL's alone
+        }
         return list(compare_metadata(MigrationContext.configure(tx, opts=options), metadata))
 
     assert await store.database.read(differences) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import Insert
 
 from coatcheck.stores.base import Touch
 from coatcheck.stores.sql import SqlStore, operations
@@ -38,7 +39,7 @@ async def call(store: SqlStore, session_id: str, order: dict[str, Any]) -> str:
 
 def half_a_create(tx: Connection) -> None:
     """Insert a session, say so, and never come to the commit."""
-    operations.create(tx, operations.Insert, operations.to_row(new_session(1_800_000_000.0, "half")), 0.0, None)
+    operations.create(tx, Insert, operations.to_row(new_session(1_800_000_000.0, "half")), 0.0, None)
     say("inside")
     time.sleep(3600)
 

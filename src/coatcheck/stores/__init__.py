@@ -15,7 +15,7 @@ __all__ = ["KeyedSessions", "Store", "embedded_path", "open_store"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _REDIS: Final = re.compile(r"(redis|valkey)s?(\+(sentinel|cluster))?", re.IGNORECASE)
-_HELP: Final = "known are memory://, sqlite:///path/to/file.db and redis://host:6379/0"
+_HELP: Final = "known are memory://, sqlite:///path/to/file.db, postgresql://host/database and redis://host:6379/0"
 
 
 class KeyedSessions(SessionStore, KeyStore, Protocol):
@@ -36,7 +36,9 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
     - ``memory://``: in the memory of this process, gone with it.
     - ``sqlite:///relative.db``, ``sqlite:////absolute.db``: one file, shared by the processes of one machine.
     - ``sqlite://``: SQLite in the memory of this process.
-
+    - ``postgresql://user:password@host:port/database``: shared by all machines, with libpq's options (``sslmode=``) and
+      ``pool_size=`` (default 5 connections a process, and one that listens). Its clock is the server's, ``wall`` is not
+      used. ``coatcheck migrate`` makes its tables.
     - ``redis://``, ``rediss://`` (TLS), ``redis+sentinel://``, ``redis+cluster://`` and the like, also with ``valkey``:
       sessions and keys in Redis, see docs/redis.md. Its clock is the server's, ``wall`` is not used.
 
@@ -55,6 +57,10 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
         from .sql import SqlStore
 
         return SqlStore.sqlite(path, wall=wall)
+    if scheme == "postgresql":
+        from .sql import SqlStore
+
+        return SqlStore.postgresql(url)
     if _REDIS.fullmatch(scheme):
         from .redis import RedisStore
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from ...errors import ConfigurationError
 from .. import embedded_path
 from .accounts import SqlAccounts
 from .database import Database
@@ -33,6 +34,14 @@ class SqlStore(SqlSessions, SqlAccounts, SqlKeys):
         """A store in this file, or in this process's memory when there is none."""
         return cls(SqliteDatabase(path), wall=wall)
 
+    @classmethod
+    def postgresql(cls, url: str) -> Self:
+        """A store in this PostgreSQL database (``postgresql://user:password@host:port/database``), whose clock is the
+        server's. Raises `ConfigurationError` for a URL that is not one."""
+        from .postgresql import PostgresqlDatabase
+
+        return cls(PostgresqlDatabase(url))
+
     async def open(self, *, migrate: bool = False) -> None:
         """See `SessionStore.open`. With ``migrate`` the schema is made or brought up to date first, all or nothing,
         by any number of processes at once. A database in memory always is."""
@@ -47,13 +56,29 @@ async def migrate(url: str, *, wall: Callable[[], float] = time.time) -> None:
     """Make the schema or bring it up to date: all or nothing, safe beside itself and beside running processes.
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
-    store = SqlStore.sqlite(embedded_path(url), wall=wall)
+    if url.startswith("postgresql://"):
+        store = SqlStore.postgresql(url)
+    else:
+        store = SqlStore.sqlite(_file(url), wall=wall)
     await store.open(migrate=True)
     await store.close()
 
 
 async def schema_state(url: str) -> SchemaState:
-    """How the schema behind a ``sqlite:///`` URL stands. Changes nothing and makes no file.
+    """How the schema behind a ``sqlite:///`` or ``postgresql://`` URL stands. Changes nothing and makes no file.
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
-    return await SqliteDatabase(embedded_path(url)).state()
+    if url.startswith("postgresql://"):
+        from .postgresql import PostgresqlDatabase
+
+        return await PostgresqlDatabase(url).state()
+    return await SqliteDatabase(_file(url)).state()
+
+
+def _file(url: str) -> Path:
+    path = embedded_path(url)
+    if path is None:
+        raise ConfigurationError(
+            "only a database in a file or on a server has a schema: name it with --database sqlite:///path or postgresql://"
+        )
+    return path

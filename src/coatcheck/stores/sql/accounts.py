@@ -96,7 +96,7 @@ class SqlAccounts:
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
         over = failures.c.ends <= now
-        swept = select(failures.c.key).where(over).limit(_SWEEP)
+        swept = select(failures.c.key).where(over).limit(_SWEEP).with_for_update(skip_locked=True)
         count = (
             self.database.insert(failures)
             .values(key=key, count=1, ends=now + window)
@@ -111,8 +111,10 @@ class SqlAccounts:
         )
 
         def work(tx: Connection) -> int:
+            # In this order: who has a row locked passes over those of others, so nobody waits in a circle.
+            counted = int(tx.execute(count).scalar_one())
             tx.execute(delete(failures).where(failures.c.key.in_(swept)))
-            return int(tx.execute(count).scalar_one())
+            return counted
 
         return await self.database.write(work)
 
@@ -128,7 +130,7 @@ class SqlAccounts:
         """See `AccountStore.uncount_failure`."""
 
         def work(tx: Connection) -> None:
-            for key in keys:
+            for key in sorted(keys):  # in one order for all, so that nobody waits in a circle
                 live = (failures.c.key == key, failures.c.ends > now, failures.c.count > 0)
                 tx.execute(update(failures).where(*live).values(count=failures.c.count - 1))
 
@@ -137,7 +139,8 @@ class SqlAccounts:
 
     async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
         """See `AccountStore.clear_failures`."""
-        await self.database.write(lambda tx: tx.execute(delete(failures).where(failures.c.key.in_(keys))))
+        named = select(failures.c.key).where(failures.c.key.in_(keys)).order_by(failures.c.key).with_for_update()
+        await self.database.write(lambda tx: tx.execute(delete(failures).where(failures.c.key.in_(named))))
 
 
 def _to_account(row: Row[Any]) -> Account:

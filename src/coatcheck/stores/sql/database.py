@@ -11,16 +11,21 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import Rejected, StoreUnavailable
+from ..base import FeedRead
+from .locks import Lock
 
 T = TypeVar("T")
+Insert = SqliteInsert | PostgresqlInsert
 Work = Callable[[Connection], T]
 """An operation's statements. It may be run again, so it changes nothing but the database."""
 
@@ -28,6 +33,8 @@ PATIENCE: Final = 5.0
 """Seconds for which a locked database is tried again before it counts as unavailable."""
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.03)
 """Seconds between two tries; the last one repeats."""
+
+UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
 
 DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, OSError)
 
@@ -69,13 +76,30 @@ class Database(ABC):
     def is_busy(self, error: BaseException) -> bool:
         """Whether another transaction was in the way, so that the same again may succeed."""
 
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the connection was gone before COMMIT was sent, so that nothing was done. Tried again once."""
+        return False
+
+    async def time(self) -> float | None:
+        """The server's clock, None for an embedded database, which has none of its own."""
+        return None
+
+    @abstractmethod
+    def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
+        """Everything after the cursor, in one statement. ``now`` is this machine's clock."""
+
+    @abstractmethod
+    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
+        """Delete the oldest events, at most ``limit``, up to the first that is not older than ``before``."""
+
     @abstractmethod
     async def mark(self) -> object:
         """Something that differs once anything was committed after this call."""
 
     @abstractmethod
     async def changed(self, mark: object, wait: float) -> bool:
-        """Wait until something was committed after ``mark`` was taken, or so many seconds. False for the latter."""
+        """Wait until something may have been committed after ``mark`` was taken, at most so many seconds. False only
+        when surely nothing was."""
 
     @abstractmethod
     def announce(self) -> None:
@@ -83,11 +107,24 @@ class Database(ABC):
 
     async def read(self, work: Work[T]) -> T:
         """Run work of a single statement, which needs no transaction around it."""
-        return await self._protected(self._tries(self._open_engine(-1), work, writes=False))
+        return await self._protected(self._tries(partial(self.run_read, self._open_engine(-1), work)))
 
-    async def write(self, work: Work[T]) -> T:
-        """Run work as one transaction. It is committed when this returns; any error has rolled it back."""
-        return await self._protected(self._tries(self._open_engine(0), work, writes=True))
+    async def write(self, work: Work[T], locks: Sequence[Lock] = ()) -> T:
+        """Run work as one transaction. It is committed when this returns; any error has rolled it back.
+
+        Transactions with a lock in common come one after the other, and each sees what those before it have done. Where
+        there is only one writer at a time anyway, locks are nothing."""
+        return await self._protected(self._tries(partial(self.run_write, self._open_engine(0), work, locks)))
+
+    async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
+        """One try of `read`."""
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
+        """One try of `write`."""
+        async with engine.connect() as connection:
+            return await connection.run_sync(_transaction, work)
 
     def _open_engine(self, index: int) -> AsyncEngine:
         if not self.engines:
@@ -107,29 +144,31 @@ class Database(ABC):
         if not task.cancelled():
             task.exception()
 
-    async def _tries(self, engine: AsyncEngine, work: Work[T], *, writes: bool) -> T:
+    async def _tries(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         give_up = time.monotonic() + self._patience
         pauses = iter(_PAUSES)
+        may_reconnect = True
         while True:
             self.check()
             try:
-                async with engine.connect() as connection:
-                    return await connection.run_sync(_transaction if writes else _statement, work)
+                return await attempt()
             except DRIVER_ERRORS as error:
-                if not self.is_busy(error) or time.monotonic() >= give_up:
-                    raise unavailable(error) from error
+                if self.is_lost(error) and may_reconnect:
+                    may_reconnect = False
+                elif not self.is_busy(error) or time.monotonic() >= give_up:
+                    raise self.failure(error) from error
             except (UnicodeEncodeError, OverflowError) as error:
-                raise Rejected("text must be valid Unicode and numbers within 64 bits") from error
+                raise Rejected(UNSTORABLE) from error
             await asyncio.sleep(next(pauses, _PAUSES[-1]))
+
+    def failure(self, error: BaseException) -> StoreUnavailable | Rejected:
+        """What the caller is told of an error that trying again does not help."""
+        return unavailable(error)
 
 
 def _transaction(connection: Connection, work: Work[T]) -> T:
     with connection.begin():
         return work(connection)
-
-
-def _statement(connection: Connection, work: Work[T]) -> T:
-    return work(connection)
 
 
 @contextmanager
@@ -150,4 +189,6 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 def driver_error(error: BaseException) -> BaseException:
     """The driver's own error inside SQLAlchemy's."""
-    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    # Of a driver without DBAPI, SQLAlchemy's stand-in is the effect and the driver's own error the cause.
+    return inner.__cause__ if hasattr(inner, "pgcode") and inner.__cause__ is not None else inner

@@ -24,7 +24,10 @@ def append(
 ) -> None:
     """Append an event, or one for each session in this order, in the transaction that changes what it speaks of."""
     row = {"kind": kind.value, "at": at, "subject": subject, "token_id": token_id, "number": number}
-    tx.execute(insert(events), [row | {"session_id": session_id} for session_id in session_ids or ("",)])
+    statement = insert(events)
+    if tx.dialect.name == "postgresql":
+        statement = statement.values(txn=func.pg_current_xact_id())
+    tx.execute(statement, [row | {"session_id": session_id} for session_id in session_ids or ("",)])
 
 
 def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:

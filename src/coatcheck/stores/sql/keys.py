@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ..base import SealedKey
 from .database import Database
+from .locks import KEYS
 from .tables import signing_keys
 
 
@@ -33,14 +34,14 @@ class SqlKeys:
             tx.execute(insert(signing_keys).values(**row))
             return True
 
-        return await self.database.write(work)
+        return await self.database.write(work, [KEYS])
 
     async def set_retirement(self, kid: str, retires: float) -> None:
         """See `KeyStore.set_retirement`."""
         change = update(signing_keys).where(signing_keys.c.kid == kid).values(retires=retires)
-        await self.database.write(lambda tx: tx.execute(change))
+        await self.database.write(lambda tx: tx.execute(change), [KEYS])
 
     async def delete_key(self, kid: str) -> None:
         """See `KeyStore.delete_key`."""
         gone = delete(signing_keys).where(signing_keys.c.kid == kid)
-        await self.database.write(lambda tx: tx.execute(gone))
+        await self.database.write(lambda tx: tx.execute(gone), [KEYS])

@@ -23,13 +23,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.sqlite import Insert
 
 from ...errors import Conflict, NotFound
 from ...model import Device, EventKind, Mode, Session, Standing
 from ..base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
 from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
+from .database import Insert
 from .tables import sessions, subjects
 
 _AT_ONCE: Final = 500
@@ -102,7 +102,7 @@ def _end_beyond(tx: Connection, row: Mapping[str, Any], now: float, keep: int) -
     if beyond <= 0:
         return ()
     oldest = tuple(tx.scalars(others.order_by(sessions.c.created, sessions.c.id).limit(beyond)))
-    tx.execute(delete(sessions).where(sessions.c.id.in_(oldest)))
+    tx.execute(delete(sessions).where(sessions.c.id.in_(_lock(tx, oldest))))
     feed.append(tx, EventKind.SESSION_REVOKED, now, row["subject"], *oldest)
     return oldest
 
@@ -123,17 +123,27 @@ def find(tx: Connection, session_id: str, now: float) -> Standing | None:
 
 
 def touch(tx: Connection, touches: Sequence[Touch], now: float) -> frozenset[str]:
-    """Move those that are live, name the others."""
-    asked = list(dict.fromkeys(item.session_id for item in touches))
+    """Move those that are live, name the others.
+
+    First the rows are locked, in the order of their ids, so that two batches never wait for each other in a circle. What
+    the next statement sees of them can then no longer change, and it sees all subjects' epochs at one moment: these up
+    to 500 are touched there and then. So it needs none of the subjects' locks."""
+    asked = {item.session_id for item in touches}
     live: set[str] = set()
     for start in range(0, len(asked), _AT_ONCE):
-        ids = asked[start : start + _AT_ONCE]
-        live.update(tx.scalars(select(sessions.c.id).where(sessions.c.id.in_(ids), _live(now))))
+        ids = _lock(tx, sorted(asked)[start : start + _AT_ONCE])
+        live.update(tx.scalars(select(sessions.c.id).where(sessions.c.id.in_(ids), _live(now))) if ids else ())
     moved = [{"touched": item.session_id, "at": item.seen} for item in touches if item.session_id in live]
     if moved:
         at = bindparam("at", type_=sessions.c.seen.type)
-        tx.execute(update(sessions).where(sessions.c.id == bindparam("touched"), _live(now)).values(_used(at)), moved)
+        tx.execute(update(sessions).where(sessions.c.id == bindparam("touched")).values(_used(at)), moved)
     return frozenset(asked) - live
+
+
+def _lock(tx: Connection, ids: Sequence[str]) -> Sequence[str]:
+    """Lock these rows in the one order that all keep to; those that are there."""
+    rows = select(sessions.c.id).where(sessions.c.id.in_(ids)).order_by(sessions.c.id).with_for_update()
+    return tx.scalars(rows).all()
 
 
 def rotate(tx: Connection, session_id: str, generation: int, window: float, now: float) -> Rotation:
@@ -263,9 +273,13 @@ def prune(tx: Connection, now: float, limit: int) -> int:
     left = limit
     for dead in causes:
         if left > 0:
-            left -= tx.execute(delete(sessions).where(sessions.c.id.in_(dead.limit(left)))).rowcount
-    swept = select(subjects.c.subject).where(unswept, ~exists().where(older).correlate(subjects)).limit(limit)
-    tx.execute(update(subjects).where(subjects.c.subject.in_(swept)).values(swept=subjects.c.epoch))
+            batch = dead.limit(left).with_for_update(of=sessions, skip_locked=True)
+            left -= tx.execute(delete(sessions).where(sessions.c.id.in_(batch))).rowcount
+    none_left = ~exists().where(older).correlate(subjects)
+    swept = select(subjects.c.subject).where(unswept, none_left).limit(limit)
+    ids = tx.scalars(swept.with_for_update(skip_locked=True)).all()
+    if ids:  # Looked at again now that their epochs cannot change.
+        tx.execute(update(subjects).where(subjects.c.subject.in_(ids), none_left).values(swept=subjects.c.epoch))
     return limit - left
 
 

@@ -13,6 +13,7 @@ from ..base import FeedRead, Reused, Rotation, SessionPage, Touch
 from ..rules import to_json
 from . import feed, operations
 from .database import Database
+from .locks import session_lock, subject_lock
 
 
 class SqlSessions:
@@ -22,8 +23,9 @@ class SqlSessions:
     _wall: Callable[[], float]
 
     async def time(self) -> float:
-        """The machine's clock, or the one given to the constructor: an embedded database has none of its own."""
-        return self._wall()
+        """The server's clock; of an embedded database the machine's, or the one given to the constructor."""
+        now = await self.database.time()
+        return self._wall() if now is None else now
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
@@ -33,7 +35,8 @@ class SqlSessions:
         """See `SessionStore.create`."""
         row = operations.to_row(session)
         insert = self.database.insert
-        ended = await self.database.write(lambda tx: operations.create(tx, insert, row, now, keep))
+        locks = [subject_lock(session.subject), session_lock(session.id)]
+        ended = await self.database.write(lambda tx: operations.create(tx, insert, row, now, keep), locks)
         if ended:
             self.database.announce()
         return ended
@@ -51,7 +54,7 @@ class SqlSessions:
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
         work = partial(operations.rotate, session_id=session_id, generation=generation, window=window, now=now)
-        result = await self.database.write(work)
+        result = await self.database.write(work, [session_lock(session_id)])
         if isinstance(result, Reused):
             self.database.announce()
         return result
@@ -76,14 +79,15 @@ class SqlSessions:
         }
         change = {name: value for name, value in named.items() if value is not None}
         work = partial(operations.change, session_id=session_id, version=version, now=now, change=change)
-        changed = await self.database.write(work)
+        changed = await self.database.write(work, [session_lock(session_id)])
         if changed and not {"authenticated", "amr"}.isdisjoint(change):
             self.database.announce()
         return changed
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
-        ended = await self.database.write(partial(operations.revoke, session_id=session_id, now=now))
+        work = partial(operations.revoke, session_id=session_id, now=now)
+        ended = await self.database.write(work, [session_lock(session_id)])
         if ended:
             self.database.announce()
         return ended
@@ -92,14 +96,16 @@ class SqlSessions:
         """See `SessionStore.revoke_subject`."""
         insert = self.database.insert
         work = partial(operations.revoke_subject, insert=insert, subject=subject, now=now, excepted=excepted)
-        epoch = await self.database.write(work)
+        locks = [subject_lock(subject), *([session_lock(excepted)] if excepted else [])]
+        epoch = await self.database.write(work, locks)
         self.database.announce()
         return epoch
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
         insert = self.database.insert
-        version = await self.database.write(partial(operations.step_version, insert=insert, subject=subject, now=now))
+        work = partial(operations.step_version, insert=insert, subject=subject, now=now)
+        version = await self.database.write(work, [subject_lock(subject)])
         self.database.announce()
         return version
 
@@ -124,7 +130,7 @@ class SqlSessions:
         """See `SessionStore.prune`."""
 
         return await self.database.write(
-            lambda tx: operations.prune(tx, now, limit) + feed.prune(tx, now - keep_events, limit)
+            lambda tx: operations.prune(tx, now, limit) + self.database.prune_feed(tx, now - keep_events, limit)
         )
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
@@ -132,8 +138,9 @@ class SqlSessions:
         end = time.monotonic() + wait
         while True:
             mark = await self.database.mark()
-            read = await self.database.read(lambda tx: feed.read(tx, cursor, self._wall()))
-            if read.events or cursor is None:
+            read = await self.database.read(lambda tx: self.database.read_feed(tx, cursor, self._wall()))
+            left = end - time.monotonic()
+            if read.events or read.more or cursor is None or left <= 0:
                 return read
-            if not await self.database.changed(mark, end - time.monotonic()):
+            if not await self.database.changed(mark, left):
                 return replace(read, now=self._wall())

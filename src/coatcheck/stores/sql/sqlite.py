@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ...errors import ConfigurationError, SchemaMismatch, StoreUnavailable
-from . import schema
+from ..base import FeedRead
+from . import feed, schema
 from .database import PATIENCE, Database, driver_error, translated
 
 READERS: Final = 4
@@ -111,6 +112,14 @@ class SqliteDatabase(Database):
             raise StoreUnavailable("the database file is gone; restart") from error
         if (found.st_dev, found.st_ino) != self._file:
             raise StoreUnavailable("the database file was replaced while it was open; restart")
+
+    def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
+        """See `Database.read_feed`."""
+        return feed.read(tx, cursor, now)
+
+    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
+        """See `Database.prune_feed`."""
+        return feed.prune(tx, before, limit)
 
     def is_busy(self, error: BaseException) -> bool:
         """See `Database.is_busy`."""

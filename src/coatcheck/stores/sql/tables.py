@@ -18,6 +18,8 @@ from sqlalchemy import (
     Text,
 )
 
+from .types import ID, TransactionId
+
 metadata: Final = MetaData()
 
 VERSION_TABLE: Final = "coatcheck_schema"
@@ -25,11 +27,12 @@ VERSION_TABLE: Final = "coatcheck_schema"
 
 _COUNTING: Final = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up only in a column of exactly the type INTEGER."""
+_TXN: Final = TransactionId().with_variant(Integer, "sqlite")
 
 subjects: Final = Table(
     "coatcheck_subjects",
     metadata,
-    Column("subject", Text, primary_key=True),
+    Column("subject", ID, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     # The epoch up to which older sessions have been deleted, so that prune finds the others without a scan.
@@ -45,8 +48,8 @@ Index(
 sessions: Final = Table(
     "coatcheck_sessions",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("subject", Text, nullable=False),
+    Column("id", ID, primary_key=True),
+    Column("subject", ID, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("mode", Text, nullable=False),
     Column("created", Double, nullable=False),
@@ -77,6 +80,8 @@ feed: Final = Table(
     Column("since", Double, nullable=False),
     # The newest event that was pruned; 0 when none was.
     Column("pruned", BigInteger, nullable=False),
+    # PostgreSQL only: the latest transaction of which an event was pruned.
+    Column("pruned_txn", _TXN, server_default="0", nullable=False),
     CheckConstraint("id = 1", name="coatcheck_feed_is_one"),
 )
 
@@ -90,14 +95,17 @@ events: Final = Table(
     Column("session_id", Text, nullable=False),
     Column("token_id", Text, nullable=False),
     Column("number", BigInteger, nullable=False),
+    # PostgreSQL only: the transaction that appended it. See `pg_feed`.
+    Column("txn", _TXN, server_default="0", nullable=False),
     # Never give an id twice, not even after the newest event was pruned.
     sqlite_autoincrement=True,
 )
+Index("coatcheck_events_txn", events.c.txn, events.c.id).ddl_if(dialect="postgresql")
 
 accounts: Final = Table(
     "coatcheck_accounts",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("email", Text, nullable=False),
     Column("email_key", Text, nullable=False, unique=True),
     # The address as `search` compares it: SQL's own lower-casing differs between dialects.

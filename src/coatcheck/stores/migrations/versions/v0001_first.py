@@ -17,6 +17,8 @@ from sqlalchemy import (
     text,
 )
 
+from coatcheck.stores.sql.types import ID
+
 revision = "0001"
 down_revision = None
 
@@ -31,7 +33,7 @@ def upgrade(op: Operations) -> None:
 def _subjects_and_sessions(op: Operations) -> None:
     op.create_table(
         "coatcheck_subjects",
-        Column("subject", Text, nullable=False),
+        Column("subject", ID, nullable=False),
         Column("epoch", BigInteger, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("swept", BigInteger, nullable=False),
@@ -46,8 +48,8 @@ def _subjects_and_sessions(op: Operations) -> None:
     )
     op.create_table(
         "coatcheck_sessions",
-        Column("id", Text, nullable=False),
-        Column("subject", Text, nullable=False),
+        Column("id", ID, nullable=False),
+        Column("subject", ID, nullable=False),
         Column("epoch", BigInteger, nullable=False),
         Column("mode", Text, nullable=False),
         Column("created", Double, nullable=False),
@@ -99,7 +101,7 @@ def _feed(op: Operations) -> None:
 def _accounts_and_keys(op: Operations) -> None:
     op.create_table(
         "coatcheck_accounts",
-        Column("id", Text, nullable=False),
+        Column("id", ID, nullable=False),
         Column("email", Text, nullable=False),
         Column("email_key", Text, nullable=False),
         Column("email_folded", Text, nullable=False),

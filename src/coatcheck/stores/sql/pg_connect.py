@@ -1,0 +1,94 @@
+"""Connections to PostgreSQL: what a URL says, how long anything may take, and which faults are an operator's to mend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from ...errors import ConfigurationError, StoreUnavailable
+
+try:
+    import asyncpg
+except ModuleNotFoundError as error:  # pragma: no cover - the tests have it
+    raise ConfigurationError("PostgreSQL needs its driver: pip install 'coatcheck[postgresql]'") from error
+
+POOL_SIZE: Final = 5
+"""Connections that a process works with, unless the URL says ``pool_size=``; one more listens."""
+CONNECT_TIMEOUT: Final = 3.0
+"""Seconds until a connection must stand."""
+COMMAND_TIMEOUT: Final = 4.0
+"""Seconds until a statement must be answered; then the connection is given up."""
+SERVER_TIMEOUTS: Final = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "5s"}
+"""What the server itself ends: a client that was suspended holds no lock for longer."""
+
+_MENDED: Final = {
+    "28P01": "refuses the password; look at the database's URL",
+    "28000": "refuses this user or this way in; look at the database's URL and at pg_hba.conf",
+    "3D000": "has no database of this name; make it, or look at the database's URL",
+    "42501": "refuses this user the right to do this; grant it, or own the tables",
+    "42704": "does not know an option in the database's URL",
+    "22023": "refuses an option in the database's URL",
+    "3F000": "has no schema to put tables in; look at the user's search_path",
+}
+"""By SQLSTATE: what waiting does not help."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Server:
+    """Where the database is. Nothing of it shows itself: it holds the password."""
+
+    dsn: str
+    pool_size: int = POOL_SIZE
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """From ``postgresql://user:password@host:port/database?sslmode=verify-full&pool_size=5``: libpq's options and
+        ours. Raises `ConfigurationError`, in words that do not repeat the URL."""
+        try:
+            parts = urlsplit(url)
+            options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+            pool_size = int(options.pop("pool_size", POOL_SIZE))
+        except ValueError:
+            raise ConfigurationError(
+                "this is not a database's URL: write postgresql://user:password@host:5432/database, "
+                "with % escapes for special characters"
+            ) from None
+        if parts.scheme != "postgresql" or parts.fragment:
+            raise ConfigurationError("a PostgreSQL URL begins with postgresql:// and has no # (write %23)")
+        if not 1 <= pool_size <= 1000:
+            raise ConfigurationError("pool_size in the database's URL is from 1 to 1000 connections")
+        return cls(urlunsplit(parts._replace(query=urlencode(options))), pool_size)
+
+    async def connect(self, *, patient: bool = False, **settings: str) -> Any:
+        """A new connection of the driver's. ``patient`` ones may work for as long as it takes.
+
+        Raises `StoreUnavailable`, with the driver's error as its cause."""
+        limits = dict.fromkeys(SERVER_TIMEOUTS, "0") if patient else SERVER_TIMEOUTS
+        try:
+            return await asyncpg.connect(
+                self.dsn,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=None if patient else COMMAND_TIMEOUT,
+                server_settings={"application_name": "coatcheck", **limits, **settings},
+            )
+        except DRIVER_ERRORS as error:
+            raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
+        except ValueError as error:
+            raise ConfigurationError("the options in the database's URL are not ones that the driver knows") from error
+
+
+DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def explain(error: BaseException | None) -> ConfigurationError | None:
+    """The error for an operator, when it is one that only they can mend. It names no user, host or password."""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return ConfigurationError("the options in the database's URL are not ones that the driver knows")
+    reason = _MENDED.get(sqlstate(error))
+    return ConfigurationError(f"the database server {reason}") if reason else None
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """PostgreSQL's code of an error, empty for one that is not the server's."""
+    return str(getattr(error, "sqlstate", None) or "")

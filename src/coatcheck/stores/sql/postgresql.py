@@ -1,0 +1,241 @@
+"""What PostgreSQL does in its own way: locks that make READ COMMITTED serial, time limits, and being woken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection, Table, func, inspect, select, text
+from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
+from ..base import FeedRead
+from . import pg_feed, schema
+from .database import DRIVER_ERRORS, PATIENCE, UNSTORABLE, Database, Work, driver_error, unavailable
+from .locks import SCHEMA, Lock
+from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
+from .pg_listen import Listener
+from .tables import VERSION_TABLE, metadata
+
+T = TypeVar("T")
+
+LOOK: Final = 0.25
+"""Seconds after which a waiting reader looks by itself, should nobody have woken it."""
+OLDEST: Final = 13
+"""The first version with transaction numbers that are never given twice."""
+
+_ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, lock timeout: it surely is undone, and the same again may succeed."""
+_GONE: Final = frozenset({"57P01", "57P02", "57P05", "25P03", "08000", "08003", "08006"})
+"""The server ended the connection."""
+_NO_PRIMARY: Final = frozenset({"25006", "55000"})
+"""A server that only reads, or is still recovering: another connection may find the primary."""
+
+
+class PostgresqlDatabase(Database):
+    """One PostgreSQL database, named by a URL.
+
+    ``patience``: seconds for which a transaction that lost to another is tried again (default 5)."""
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        super().__init__(patience=patience)
+        self._server = Server.parse(url)
+        self._listener = Listener(self._server)
+
+    async def open(self, *, migrate: bool, now: float) -> None:
+        """See `Database.open`."""
+        if self.engines:
+            return
+        try:
+            self._connect()
+            found = await self.read(_state)
+            if found is not schema.SchemaState.CURRENT and migrate:
+                await self._migrate()
+                found = await self.read(_state)
+            schema.require(found)
+            await self.read(_check_rights)
+            self._listener.start()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, StoreUnavailable) and (better := explain(driver_error(error.__cause__ or error))):
+                raise better from error
+            raise
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        await self._listener.stop()
+        await super().close()
+
+    async def state(self) -> schema.SchemaState:
+        """How the schema stands, without changing anything. For `schema_state`."""
+        try:
+            self._connect()
+            return await self.read(_state)
+        except StoreUnavailable as error:
+            if better := explain(driver_error(error.__cause__ or error)):
+                raise better from error
+            raise
+        finally:
+            await self.close()
+
+    def insert(self, table: Table) -> Insert:
+        """See `Database.insert`."""
+        return Insert(table)
+
+    def check(self) -> None:
+        """See `Database.check`. Each read of the feed finds out by itself."""
+
+    def is_busy(self, error: BaseException) -> bool:
+        """See `Database.is_busy`. A plan that a migration made invalid is made anew."""
+        cause = driver_error(error)
+        return sqlstate(cause) in _ROLLED_BACK or isinstance(cause, asyncpg.InvalidCachedStatementError)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """See `Database.is_lost`. A COMMIT without an answer never comes here, a server that keeps silent neither."""
+        cause = driver_error(error)
+        closed = isinstance(cause, asyncpg.InterfaceError) and isinstance(error, DBAPIError)
+        lost = isinstance(cause, ConnectionError | asyncpg.ConnectionDoesNotExistError)
+        return lost or sqlstate(cause) in _GONE or (closed and "closed" in str(cause))
+
+    def failure(self, error: BaseException) -> StoreUnavailable | Rejected:
+        """See `Database.failure`."""
+        cause = driver_error(error)
+        if isinstance(cause, asyncpg.DataError) or sqlstate(cause).startswith("22"):
+            return Rejected(UNSTORABLE)
+        return unavailable(error)
+
+    async def time(self) -> float:
+        """See `Database.time`."""
+        return await self.read(_clock)
+
+    def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
+        """See `Database.read_feed`. Its clock is the server's."""
+        return pg_feed.read(tx, cursor)
+
+    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
+        """See `Database.prune_feed`."""
+        return pg_feed.prune(tx, before, limit)
+
+    async def mark(self) -> int:
+        """See `Database.mark`."""
+        return self._listener.wakes
+
+    async def changed(self, mark: object, wait: float) -> bool:
+        """See `Database.changed`. Only the feed itself can say that nothing was committed."""
+        if isinstance(mark, int):
+            await self._listener.woken(mark, min(wait, LOOK))
+        return True
+
+    def announce(self) -> None:
+        """See `Database.announce`."""
+        self._listener.announce()
+
+    async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
+        """See `Database.run_read`."""
+        async with engine.connect() as connection:
+            return await connection.run_sync(_read, work)
+
+    async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
+        """See `Database.run_write`."""
+        async with engine.connect() as connection:
+            return await connection.run_sync(_write, work, sorted(set(locks)))
+
+    def _connect(self) -> None:
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._server.connect,
+            pool_size=self._server.pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT,
+            hide_parameters=True,
+        )
+        # The same pool: a read of one statement needs no BEGIN and no COMMIT.
+        self.engines = (engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+    async def _migrate(self) -> None:
+        """On a connection without time limits, one process after the other."""
+        engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=partial(self._server.connect, patient=True), poolclass=NullPool
+        )
+        try:
+            await self.run_write(engine, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+        except DRIVER_ERRORS as error:
+            raise self.failure(error) from error
+        finally:
+            await engine.dispose()
+
+
+def _read(connection: Connection, work: Work[T]) -> T:
+    try:
+        return work(connection)
+    except BaseException as error:
+        _give_up(connection, error)
+        raise
+
+
+def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> T:
+    transaction = connection.begin()
+    try:
+        for lock in locks:
+            connection.execute(select(func.pg_advisory_xact_lock(*lock)))
+        result = work(connection)
+    except BaseException as error:
+        _give_up(connection, error)
+        transaction.rollback()
+        raise
+    try:
+        transaction.commit()
+    except BaseException as error:
+        # Nobody knows whether it was done, so it is not tried again.
+        _give_up(connection, error)
+        if isinstance(error, DRIVER_ERRORS):
+            raise unavailable(error) from error
+        raise
+    return result
+
+
+def _give_up(connection: Connection, error: BaseException) -> None:
+    """Throw the connection away, unless the server has answered and it can go on."""
+    if connection.invalidated:
+        return
+    raw: Any = connection.connection.driver_connection
+    answered = isinstance(driver_error(error), asyncpg.PostgresError) or isinstance(error, CoatcheckError)
+    if answered and not raw.is_closed() and sqlstate(driver_error(error)) not in _NO_PRIMARY:
+        return
+    raw.terminate()  # A polite close would wait for an answer as well.
+    connection.invalidate()
+
+
+def _clock(tx: Connection) -> float:
+    return float(tx.execute(text("SELECT date_part('epoch', clock_timestamp())")).scalar_one())
+
+
+def _state(tx: Connection) -> schema.SchemaState:
+    version, standby = tx.execute(text("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")).one()
+    if version < OLDEST * 10_000:
+        raise ConfigurationError(f"the database server is too old: Coatcheck needs PostgreSQL {OLDEST} or newer")
+    if standby:
+        raise ConfigurationError("the database server is a standby, which may lag behind: name the primary")
+    if not inspect(tx).has_table(VERSION_TABLE):
+        return schema.SchemaState.MISSING
+    if not tx.execute(text(f"SELECT has_table_privilege('{VERSION_TABLE}', 'SELECT')")).scalar_one():
+        raise ConfigurationError("the database's user may not read Coatcheck's tables; grant it the right to")
+    return schema.state(tx)
+
+
+def _check_rights(tx: Connection) -> None:
+    """Raise `ConfigurationError` unless we may do all that an operation does, so that the first login is no surprise."""
+    tables = [table.name for table in metadata.sorted_tables]
+    wanted = text(
+        "SELECT name FROM unnest(CAST(:tables AS text[])) name, unnest(ARRAY['SELECT','INSERT','UPDATE','DELETE']) kind"
+        " WHERE NOT has_table_privilege(name, kind)"
+    )
+    if tx.execute(wanted, {"tables": tables}).first() is not None:
+        raise ConfigurationError(
+            "the database's user may not write Coatcheck's tables: grant it SELECT, INSERT, UPDATE and DELETE on them"
+        )
