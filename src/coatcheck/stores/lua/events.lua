@@ -1,5 +1,9 @@
 -- ARGV: 6 the position to read after, or nothing, 7 how many. The feed's identity, since when it covers what, the time,
--- whether the position holds, and the entries, the one at the position first.
+-- whether the position holds, and the entries, the one at the position first. ARGV: 8 whether to prove by a write, which
+-- changes nothing, that this primary may write: one that has lost its replicas is refused it (min-replicas-to-write).
+if ARGV[8] == '1' then
+  whatever_the_memory()
+end
 local feed = ensure_feed()
 local from = ARGV[6] == '' and '-' or ARGV[6]
 local entries = redis.call('XRANGE', FEED, from, '+', 'COUNT', tonumber(ARGV[7]) + 2)

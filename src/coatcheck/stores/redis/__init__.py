@@ -31,13 +31,13 @@ class RedisStore(RedisSessions, RedisKeys):
         try:
             await check_servers(self._target, self._topology)
             await check_rights(self._scripts)
+            await self._wake.start()
         except BaseException as error:
             await self._topology.close()
             refusal = settled(error) if isinstance(error, StoreUnavailable) else None
             if refusal is not None:
                 raise refusal from error.__cause__
             raise
-        self._wake.start()
 
     async def close(self) -> None:
         """See `SessionStore.close`."""

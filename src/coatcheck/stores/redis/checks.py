@@ -57,10 +57,10 @@ async def check_rights(scripts: Scripts) -> None:
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
     for shard in scripts.shards:
-        refused = await scripts.run("check", shard, now="0", kind=Kind.LASTING)
+        refused = await scripts.run("check", shard, now="0", kind=Kind.LASTING, whole=True)
         if refused:
             raise ConfigurationError(_lacking(refused.decode("utf-8", "replace")))
-        await scripts.run("events", shard, "", 1, now="0", kind=Kind.READ)
+        await scripts.run("events", shard, "", 1, scripts.fenced, now="0", kind=Kind.READ)
 
 
 def _lacking(refused: str) -> str:

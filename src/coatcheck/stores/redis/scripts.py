@@ -1,6 +1,6 @@
 """Running a script on the primary of a shard, and believing only a primary's answer.
 
-What is sent twice, and when: after a refusal that says that nothing was done (NOSCRIPT, MOVED, ASK, READONLY and the
+What is sent twice, and when: after a refusal that says that nothing was done (NOSCRIPT, MOVED, READONLY and the
 like) everything; after a broken connection only what reads. A write whose answer was lost raises `StoreUnavailable`.
 """
 
@@ -98,7 +98,6 @@ class _Try:
 
     whole: bool = False
     at: Address | None = None
-    asking: bool = False
 
 
 class Scripts:
@@ -107,14 +106,19 @@ class Scripts:
     def __init__(self, target: Target, topology: Topology) -> None:
         self.shards: tuple[Shard, ...] = shards(target.prefix, target.shards)
         self.channel: str = f"{target.prefix}:wake"
+        self.fenced: int = int(target.replicas > 0)
+        """Whether a read of the feed counts only on a primary that may write; for lua/events.lua."""
         self._replicas = target.replicas
         self._topology = topology
 
-    async def run(self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind) -> Reply:
-        """Run a script. Raises `StoreUnavailable` when it was not surely done."""
+    async def run(
+        self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind, whole: bool = False
+    ) -> Reply:
+        """Run a script; ``whole``: with its text, though the server may know it. Raises `StoreUnavailable` when it was
+        not surely done."""
         try:
             async with asyncio.timeout(OPERATION_TIMEOUT):
-                return await self._attempts(script(name), shard, arguments, now, kind)
+                return await self._attempts(script(name), shard, arguments, now, kind, _Try(whole=whole))
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not answer in time") from error
 
@@ -144,20 +148,22 @@ class Scripts:
     ) -> dict[int, Reply]:
         calls = [self._call(code, shard, arguments[shard.number], now, whole=False) for shard in group]
         try:
-            replies: list[Reply] = await self._exchange(node, calls, asking=False, wait=False)
+            replies: list[Reply] = await self._exchange(node, calls, wait=False)
         except (RedisError, OSError, NotPrimary):
             await self._failed(node)
             replies = [None] * len(group)
         found: dict[int, Reply] = {}
         for shard, reply in zip(group, replies, strict=True):
             if reply is None or isinstance(reply, ResponseError):
-                reply = await self._attempts(code, shard, arguments[shard.number], now, Kind.READ)
+                reply = await self._attempts(code, shard, arguments[shard.number], now, Kind.READ, _Try())
             found[shard.number] = reply
         return found
 
-    async def _attempts(self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, kind: Kind) -> Reply:
+    async def _attempts(
+        self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, kind: Kind, next_try: _Try
+    ) -> Reply:
         wait = kind is Kind.LASTING and self._replicas > 0
-        next_try, failed = _Try(), False
+        failed = False
         for attempt in range(_ATTEMPTS):
             if attempt > 1:
                 await asyncio.sleep(_PAUSE * 2 ** (attempt - 2))
@@ -166,7 +172,7 @@ class Scripts:
             node = await self._topology.primary(shard.slot) if at is None else self._topology.at(at)
             call = self._call(code, shard, arguments, now, whole=this.whole)
             try:
-                (reply,) = await self._exchange(node, [call], asking=this.asking, wait=wait)
+                (reply,) = await self._exchange(node, [call], wait=wait)
             except (RedisError, OSError, NotPrimary) as error:
                 await self._failed(node)
                 if kind is not Kind.READ or failed:
@@ -182,12 +188,14 @@ class Scripts:
         """How to go on after a refusal that says that nothing was done. Raises `StoreUnavailable` for any other."""
         match _code(refusal):
             case "NOSCRIPT":
-                return _Try(whole=True, at=this.at, asking=this.asking)
-            case "ASK":
-                return _Try(whole=this.whole, at=_pointer(refusal, node), asking=True)
+                return _Try(whole=True, at=this.at)
             case "MOVED":
                 self._topology.doubt(node)
                 return _Try(whole=this.whole, at=_pointer(refusal, node))
+            case "ASK":
+                # Half of the shard may be there and half here, a session without its subject's epoch, say. Never ask
+                # there: wait until the slot has moved as a whole.
+                return _Try(whole=this.whole)
             case "READONLY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN":
                 self._topology.doubt(node)
                 return _Try(whole=this.whole)
@@ -200,18 +208,17 @@ class Scripts:
         common = (1, shard.meta, now, secrets.token_hex(16), lot, len(self.shards), self.channel)
         return (*head, *common, *arguments)
 
-    async def _exchange(self, node: Node, calls: list[Command], *, asking: bool, wait: bool) -> list[Reply]:
-        """The replies to these calls; where the server does not refuse what is not its own, only if it is primary."""
-        before: list[Command] = [("ASKING",)] if asking else []
+    async def _exchange(self, node: Node, calls: list[Command], *, wait: bool) -> list[Reply]:
+        """The replies to these calls. Where a server does not refuse what is not its own, it is asked for its role
+        just before: what it answers then holds whatever was committed when the exchange began. (Not in a transaction
+        with it: a server without memory takes none.)"""
+        before: list[Command] = [] if self._topology.says_moved else [("ROLE",)]
         after: list[Command] = [("WAIT", self._replicas, _ACKNOWLEDGED_WITHIN)] if wait else []
-        if not self._topology.says_moved:
-            before, after = [("MULTI",), ("ROLE",)], [("EXEC",), *after]
         async with asyncio.timeout(_EXCHANGE_TIMEOUT):
             replies = await node.exchange([*before, *calls, *after])
-        if self._topology.says_moved:
-            found = replies[len(before) : len(before) + len(calls)]
-        else:
-            found = _of_primary(replies[: len(calls) + 3])
+        found = replies[len(before) : len(before) + len(calls)]
+        if not self._topology.says_moved:
+            _check_primary(replies[0], found)
         if wait and not isinstance(found[0], ResponseError):
             self._acknowledged(replies[-1])
         return found
@@ -227,19 +234,12 @@ class Scripts:
         await node.drop_idle()
 
 
-def _of_primary(replies: list[Reply]) -> list[Reply]:
-    """The replies inside a transaction that began with ROLE."""
-    done = replies[-1]
-    if isinstance(done, ResponseError):
-        refused = next((reply for reply in replies if isinstance(reply, ResponseError)), done)
-        return [refused] * (len(replies) - 3)
-    role: Reply = done[0]
-    found: list[Reply] = done[1:]
+def _check_primary(role: Reply, found: list[Reply]) -> None:
+    """Raises `NotPrimary` unless a primary answered, or refused everything anyway."""
     if isinstance(role, ResponseError):
         raise role
     if role[0] != b"master" and not all(isinstance(reply, ResponseError) for reply in found):
         raise NotPrimary("the server is not the primary")
-    return found
 
 
 def _code(error: ResponseError) -> str:
@@ -248,6 +248,6 @@ def _code(error: ResponseError) -> str:
 
 
 def _pointer(error: ResponseError, node: Node) -> Address:
-    """Where MOVED or ASK points; an empty host means the one that said it."""
+    """Where MOVED points; an empty host means the one that said it."""
     host, _, port = str(error).split(" ")[-1].rpartition(":")
     return host or node.address[0], int(port)

@@ -223,7 +223,9 @@ class RedisSessions:
         shards = self._scripts.shards
         positions = [""] * len(shards) if after is None else after.positions
         size = feed.page(len(shards))
-        replies = await self._scripts.run_on_all("events", [(place, size) for place in positions], now="0")
+        replies = await self._scripts.run_on_all(
+            "events", [(place, size, self._scripts.fenced) for place in positions], now="0"
+        )
         return feed.combine(replies, after)
 
     async def _append(

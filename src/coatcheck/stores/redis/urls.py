@@ -23,7 +23,7 @@ SCHEMES: Final[Mapping[str, tuple[Kind, bool]]] = {
 }
 """Every scheme: what it names, and whether it is over TLS."""
 
-MAX_SHARDS: Final = 1024
+MAX_SHARDS: Final = 256
 _DEFAULT_SHARDS: Final[Mapping[Kind, int]] = {"single": 1, "sentinel": 1, "cluster": 16}
 _PORTS: Final[Mapping[Kind, int]] = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 _FILES: Final = ("ca_file", "cert_file", "key_file")

@@ -11,6 +11,7 @@ import logging
 import secrets
 from typing import Final
 
+from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from ...errors import StoreUnavailable
@@ -20,6 +21,8 @@ log = logging.getLogger("coatcheck.stores.redis")
 
 _SILENCE: Final = 5.0
 """Seconds without a message after which the server is asked whether it is still there."""
+_PATIENCE: Final = 3.0
+"""Seconds for the first try."""
 _FIRST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 2.0
 
@@ -35,10 +38,14 @@ class Wake:
         self.listening: asyncio.Event = asyncio.Event()
         """Set while messages arrive."""
 
-    def start(self) -> None:
-        """Begin to listen."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="coatcheck-wake")
+    async def start(self) -> None:
+        """Begin to listen. Raises `StoreUnavailable` when the first try fails."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                connection = await self._subscribe()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
+        self._task = asyncio.create_task(self._run(connection), name="coatcheck-wake")
 
     async def stop(self) -> None:
         """Stop listening, and wake everyone."""
@@ -66,46 +73,51 @@ class Wake:
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
 
-    async def _run(self) -> None:
+    async def _run(self, connection: Connection | None) -> None:
         backoff = _FIRST_BACKOFF
         while True:
             try:
-                await self._listen()
+                if connection is None:
+                    connection = await self._subscribe()
+                backoff = _FIRST_BACKOFF
+                await self._listen(connection)
             except (RedisError, OSError, StoreUnavailable) as error:
                 log.warning("not woken by Redis for now: %s", type(error).__name__)
-            if self.listening.is_set():
-                backoff = _FIRST_BACKOFF
-            self.listening.clear()
+            finally:
+                self.listening.clear()
+                if connection is not None:
+                    await connection.disconnect(nowait=True)
+            connection = None
             self.ring()
             await asyncio.sleep(backoff * (500 + secrets.randbelow(500)) / 1000)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
 
-    async def _listen(self) -> None:
-        """Until the connection is lost."""
+    async def _subscribe(self) -> Connection:
         node = await self._topology.any_node()
         connection = node.connection()
         try:
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
-            await connection.send_command("SUBSCRIBE", self._channel)
-            asked = False
-            while True:
-                reply = await connection.read_response(timeout=_SILENCE)
-                if reply is None and asked:
-                    self._topology.doubt(node)
-                    return
-                asked = reply is None
-                if reply is None:
-                    await connection.send_command("PING")
-                else:
-                    self._heard(reply)
-        except (RedisError, OSError):
-            self._topology.doubt(node)
-            raise
-        finally:
+            for command in (("PING",), ("SUBSCRIBE", self._channel)):
+                await connection.send_command(*command)
+                await connection.read_response()
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if isinstance(error, (RedisError, OSError)):
+                self._topology.doubt(node)
+            raise
+        self.listening.set()
+        self.ring()  # what came before is to be read as well
+        return connection
 
-    def _heard(self, reply: list[bytes]) -> None:
-        if reply[0] == b"subscribe":
-            self.listening.set()
-        if reply[0] != b"pong":  # what came before we listened is to be read as well
-            self.ring()
+    async def _listen(self, connection: Connection) -> None:
+        """Until the connection is lost, or stays silent when it is asked."""
+        asked = False
+        while True:
+            reply = await connection.read_response(timeout=_SILENCE)
+            if reply is None:
+                if asked:
+                    return
+                await connection.send_command("PING")
+            elif reply[0] != b"pong":
+                self.ring()
+            asked = reply is None

@@ -1,0 +1,353 @@
+"""One Redis server that is flushed, filled up, cut off, paused, demoted or set up wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+
+import pytest
+import pytest_asyncio
+
+from coatcheck.errors import ConfigurationError, StoreUnavailable
+from coatcheck.model import EventKind
+from coatcheck.stores.base import FeedLost, Rotated, Touch
+from coatcheck.stores.redis import RedisStore
+from coatcheck.testing.store_contract.support import (
+    events_after,
+    here,
+    logged_in,
+    new_session,
+    new_subject,
+)
+from tests.stores.redis_support import opened, until_it_works, with_prefix
+from tests.support.redis_users import QUOTED, USER, rules
+from tests.support.servers import Redis, redis
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    with redis(users=[rules("t:*")]) as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: Redis) -> str:
+    return with_prefix(server.url(user=USER, password=QUOTED))
+
+
+@pytest_asyncio.fixture
+async def store(url: str) -> AsyncIterator[RedisStore]:
+    async with opened(url) as store:
+        yield store
+
+
+def prefix(url: str) -> str:
+    return url.partition("prefix=")[2].partition("&")[0]
+
+
+async def test_a_flush_logs_everybody_out_and_is_noticed(server: Redis, store: RedisStore) -> None:
+    """Sessions are gone, the cursor is lost, the feed is another one that covers nothing from before."""
+    session = await logged_in(store)
+    before = await store.events(None, wait=0)
+    server.cli("FLUSHALL")
+    assert await store.find(session.id, now=session.created) is None
+    assert await store.rotate(session.id, 0, window=30, now=session.created) is not None
+    assert await store.touch([Touch(session_id=session.id, seen=session.created)], now=session.created) == {session.id}
+    with pytest.raises(FeedLost):
+        await store.events(before.cursor, wait=5)
+    after = await store.events(None, wait=0)
+    assert after.feed != before.feed
+    assert after.since > before.now
+    assert list(after.events) == []
+    await logged_in(store)
+
+
+async def test_a_flush_during_a_wait_ends_it(server: Redis, store: RedisStore) -> None:
+    """The next reading finds another feed, whoever made it."""
+    cursor = await here(store)
+    reading = asyncio.create_task(store.events(cursor, wait=60))
+    await asyncio.sleep(0)
+    server.cli("FLUSHALL")
+    async with asyncio.timeout(20):
+        with pytest.raises(FeedLost):
+            await reading
+
+
+async def test_a_write_makes_the_feed_anew_when_all_was_flushed(server: Redis, store: RedisStore) -> None:
+    """A revocation that comes first after a flush is the first event of a new feed."""
+    old = await store.events(None, wait=0)
+    server.cli("FLUSHALL")
+    await store.revoke_subject(new_subject(), now=old.now)
+    read = await store.events(None, wait=0)
+    assert read.feed != old.feed
+    assert [event.kind for event in read.events] == [EventKind.SUBJECT_CUT_OFF]
+
+
+async def test_lost_scripts_are_sent_again(server: Redis, store: RedisStore) -> None:
+    """After SCRIPT FLUSH each operation works at the first try."""
+    session = await logged_in(store)
+    for call in (
+        lambda: store.find(session.id, now=session.created),
+        lambda: store.events(None, wait=0),
+        lambda: store.revoke(session.id, now=session.created),
+    ):
+        server.cli("SCRIPT", "FLUSH")
+        assert await call() is not None
+
+
+async def test_a_cursor_of_another_history_is_lost(server: Redis, store: RedisStore, url: str) -> None:
+    """A failover lost events and went on counting: the same place, another random part."""
+    cursor = await here(store)
+    feed = server.cli("--scan", "--pattern", f"{prefix(url)}:*:f")
+    await store.announce_keys(now=1.0)
+    ahead = await here(store)
+    place = ahead.rpartition(":")[2].partition("-")[0]
+    server.cli("XDEL", feed, ahead.rpartition(":")[2])
+    server.cli("XSETID", feed, cursor.rpartition(":")[2])
+    server.cli("XADD", feed, f"{place}-7", "k", "y", "a", "2", "u", "", "s", "", "t", "", "n", "0")
+    with pytest.raises(FeedLost):
+        await store.events(ahead, wait=5)
+    assert [event.at for event in await events_after(store, cursor)] == [2.0]
+
+
+async def test_killed_connections_cost_a_try_and_no_more(server: Redis, store: RedisStore) -> None:
+    """CLIENT KILL in the middle of the traffic: each call is done, or raises; what is said to be done is done."""
+    made = [await logged_in(store) for _ in range(60)]
+    cursor = await here(store)
+    said: set[str] = set()
+
+    async def end(number: int) -> None:
+        for session in made[number::6]:
+            try:
+                if await store.revoke(session.id, now=session.created) is not None:
+                    said.add(session.id)
+            except StoreUnavailable:
+                continue
+
+    async def kill() -> None:
+        for _ in range(10):
+            await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "normal")
+            await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "pubsub")
+
+    await asyncio.gather(kill(), *(end(number) for number in range(6)))
+    events = {event.session_id for event in await until_it_works(lambda: events_after(store, cursor))}
+    assert said <= events
+    for session in made:
+        found = await until_it_works(lambda session=session: store.find(session.id, now=session.created))
+        assert (found is None) == (session.id in events)
+
+
+async def test_a_reader_is_woken_again_after_its_subscription_was_lost(server: Redis, store: RedisStore) -> None:
+    """The listener comes back by itself, and nothing that came meanwhile is missed."""
+    await asyncio.wait_for(store._wake.listening.wait(), 20)
+    cursor = await here(store)
+    reading = asyncio.create_task(store.events(cursor, wait=60))
+    await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "pubsub")
+    await store.announce_keys(now=5.0)
+    async with asyncio.timeout(20):
+        assert len((await reading).events) == 1
+        while not store._wake.listening.is_set():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("steps", range(0, 40, 3))
+async def test_a_cancelled_call_never_leaves_an_answer_for_the_next(store: RedisStore, steps: int) -> None:
+    """Whoever comes next reads the answer to their own question."""
+    one, other = await logged_in(store), await logged_in(store)
+    calling = asyncio.create_task(store.find(one.id, now=one.created))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    calling.cancel()
+    await asyncio.wait({calling})
+    for session in (other, one):
+        found = await store.find(session.id, now=session.created)
+        assert found is not None
+        assert found.session == session
+
+
+async def test_a_paused_server_is_unavailable_within_seconds(server: Redis, store: RedisStore) -> None:
+    """Neither reads nor writes hang; afterwards all goes on, and answers that came too late harm nobody."""
+    session = await logged_in(store)
+    server.pause()
+    try:
+        async with asyncio.timeout(20):
+            answers = await asyncio.gather(
+                store.find(session.id, now=session.created),
+                store.events(None, wait=0),
+                store.update(session.id, 0, now=session.created, label="late"),
+                return_exceptions=True,
+            )
+        assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+    finally:
+        server.resume()
+    found = await until_it_works(lambda: store.find(session.id, now=session.created))
+    assert found is not None
+    assert found.session.id == session.id
+
+
+async def test_a_demoted_primary_is_not_believed(server: Redis, store: RedisStore) -> None:
+    """A server that has become a replica still answers reads; what it says counts for nothing, writable or not."""
+    session = await logged_in(store)
+    with redis(options={"replica-read-only": "no"}) as other:
+        for writable in ("yes", "no"):
+            server.cli("CONFIG", "SET", "replica-read-only", "no" if writable == "yes" else "yes")
+            server.cli("REPLICAOF", "127.0.0.1", str(other.port))
+            try:
+                for call in (
+                    store.find(session.id, now=session.created),
+                    store.events(None, wait=0),
+                    store.revoke(session.id, now=session.created),
+                ):
+                    with pytest.raises(StoreUnavailable):
+                        await call
+                with pytest.raises(ConfigurationError, match="replica"):
+                    async with opened(server.url()):
+                        pass
+            finally:
+                server.cli("REPLICAOF", "NO", "ONE")
+                server.cli("CONFIG", "SET", "replica-read-only", "yes")
+
+
+async def test_full_memory_refuses_logins_and_never_a_logout() -> None:
+    """Without memory a login changes nothing; every way to end a session is done whole, row and event."""
+    with redis() as server:
+        async with opened(server.url()) as store:
+            made = [await logged_in(store) for _ in range(4)]
+            now = made[0].created
+            assert isinstance(await store.rotate(made[3].id, 0, window=30, now=now), Rotated)
+            cursor = await here(store)
+            server.cli("CONFIG", "SET", "maxmemory", "1000")
+            fresh = new_session(now, made[0].subject)
+            for call in (
+                store.create(fresh, now=now),
+                store.create(fresh, now=now, keep=1),
+                store.update(made[0].id, 0, now=now, label="x", amr=("otp",)),
+            ):
+                with pytest.raises(StoreUnavailable, match="OOM"):
+                    await call
+            assert await events_after(store, cursor) == []
+            assert await store.touch([Touch(session_id=made[0].id, seen=now + 1)], now=now + 1) == frozenset()
+            assert await store.revoke(made[0].id, now=now) is not None
+            assert await store.revoke_subject(made[1].subject, now=now) == 1
+            assert await store.step_version(made[2].subject, now=now) == 1
+            await store.revoke_token(made[2].id, "jti", now=now)
+            await store.rotate(made[3].id, 0, window=-1, now=now)
+            kinds = [event.kind for event in await events_after(store, cursor)]
+            assert kinds == [
+                EventKind.SESSION_REVOKED,
+                EventKind.SUBJECT_CUT_OFF,
+                EventKind.SUBJECT_CHANGED,
+                EventKind.TOKEN_REVOKED,
+                EventKind.SESSION_REVOKED,
+            ]
+            found = [await store.find(session.id, now=now) is not None for session in [*made, fresh]]
+            assert found == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+async def test_an_evicting_server_is_refused(policy: str) -> None:
+    """With the reason and the remedy, whether or not a limit is set."""
+    with (
+        redis(options={"maxmemory-policy": policy}) as server,
+        pytest.raises(ConfigurationError, match=f"{policy}.*noeviction"),
+    ):
+        async with opened(server.url()):
+            pass
+
+
+async def test_another_number_of_shards_is_refused(server: Redis, url: str, store: RedisStore) -> None:
+    """A store made with one is not opened with more, and is as it was."""
+    session = await logged_in(store)
+    with pytest.raises(ConfigurationError, match="shards"):
+        async with opened(f"{url}&shards=2"):
+            pass
+    assert await store.find(session.id, now=session.created) is not None
+
+
+@pytest.mark.parametrize(
+    ("login", "database", "fault"),
+    [
+        ("coatcheck:wrong-secret@", "", "user name or password"),
+        ("nobody:wrong-secret@", "", "user name or password"),
+        (f"{USER}:{QUOTED}@", "/9999", "database"),
+    ],
+)
+async def test_a_refused_login_is_said_so(server: Redis, login: str, database: str, fault: str) -> None:
+    """ConfigurationError in one line, without the password."""
+    with pytest.raises(ConfigurationError, match=fault) as caught:
+        async with opened(f"redis://{login}127.0.0.1:{server.port}{database}?prefix=t:x"):
+            pass
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_plain_server_is_no_cluster_and_no_sentinel(server: Redis) -> None:
+    """Each wrong kind of URL is told from a server that is away."""
+    with pytest.raises(ConfigurationError, match="no node of a cluster"):
+        async with opened(f"redis+cluster://127.0.0.1:{server.port}"):
+            pass
+    with pytest.raises(ConfigurationError, match="no sentinel"):
+        async with opened(f"redis+sentinel://127.0.0.1:{server.port}/main"):
+            pass
+
+
+async def test_a_server_that_is_away_is_unavailable(server: Redis) -> None:
+    """Not a fault of the configuration."""
+    with redis() as gone:
+        url = gone.url()
+    with pytest.raises(StoreUnavailable):
+        async with opened(url):
+            pass
+
+
+async def test_a_missing_right_is_named_at_the_start(server: Redis) -> None:
+    """Whichever of the documented rights is taken away, `open` says ConfigurationError, and names a command."""
+    rights = re.findall(r"\+(\S+)", rules("t:*"))
+    assert len(rights) > 30
+    for right in rights:
+        if right in ("select", "wait", "cluster|slots"):
+            continue  # for other kinds of URLs
+        name = f"user-{secrets.token_hex(4)}"
+        server.cli("ACL", "SETUSER", name, *rules("t:*").split()[1:], f"-{right}")
+        with pytest.raises(ConfigurationError, match=r"docs/redis\.md"):
+            async with opened(with_prefix(server.url(user=name, password=QUOTED))):
+                pass
+        server.cli("ACL", "DELUSER", name)
+
+
+def test_every_command_is_checked_at_the_start() -> None:
+    """What a script calls, lua/check.lua tries and the documented user may."""
+    texts = {
+        path.name: path.read_text("utf-8") for path in files("coatcheck.stores").joinpath("lua").iterdir()
+    }  # fmt: skip
+    tried = set(re.findall(r"try\('(\w+)'", texts.pop("check.lua")))
+    called = {name for text in texts.values() for name in re.findall(r"redis\.call\('(\w+)'", text)}
+    assert called == tried
+    assert {name.lower() for name in tried} <= set(re.findall(r"\+(\S+)", rules("t:*")))
+
+
+async def test_odd_subjects_keep_to_themselves(store: RedisStore) -> None:
+    """Braces, colons, line ends, NUL and other keys' names in a subject reach nobody else's rows."""
+    subjects = ["a", "a:0", "a:1", "{other}", "}{", "a\r\nDEL x", "\x00", "*", "m", "é🦊", "x" * 5000]
+    made = {subject: await logged_in(store, subject) for subject in subjects}
+    for subject, session in made.items():
+        page = await store.sessions_of(subject, now=session.created)
+        assert [found.id for found in page.sessions] == [session.id]
+        assert await store.revoke_subject(subject, now=session.created) == 1
+        left = [name for name, other in made.items() if await store.find(other.id, now=other.created) is not None]
+        assert left == subjects[subjects.index(subject) + 1 :]
+
+
+async def test_dead_sessions_leave_the_index_by_themselves(server: Redis, store: RedisStore, url: str) -> None:
+    """A subject that logs in again and again and never out keeps a bounded index, and rows have an end."""
+    subject, now = new_subject(), float(int(await store.time()))
+    for number in range(50):
+        at = now + number
+        await store.create(new_session(at, subject, idle_deadline=at + 3), now=at)
+    index = server.cli("--scan", "--pattern", f"{prefix(url)}:*:i:{subject}:0")
+    assert int(server.cli("ZCARD", index)) <= 5
+    for key in server.cli("--scan", "--pattern", f"{prefix(url)}:*:[si]:*").splitlines():
+        assert 0 < int(server.cli("PTTL", key)) < 3 * 3600 * 1000
