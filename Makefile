@@ -1,6 +1,6 @@
 # What there is to do here. The work is in scripts/; a set-up that is done already costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help serve test setup lint bench lock wheel clean
+.PHONY: help serve test setup lint bench faults lock wheel clean
 ARGS ?=
 
 help: ## show this text
@@ -25,6 +25,10 @@ lint: ## check style, types, imports and the tree
 bench: ## run the benchmarks, e.g. ARGS="--quick"
 	@scripts/setup dev
 	@exec scripts/bench $(ARGS)
+
+faults: ## put fleets on every store to the test under every fault, e.g. ARGS="--rounds 5"; takes an hour
+	@scripts/setup dev
+	@exec scripts/faults $(ARGS)
 
 wheel: ## build the wheel and try it in a fresh environment
 	@scripts/setup dev

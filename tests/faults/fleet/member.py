@@ -34,8 +34,10 @@ T = TypeVar("T")
 Verify = Callable[[Credential], Awaitable[object]]
 
 
-def auth_of(setup: Setup) -> Auth:
-    return Auth(
+@asynccontextmanager
+async def running(setup: Setup) -> AsyncIterator[Auth]:
+    """An `Auth` as this process has it. It is started again and again while the store is silent, as by a supervisor."""
+    auth = Auth(
         setup.url,
         sessions=setup.sessions,
         secret=setup.secret,
@@ -43,12 +45,17 @@ def auth_of(setup: Setup) -> Auth:
         subjects=ApplicationSubjects(),
         clock=Clock(wall=lambda: time.time() + setup.clock_off),
     )
+    await until_answered(auth.start)
+    try:
+        yield auth
+    finally:
+        await auth.close()
 
 
 @asynccontextmanager
 async def verifying(setup: Setup) -> AsyncIterator[Verify]:
     """What verifies in this process."""
-    async with auth_of(setup) as auth:
+    async with running(setup) as auth:
         yield auth.verify
 
 
@@ -209,7 +216,7 @@ async def main(role: str, pipe: Connection) -> None:
     sabotage.apply(setup.sabotage)
     logging.getLogger("coatcheck").setLevel(logging.ERROR)  # that the store is silent is what we are here for
     if role == "issuing":
-        async with auth_of(setup) as auth:
+        async with running(setup) as auth:
             await serve(pipe, Issuing(auth))
     else:
         async with verifying(setup) as verify:

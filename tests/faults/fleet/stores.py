@@ -84,7 +84,9 @@ def _cluster() -> Iterator[Place]:
             lines.append(stack.enter_context(proxy(port)))
             return lines[-1].port
 
-        cluster = stack.enter_context(redis_cluster(durable=True, announce=announce))
+        # A replica whose line has died notices after this many seconds, by default only after a minute.
+        options = {"repl-ping-replica-period": "1", "repl-timeout": "2"}
+        cluster = stack.enter_context(redis_cluster(durable=True, announce=announce, options=options))
         url = f"{cluster.url()}?replicas=1"
         yield Place(
             name="redis-cluster",
