@@ -39,7 +39,7 @@ def _catch_up_skipped() -> None:
     """A lapsed lease is taken for one that runs: the store is not asked."""
 
     async def catch_up(self: Follower) -> None:
-        self.lease.deadline = boottime() + self.staleness
+        self.lease.deadline = boottime() + 1.0
 
     Follower.catch_up = catch_up  # type: ignore[method-assign]
 
