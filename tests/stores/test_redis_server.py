@@ -303,6 +303,21 @@ async def test_a_server_that_is_away_is_unavailable(server: Redis) -> None:
             pass
 
 
+async def test_a_store_that_could_not_be_opened_can_be_opened_later(server: Redis, url: str) -> None:
+    """Once the server is in order; closing it twice is no error, and nothing keeps running."""
+    store = RedisStore(url)
+    server.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+    try:
+        with pytest.raises(ConfigurationError):
+            await store.open()
+    finally:
+        server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await store.open()
+    await logged_in(store)
+    await store.close()
+    await store.close()
+
+
 async def test_a_missing_right_is_named_at_the_start(server: Redis) -> None:
     """Whichever of the documented rights is taken away, `open` says ConfigurationError, and names a command."""
     rights = re.findall(r"\+(\S+)", rules("t:*"))
@@ -351,3 +366,49 @@ async def test_dead_sessions_leave_the_index_by_themselves(server: Redis, store:
     assert int(server.cli("ZCARD", index)) <= 5
     for key in server.cli("--scan", "--pattern", f"{prefix(url)}:*:[si]:*").splitlines():
         assert 0 < int(server.cli("PTTL", key)) < 3 * 3600 * 1000
+
+
+class _LossyLink:
+    """Hands everything on to a server, and closes the connection instead of handing back an answer while ``lose``."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listeners: set[asyncio.StreamWriter] = set()
+        self.lose = 0
+        """How many answers are to be lost."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, sink = await asyncio.open_connection("127.0.0.1", self._target)
+        back = asyncio.create_task(self._back(upstream, writer))
+        while chunk := await reader.read(65536):
+            if b"SUBSCRIBE" in chunk:
+                self._listeners.add(writer)
+            sink.write(chunk)
+        back.cancel()
+        for end in (sink, writer):
+            end.close()
+
+    async def _back(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await upstream.read(65536):
+            if self.lose and writer not in self._listeners:
+                self.lose -= 1
+                writer.transport.abort()
+                return
+            writer.write(chunk)
+
+
+async def test_a_write_whose_answer_was_lost_raises_and_is_not_repeated(server: Redis) -> None:
+    """It was done once; what only reads is asked once more and no caller notices."""
+    link = _LossyLink(server.port)
+    async with await asyncio.start_server(link.serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with opened(with_prefix(server.url(user=USER, password=QUOTED, port=port))) as store:
+            subject = new_subject()
+            assert await store.step_version(subject, now=1.0) == 1  # the server knows the script from now on
+            link.lose = 1
+            with pytest.raises(StoreUnavailable):
+                await store.step_version(subject, now=1.0)
+            assert await store.standing_of(subject) == (0, 2)
+            link.lose = 1
+            assert await store.standing_of(subject) == (0, 2)
+            assert link.lose == 0

@@ -22,12 +22,16 @@ class RedisStore(RedisSessions, RedisKeys):
 
     def __init__(self, url: str) -> None:
         self._target: Target = parse(url)
+        self._assemble()
+
+    def _assemble(self) -> None:
         self._topology = topology(self._target)
         self._scripts = Scripts(self._target, self._topology)
         self._wake = Wake(self._topology, self._scripts.channel)
 
     async def open(self, *, migrate: bool = False) -> None:
         """See `SessionStore.open`. There is no schema to migrate."""
+        self._assemble()  # what a failed try has closed stays closed
         try:
             await check_servers(self._target, self._topology)
             await check_rights(self._scripts)
