@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from importlib.resources import files
 
 import pytest
@@ -369,30 +370,43 @@ async def test_dead_sessions_leave_the_index_by_themselves(server: Redis, store:
 
 
 class _LossyLink:
-    """Hands everything on to a server, and closes the connection instead of handing back an answer while ``lose``."""
+    """Hands everything on to a server; closes a connection instead of handing back an answer when one is to be lost."""
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._listeners: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.lose = 0
-        """How many answers are to be lost."""
+        """How many answers are to be lost, not counting those to who listens for messages."""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def finish(self) -> None:
+        """Until every connection has ended."""
+        await asyncio.gather(*self._serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, sink = await asyncio.open_connection("127.0.0.1", self._target)
-        back = asyncio.create_task(self._back(upstream, writer))
-        while chunk := await reader.read(65536):
-            if b"SUBSCRIBE" in chunk:
-                self._listeners.add(writer)
-            sink.write(chunk)
-        back.cancel()
+        is_listener = asyncio.Event()
+        back = asyncio.create_task(self._back(upstream, writer, is_listener))
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                if b"SUBSCRIBE" in chunk:
+                    is_listener.set()
+                sink.write(chunk)
         for end in (sink, writer):
             end.close()
+            with suppress(ConnectionError):
+                await end.wait_closed()
+        await back
 
-    async def _back(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _back(
+        self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, is_listener: asyncio.Event
+    ) -> None:
         while chunk := await upstream.read(65536):
-            if self.lose and writer not in self._listeners:
+            if self.lose and not is_listener.is_set():
                 self.lose -= 1
-                writer.transport.abort()
+                writer.close()
                 return
             writer.write(chunk)
 
@@ -400,7 +414,7 @@ class _LossyLink:
 async def test_a_write_whose_answer_was_lost_raises_and_is_not_repeated(server: Redis) -> None:
     """It was done once; what only reads is asked once more and no caller notices."""
     link = _LossyLink(server.port)
-    async with await asyncio.start_server(link.serve, "127.0.0.1", 0) as listening:
+    async with await asyncio.start_server(link.accept, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         async with opened(with_prefix(server.url(user=USER, password=QUOTED, port=port))) as store:
             subject = new_subject()
@@ -412,3 +426,4 @@ async def test_a_write_whose_answer_was_lost_raises_and_is_not_repeated(server: 
             link.lose = 1
             assert await store.standing_of(subject) == (0, 2)
             assert link.lose == 0
+        await link.finish()
