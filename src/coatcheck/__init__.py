@@ -17,6 +17,7 @@ from .errors import (
 from .issuer import Credentials
 from .model import Device, Identity, Mode, Session, SubjectFacts
 from .policy import Lifetimes, Policy
+from .remote import RemoteVerifier
 from .subjects import ApplicationSubjects
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "NotFound",
     "Policy",
     "Rejected",
+    "RemoteVerifier",
     "Session",
     "StoreUnavailable",
     "SubjectFacts",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, Final, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from . import secret_file
 from .accounts import Accounts, PasswordHasher, PasswordPolicy, Throttle
@@ -28,13 +28,8 @@ from .stores import KeyedSessions, Store, embedded_path, open_store
 from .stores.base import AccountStore, SessionStore
 from .subjects import ApplicationSubjects, SubjectHook, SubjectSource
 from .table import Table
-from .verifier import Verifier
+from .verifier import STATE_KEY, Known, Verifier
 from .view import RevocationView
-
-Known = Callable[[str], Identity | None]
-
-STATE_KEY: Final = "coatcheck"
-"""The key under which ASGI lifespan state holds the running `Auth`."""
 
 
 def secret_path(database: Path) -> Path:
@@ -99,7 +94,7 @@ class Auth:
         self._password_policy = password_policy or PasswordPolicy()
         self._parts: _Parts | None = None
         self.known: Known = _not_running
-        """`Verifier.known` while it runs: the hit path, without a detour on the way to it."""
+        """`AccessVerifier.known` while it runs: the hit path, without a detour on the way to it."""
 
     def __repr__(self) -> str:
         return f"<Auth {'running' if self._parts else 'not started'}>"
@@ -185,8 +180,12 @@ class Auth:
         return await self.issuer.refresh(token)
 
     async def verify(self, credential: Credential) -> Identity:
-        """The identity behind a credential. See `Verifier.verify`; ``bearer(token)`` makes one from a string."""
+        """The identity behind a credential. See `AccessVerifier.verify`; ``bearer(token)`` makes one from a string."""
         return await self.verifier.verify(credential)
+
+    def check_csrf_token(self, token: str, session_id: str) -> None:
+        """Raise `CrossSite` unless this is the session's CSRF token."""
+        self.opaque.check_csrf_token(token, session_id)
 
     async def logout(self, credential: Credential) -> bool:
         """End the session that a credential of ours names, even where the credential itself has expired. False when

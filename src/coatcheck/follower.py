@@ -17,7 +17,7 @@ from .clock import Clock
 from .errors import ConfigurationError, StoreUnavailable
 from .model import Event, EventKind
 from .policy import Policy
-from .stores.base import FeedLost, FeedRead, SessionStore
+from .stores.base import Feed, FeedLost, FeedRead
 from .table import Table
 from .view import RevocationView
 
@@ -48,7 +48,7 @@ class Follower:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: Feed,
         table: Table,
         view: RevocationView,
         clock: Clock,
@@ -87,6 +87,11 @@ class Follower:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = self._catching_up = None
+
+    def rely_for(self, staleness: float) -> None:
+        """From the next completed read on the lease is this long, in seconds: where an issuing service promises less
+        than the policy of this process would allow."""
+        self._staleness = staleness
 
     def is_live(self) -> bool:
         """Whether the lease runs."""

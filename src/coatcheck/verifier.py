@@ -1,18 +1,20 @@
 """Credential → Identity.
 
-A hit is `Verifier.known`: one dict lookup and two comparisons. A miss is `Verifier.verify`: MAC or signature first, so
-that what we never issued costs no I/O, then the store (session tokens only), then the view, then the table.
+A hit is `AccessVerifier.known`: one dict lookup and two comparisons. A miss is `AccessVerifier.verify`: MAC or
+signature first, so that what we never issued costs no I/O, then the store (session tokens only), then the view, then
+the table.
 """
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from . import decide
 from .clock import Clock
-from .credentials.jwt import AccessClaims, AccessTokens
+from .credentials.jwt import AccessClaims, AccessTokens, TokenReader
 from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Carrier, Credential
 from .errors import InvalidCredential, MalformedCredential, RevokedCredential, StoreUnavailable
@@ -26,12 +28,112 @@ from .view import Overtaken, RevocationView
 
 log = logging.getLogger("coatcheck.verifier")
 
+Known = Callable[[str], Identity | None]
+
+STATE_KEY: Final = "coatcheck"
+"""The key under which ASGI lifespan state holds what verifies: the running `Auth` or `RemoteVerifier`."""
+
 _TRIES: Final = 5
 """How often an answer that events keep overtaking is asked for again before the store counts as unavailable."""
 
 
-class Verifier:
-    """Turns credentials into identities. Raises, never returns False."""
+class AccessVerifier(ABC):
+    """Turns access tokens into identities. Raises, never returns False. Where no session store is at hand, session
+    tokens are refused."""
+
+    def __init__(
+        self,
+        *,
+        access: TokenReader[Any],
+        follower: Follower,
+        table: Table,
+        view: RevocationView,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self._access = access
+        self._follower = follower
+        self._table = table
+        self._view = view
+        self._clock = clock
+        self._policy = policy
+        self.known: Known = _hit_path(table, follower, clock)
+        """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
+        `Credential.key`, or the same bytes of the header it came in, decoded as latin-1."""
+
+    async def verify(self, credential: Credential) -> Identity:
+        """The identity behind a credential.
+
+        Raises `InvalidCredential` (its subclass says why, for the log) or `StoreUnavailable`."""
+        try:
+            identity = self.known(credential.key)
+            if identity is not None:
+                return identity
+            return await self._verify(credential)
+        except InvalidCredential as error:
+            self._table.remove(credential.key)
+            log.info("credential refused", extra={"reason": error.reason, "carrier": credential.carrier.value})
+            raise
+
+    async def _verify(self, credential: Credential) -> Identity:
+        if credential.carrier is Carrier.SESSION_COOKIE:
+            raise MalformedCredential("session tokens are verified by the issuing service only")
+        return await self._verify_access(credential)
+
+    async def _verify_access(self, credential: Credential) -> Identity:
+        for _ in range(_TRIES):
+            keyring, now = self._access.keyring, self._clock.now()
+            claims = self._access.read(credential.token, now=now)
+            decide.check_access(claims, self._policy, credential.carrier.mode, now)
+            identity = await self._under_lease(credential.key)
+            if identity is not None:
+                return identity
+            era = self._follower.era
+            if not self._view.covers(claims.iat, CLOCK_LEEWAY):
+                await self._ask_about(credential, claims)
+            # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
+            if self._access.keyring is not keyring or not self._knows_all_since(era):
+                continue
+            self._view.check_access(
+                session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
+            )
+            return self._remember_access(credential.key, claims)
+        raise StoreUnavailable("the lease lapsed again and again")
+
+    async def _under_lease(self, key: str) -> Identity | None:
+        """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
+        if self._follower.is_live():
+            return None
+        await self._follower.catch_up()
+        return self.known(key)
+
+    def _knows_all_since(self, era: int) -> bool:
+        """Whether the view holds every event that came after a store's answer of this era, but for the last ones that
+        the lease allows to miss."""
+        return self._follower.is_live() and self._follower.era == era
+
+    @abstractmethod
+    async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
+        """The view does not reach back to when the token was issued, so whoever has the sessions says whether it
+        stands. Raises `InvalidCredential` or `StoreUnavailable`."""
+
+    def _remember_access(self, key: str, claims: AccessClaims) -> Identity:
+        identity = Identity(
+            subject=claims.sub,
+            session_id=claims.sid,
+            roles=frozenset(claims.roles),
+            claims=claims.claims,
+            auth_time=claims.auth_time,
+            amr=tuple(claims.amr),
+            mode=Mode(claims.mode),
+        )
+        now = self._clock.monotonic()
+        self._table.put(Entry(key, identity, self._clock.local(claims.exp), seen=now, token_id=claims.jti))
+        return identity
+
+
+class Verifier(AccessVerifier):
+    """Turns credentials of every kind into identities, beside the session store."""
 
     def __init__(
         self,
@@ -46,34 +148,10 @@ class Verifier:
         clock: Clock,
         policy: Policy,
     ) -> None:
+        super().__init__(access=access, follower=follower, table=table, view=view, clock=clock, policy=policy)
         self._sessions = sessions
         self._subjects = subjects
         self._opaque = opaque
-        self._access = access
-        self._follower = follower
-        self._table = table
-        self._view = view
-        self._clock = clock
-        self._policy = policy
-        self.known: Callable[[str], Identity | None] = _hit_path(table, follower, clock)
-        """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
-        `Credential.key`, or the same bytes of the header it came in, decoded as latin-1."""
-
-    async def verify(self, credential: Credential) -> Identity:
-        """The identity behind a credential.
-
-        Raises `InvalidCredential` (its subclass says why, for the log) or `StoreUnavailable`."""
-        try:
-            identity = self.known(credential.key)
-            if identity is not None:
-                return identity
-            if credential.carrier is Carrier.SESSION_COOKIE:
-                return await self._verify_session(credential)
-            return await self._verify_access(credential)
-        except InvalidCredential as error:
-            self._table.remove(credential.key)
-            log.info("credential refused", extra={"reason": error.reason, "carrier": credential.carrier.value})
-            raise
 
     def session_id_of(self, credential: Credential) -> str:
         """The session that a credential of ours names, whether or not it is still live: enough to end it, for nothing
@@ -81,6 +159,11 @@ class Verifier:
         if credential.carrier is Carrier.SESSION_COOKIE:
             return self._opaque.read_session_token(credential.token)
         return self._access.read(credential.token, now=self._clock.now()).sid
+
+    async def _verify(self, credential: Credential) -> Identity:
+        if credential.carrier is Carrier.SESSION_COOKIE:
+            return await self._verify_session(credential)
+        return await self._verify_access(credential)
 
     async def _verify_session(self, credential: Credential) -> Identity:
         session_id = self._opaque.read_session_token(credential.token)
@@ -108,40 +191,7 @@ class Verifier:
             return self._remember_session(credential.key, standing.session, facts, began)
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
-    async def _verify_access(self, credential: Credential) -> Identity:
-        for _ in range(_TRIES):
-            keyring, now = self._access.keyring, self._clock.now()
-            claims = self._access.read(credential.token, now=now)
-            decide.check_access(claims, self._policy, credential.carrier.mode, now)
-            identity = await self._under_lease(credential.key)
-            if identity is not None:
-                return identity
-            era = self._follower.era
-            if not self._view.covers(claims.iat, CLOCK_LEEWAY):
-                await self._ask_about(claims)
-            # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
-            if self._access.keyring is not keyring or not self._knows_all_since(era):
-                continue
-            self._view.check_access(
-                session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
-            )
-            return self._remember_access(credential.key, claims)
-        raise StoreUnavailable("the lease lapsed again and again")
-
-    async def _under_lease(self, key: str) -> Identity | None:
-        """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
-        if self._follower.is_live():
-            return None
-        await self._follower.catch_up()
-        return self.known(key)
-
-    def _knows_all_since(self, era: int) -> bool:
-        """Whether the view holds every event that came after a store's answer of this era, but for the last ones that
-        the lease allows to miss."""
-        return self._follower.is_live() and self._follower.era == era
-
-    async def _ask_about(self, claims: AccessClaims) -> None:
-        """The view does not reach back to when the token was issued, so the session store says whether it stands."""
+    async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
         standing = await self._sessions.find(claims.sid, now=self._clock.now())
         if standing is None or standing.session.subject != claims.sub:
             raise RevokedCredential("session is not live")
@@ -171,22 +221,8 @@ class Verifier:
         )
         return identity
 
-    def _remember_access(self, key: str, claims: AccessClaims) -> Identity:
-        identity = Identity(
-            subject=claims.sub,
-            session_id=claims.sid,
-            roles=frozenset(claims.roles),
-            claims=claims.claims,
-            auth_time=claims.auth_time,
-            amr=tuple(claims.amr),
-            mode=Mode(claims.mode),
-        )
-        now = self._clock.monotonic()
-        self._table.put(Entry(key, identity, self._clock.local(claims.exp), seen=now, token_id=claims.jti))
-        return identity
 
-
-def _hit_path(table: Table, follower: Follower, clock: Clock) -> Callable[[str], Identity | None]:
+def _hit_path(table: Table, follower: Follower, clock: Clock) -> Known:
     """The hit path as a closure, so that each name in it is one local load."""
     get, lease, monotonic = table.get, follower.lease, clock.monotonic
 

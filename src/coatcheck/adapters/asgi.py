@@ -9,14 +9,15 @@ should not break over it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ..auth import Auth, Known
 from ..credentials.cookies import CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
 from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity
+from ..policy import Policy
+from ..verifier import Known
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -24,6 +25,20 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Knower(Protocol):
+    """What verifies for an adapter: an `Auth`, or a `RemoteVerifier` where the database is elsewhere."""
+
+    policy: Policy
+    known: Known
+
+    async def verify(self, credential: Credential) -> Identity:
+        """The identity. Raises `InvalidCredential` or `StoreUnavailable`."""
+
+    def check_csrf_token(self, token: str, session_id: str) -> None:
+        """Raises `CrossSite` unless this is the session's CSRF token."""
+
 
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
@@ -60,7 +75,7 @@ def changes_state(scope: Scope) -> bool:
     return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
 
 
-def check_origin(auth: Auth, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
+def check_origin(auth: Knower, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
     """Raise `CrossSite` unless a state-changing request comes from our own pages.
 
     ``session_id``: the session of the cookie it rides on; None when it rides on none, and then only what surely comes
@@ -73,14 +88,14 @@ def check_origin(auth: Auth, scope: Scope, session_id: str | None, form_token: s
     if found is Provenance.FOREIGN or session_id is None:
         raise CrossSite("request comes from another site")
     token = form_token or header(scope, TOKEN_HEADER).decode("latin-1")
-    auth.opaque.check_csrf_token(token, session_id)
+    auth.check_csrf_token(token, session_id)
 
 
 def recognise(known: Known, scope: Scope) -> Identity | None:
     """The hit path of a request that reads: the identity if its credential is in memory, else None.
 
-    ``known`` is `Verifier.known`. One pass over the headers and one lookup; `identify` does everything else, also for
-    what is malformed."""
+    ``known`` is `AccessVerifier.known`. One pass over the headers and one lookup; `identify` does everything else, also
+    for what is malformed."""
     try:
         authorization, cookies, host = collect(scope["headers"])
         if authorization is not None:
@@ -99,20 +114,20 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
     return None if pair is None else known(pair.decode("latin-1"))
 
 
-async def identify(auth: Auth, scope: Scope) -> Identity | None:
+async def identify(auth: Knower, scope: Scope) -> Identity | None:
     """The identity behind a request, None when it presents nothing.
 
     Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
     credential = credential_of(scope)
     if credential is None:
         return None
-    identity = auth.known(credential.key) or await auth.verifier.verify(credential)
+    identity = auth.known(credential.key) or await auth.verify(credential)
     if credential.carrier.is_cookie and changes_state(scope):
         check_origin(auth, scope, identity.session_id)
     return identity
 
 
-async def identify_leniently(auth: Auth, scope: Scope) -> Identity | None:
+async def identify_leniently(auth: Knower, scope: Scope) -> Identity | None:
     """As `identify`, but a cookie that is refused counts as none: its browser is anonymous."""
     try:
         return await identify(auth, scope)
@@ -125,10 +140,10 @@ async def identify_leniently(auth: Auth, scope: Scope) -> Identity | None:
 class AuthMiddleware:
     """Pure ASGI middleware: ``AuthMiddleware(app, auth)``. See the module for what it does.
 
-    It looks for the running `Auth` it was given; start that with ``lifespan=auth.lifespan`` or ``async with auth``.
+    ``auth`` is an `Auth` or a `RemoteVerifier`; start it with ``lifespan=auth.lifespan`` or ``async with auth``.
     """
 
-    def __init__(self, app: ASGIApp, auth: Auth) -> None:
+    def __init__(self, app: ASGIApp, auth: Knower) -> None:
         self.app = app
         self.auth = auth
 

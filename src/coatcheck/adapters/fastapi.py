@@ -1,6 +1,7 @@
 """FastAPI: ``user: CurrentUser`` in a path operation.
 
-The application is made with ``FastAPI(lifespan=auth.lifespan)``; nothing else has to be set up.
+The application is made with ``FastAPI(lifespan=auth.lifespan)``, where ``auth`` is an `Auth` or a `RemoteVerifier`;
+nothing else has to be set up.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Annotated
 from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
-from ..auth import STATE_KEY, Auth
+from ..auth import Auth
 from ..errors import CoatcheckError
 from ..model import Identity
-from .asgi import IDENTITY, identify, identify_leniently
+from ..remote import RemoteVerifier
+from ..verifier import STATE_KEY
+from .asgi import IDENTITY, Knower, identify, identify_leniently
 from .problems import NOT_LOGGED_IN, Problem, problem_of
 
 __all__ = ["CurrentUser", "OptionalUser", "auth_of", "current_user", "optional_user"]
@@ -27,13 +30,18 @@ def auth_of(connection: HTTPConnection) -> Auth:
     return auth
 
 
+def _knower_of(connection: HTTPConnection) -> Knower:
+    found = connection.scope.get("state", {}).get(STATE_KEY)
+    return found if isinstance(found, RemoteVerifier) else auth_of(connection)
+
+
 async def optional_user(connection: HTTPConnection) -> Identity | None:
     """Who is asking, or None. A cookie that has ended counts as none, a bad bearer token is a 401."""
     if IDENTITY in connection.scope:
         known: Identity | None = connection.scope[IDENTITY]
         return known
     try:
-        return await identify_leniently(auth_of(connection), connection.scope)
+        return await identify_leniently(_knower_of(connection), connection.scope)
     except CoatcheckError as error:
         raise _refusal(problem_of(error)) from error
 
@@ -43,7 +51,7 @@ async def current_user(connection: HTTPConnection) -> Identity:
     identity: Identity | None = connection.scope.get(IDENTITY)
     if identity is None:
         try:
-            identity = await identify(auth_of(connection), connection.scope)
+            identity = await identify(_knower_of(connection), connection.scope)
         except CoatcheckError as error:
             raise _refusal(problem_of(error)) from error
     if identity is None:

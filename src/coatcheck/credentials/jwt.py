@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
 from coatcheck.credentials import encoding, jws
-from coatcheck.credentials.keyring import Keyring
+from coatcheck.credentials.keyring import Keyring, TrustedKeys
 from coatcheck.errors import ConfigurationError, MalformedCredential
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -86,22 +86,15 @@ def _where(error: msgspec.ValidationError) -> str:
     return f": {path}" if path else ""
 
 
-class AccessTokens:
-    """Issues and reads access tokens."""
+K = TypeVar("K", Keyring, TrustedKeys)
 
-    __slots__ = ("keyring",)
 
-    def __init__(self, keyring: Keyring) -> None:
-        self.keyring: Keyring = keyring
+class TokenReader(Generic[K]):
+    """Reads access tokens, by our own keys or someone else's."""
+
+    def __init__(self, keyring: K) -> None:
+        self.keyring: K = keyring
         """Replaced as a whole when keys change."""
-
-    def issue(self, claims: AccessClaims, *, now: float) -> str:
-        """A signed token. Raises `ConfigurationError` when the claims are not JSON or make it longer than 8 KiB."""
-        key = self.keyring.signer(now)
-        token = jws.sign_compact(key.header, _write_payload(claims), key.sign)
-        if len(token) > jws.MAX_TOKEN:
-            raise ConfigurationError(f"roles and claims make an access token of {len(token)} characters: keep fewer")
-        return token
 
     def read(self, token: str, *, now: float) -> AccessClaims:
         """The claims of a token that one of our live keys signed.
@@ -110,6 +103,18 @@ class AccessTokens:
         decide about issuer, audience, times, revocation and staleness.
         """
         return _read_payload(jws.verify_compact(token, self.keyring.find, now=now))
+
+
+class AccessTokens(TokenReader[Keyring]):
+    """Issues and reads access tokens."""
+
+    def issue(self, claims: AccessClaims, *, now: float) -> str:
+        """A signed token. Raises `ConfigurationError` when the claims are not JSON or make it longer than 8 KiB."""
+        key = self.keyring.signer(now)
+        token = jws.sign_compact(key.header, _write_payload(claims), key.sign)
+        if len(token) > jws.MAX_TOKEN:
+            raise ConfigurationError(f"roles and claims make an access token of {len(token)} characters: keep fewer")
+        return token
 
 
 def _is_json(value: object) -> bool:

@@ -18,7 +18,7 @@ from .. import __version__
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
 from ..model import Mode
-from .api import account, admin, health, login, problems, sessions, tokens
+from .api import account, admin, events, health, login, problems, sessions, tokens
 from .api.access import ServiceKeys
 from .api.answers import Problem
 from .api.contract import SECURITY_SCHEMES
@@ -73,13 +73,14 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
     metrics, hsts = Metrics(auth), f"{HSTS}; includeSubDomains"
-    service = _auth_app(auth, ServiceKeys(service_keys), True, metrics, hsts)
+    keys = ServiceKeys(service_keys)
+    service = _auth_app(auth, keys, True, metrics, hsts)
 
     async def home(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}{prefix}/", 303)
 
     routes: list[BaseRoute] = [
-        *tokens.keys.routes,
+        *tokens.keys(auth, keys).routes,
         *health.router(metrics).routes,
         Route("/", home, methods=["GET"], include_in_schema=False),
         Route(prefix, home, methods=["GET"], include_in_schema=False),
@@ -90,7 +91,8 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
 
 
 def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, metrics: Metrics, hsts: str) -> FastAPI:
-    parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys, admin.routes]
+    parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys(auth, service_keys)]
+    parts += [events.router(auth, service_keys), admin.routes]
     if auth.has_accounts:
         parts += [login.accounts, account.routes, admin.accounts]
     parts.append(health.router(metrics))

@@ -8,7 +8,8 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, header, refuse
-from ..auth import STATE_KEY, Auth
+from ..auth import Auth
+from ..verifier import STATE_KEY
 from .metrics import Metrics
 from .refusals import TOO_LARGE
 

@@ -43,6 +43,10 @@ NO_SERVICE_KEY: Final = Problem(
     401, "invalid_service_key", "A service key is needed: Authorization: Bearer <key>.", (bearer_challenge(),)
 )
 WRONG_SERVICE_KEY: Final = replace(NO_SERVICE_KEY, headers=(bearer_challenge("invalid_token"),))
+FEED_LOST: Final = Problem(410, "feed_lost", "This cursor proves nothing here. Start again without one.")
+TOO_MANY_FOLLOWERS: Final = Problem(
+    503, "too_many_followers", "Too many are following the feed here already.", (("Retry-After", "1"),)
+)
 
 BY_STATUS: Final = {
     400: Problem(400, "bad_request", "The request cannot be read."),

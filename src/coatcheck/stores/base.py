@@ -91,7 +91,20 @@ class SessionPage:
     """The cursor of the next page, or None when this is the last."""
 
 
-class SessionStore(Protocol):
+class Feed(Protocol):
+    """What a follower reads: a session store's feed, or an issuing service's."""
+
+    async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
+        """Read the feed.
+
+        With a cursor: the events after it; if there are none, wait up to ``wait`` seconds for one. Without: at once,
+        all events that are kept. At most `FEED_PAGE` of them; then ``more`` is set. A cursor never passes an event that
+        is not yet committed. What is read is the primary's, of every shard. Raises `FeedLost` when the cursor proves
+        nothing here (another feed, older than the tail, beyond the end), and `StoreUnavailable` when the store stays
+        silent for longer than ``wait`` and a few seconds."""
+
+
+class SessionStore(Feed, Protocol):
     """Sessions, subjects' epochs and versions, and the feed."""
 
     async def open(self) -> None:
@@ -178,15 +191,6 @@ class SessionStore(Protocol):
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """Delete at most ``limit`` dead sessions and at most ``limit`` events older than ``now - keep_events``
         seconds. Safe beside itself. Returns how many rows went; 0 means there is nothing left to do."""
-
-    async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
-        """Read the feed.
-
-        With a cursor: the events after it; if there are none, wait up to ``wait`` seconds for one. Without: at once,
-        all events that are kept. At most `FEED_PAGE` of them; then ``more`` is set. A cursor never passes an event that
-        is not yet committed. What is read is the primary's, of every shard. Raises `FeedLost` when the cursor proves
-        nothing here (another feed, older than the tail, beyond the end), and `StoreUnavailable` when the store stays
-        silent for longer than ``wait`` and a few seconds."""
 
 
 @runtime_checkable

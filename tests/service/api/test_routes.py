@@ -352,7 +352,7 @@ async def test_the_unexpected(gated: World, method: str, path: str, monkeypatch:
         assert code(response) == "500 internal_error"
         assert not re.search("Traceback|Broken|hunter2|SELECT|File ", response.text)
     else:
-        assert path in OPEN | {"/revoke", "/refresh", "/introspect"}
+        assert path in OPEN | {"/revoke", "/refresh", "/introspect", "/events"}
 
 
 async def test_the_framework_hides_nothing_in_debug() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from ... import decide
 from ...adapters.asgi import check_origin, header, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
-from ...credentials.transport import find_credential
+from ...credentials.transport import Credential, find_credential
 from ...errors import ConfigurationError, MalformedCredential
 from ...model import Identity
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
@@ -65,17 +66,31 @@ class ServiceKeys:
         """Raises `Refusal` unless the request presents one of the keys as its bearer token. Takes the same time
         whichever key it is, if any."""
         try:
-            given = find_credential(header(request.scope, b"authorization") or None, None, None)
+            given = _bearer_of(request)
         except MalformedCredential:
             raise Refusal(WRONG_SERVICE_KEY) from None
         if given is None:
             raise Refusal(NO_SERVICE_KEY)
-        token = given.token.encode("latin-1")
-        matches = [hmac.compare_digest(key, token) for key in self._keys]
-        if not any(matches):
+        if not self._has(given):
             raise Refusal(WRONG_SERVICE_KEY)
+
+    def opens(self, request: Request) -> bool:
+        """Whether the request presents one of the keys. For what serves everybody, and holders of a key better."""
+        with suppress(MalformedCredential):
+            given = _bearer_of(request)
+            return given is not None and self._has(given)
+        return False
 
     def check_if_given(self, request: Request) -> None:
         """As `require`, for a route that needs no key: only a wrong one is refused."""
         if header(request.scope, b"authorization"):
             self.require(request)
+
+    def _has(self, given: Credential) -> bool:
+        token = given.token.encode("latin-1")
+        matches = [hmac.compare_digest(key, token) for key in self._keys]
+        return any(matches)
+
+
+def _bearer_of(request: Request) -> Credential | None:
+    return find_credential(header(request.scope, b"authorization") or None, None, None)

@@ -10,6 +10,10 @@ Timestamp = Annotated[
     str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", json_schema_extra={"format": "date-time"})
 ]
 """RFC 3339, UTC."""
+PreciseTimestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z$", json_schema_extra={"format": "date-time"})
+]
+"""The same to the microsecond."""
 Seconds = Annotated[int, Field(ge=0)]
 ModeName = Literal["session", "jwt", "jwt-cookie"]
 
@@ -148,6 +152,32 @@ class PublicKeys(Answer):
     """RFC 7517 §5; never a private member and never a shared secret."""
 
     keys: list[dict[str, str]]
+
+
+class EventView(Answer):
+    """One entry of the feed. What its kind does not use is left out."""
+
+    kind: Literal[
+        "session_revoked", "subject_cut_off", "session_changed", "subject_changed", "token_revoked", "keys_changed"
+    ]
+    at: PreciseTimestamp
+    subject: str = ""
+    session_id: str = ""
+    token_id: str = ""
+    number: Annotated[int, Field(ge=0)] = 0
+
+
+class FeedPage(Answer):
+    """Events in the order in which they came. ``more``: read on from ``cursor`` at once. Without a cursor in the
+    question, the events are all since ``since``. ``max_staleness`` is this service's, in seconds."""
+
+    feed: str
+    cursor: str
+    events: list[EventView]
+    since: PreciseTimestamp
+    now: PreciseTimestamp
+    more: bool
+    max_staleness: Annotated[float, Field(gt=0)]
 
 
 class Health(Answer):

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ... import decide
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
 from ...credentials.cookies import SECURE
@@ -18,6 +19,7 @@ from ...credentials.transport import Carrier, Credential, bearer, cookie
 from ...errors import InvalidCredential, RevokedCredential
 from ...model import Mode, Session
 from ...policy import CLOCK_LEEWAY
+from ..feed import Shared
 from .access import ServiceKeys, from_our_pages
 from .answers import Active, Inactive, PublicKeys
 from .bodies import answer_json, read_token
@@ -27,8 +29,6 @@ JWKS_AGE: Final = 300
 """Seconds for which the key set may be cached, and never longer than half of the policy's ``key_lead``."""
 
 _FORM: Final = {"token": True, "token_type_hint": False}
-
-keys = APIRouter()
 
 
 def router(service_keys: ServiceKeys) -> APIRouter:
@@ -73,13 +73,23 @@ def router(service_keys: ServiceKeys) -> APIRouter:
     return routes
 
 
-@keys.get("/.well-known/jwks.json", **described({200: PublicKeys}))
-async def jwks(request: Request) -> Response:
-    """The public keys with which access tokens are verified."""
-    auth = auth_of(request)
-    age = min(JWKS_AGE, int(auth.policy.key_lead / 2))
-    keyring = auth.access_tokens.keyring.live(auth.clock.now())
-    return JSONResponse(keyring.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
+def keys(auth: Auth, service_keys: ServiceKeys) -> APIRouter:
+    """The route of the key set."""
+    routes = APIRouter()
+    load = Shared(lambda: auth.keys.load())  # the running one's, when it runs
+
+    @routes.get("/.well-known/jwks.json", **described({200: PublicKeys}))
+    async def jwks(request: Request) -> Response:
+        """The public keys with which access tokens are verified. With a service key: as they are in the store now."""
+        age = min(JWKS_AGE, int(auth.policy.key_lead / 2))
+        caching = f"public, max-age={age}"
+        if service_keys.opens(request):
+            await load()
+            caching = "no-store"
+        keyring = auth.access_tokens.keyring.live(auth.clock.now())
+        return JSONResponse(keyring.jwks(), headers={"Cache-Control": caching})
+
+    return routes
 
 
 async def _introspected(auth: Auth, token: str) -> Active:
@@ -89,6 +99,11 @@ async def _introspected(auth: Auth, token: str) -> Active:
         return await _session_token(auth, token)
     claims = auth.access_tokens.read(token, now=auth.clock.now())
     identity = await auth.verify(_presented(claims, token))
+    # Memory is good for whoever holds it under the lease; who asks may remember the answer under a lease of their own.
+    standing = await auth.sessions.find(identity.session_id, now=auth.clock.now())
+    if standing is None:
+        raise RevokedCredential("session is not live")
+    decide.check_version(claims, standing.version)
     return Active(
         active=True, token_type="Bearer", sub=identity.subject, sid=identity.session_id, client_id=claims.client_id,
         iss=claims.iss, aud=claims.aud, iat=claims.iat, exp=claims.exp, jti=claims.jti, auth_time=claims.auth_time,
