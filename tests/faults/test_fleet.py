@@ -4,6 +4,7 @@ many."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 
 import pytest
@@ -23,21 +24,49 @@ CASES = [
 ]
 
 
+class Fleets:
+    """One fleet at a time, which serves all faults of its store."""
+
+    def __init__(self) -> None:
+        self._store = ""
+        self._stack = ExitStack()
+        self._rounds: Rounds | None = None
+
+    def on(self, store: str) -> Rounds:
+        """Of two verifying processes; what was on another store is ended."""
+        if self._rounds is None or store != self._store:
+            self.end()
+            self._store = store
+            place = self._stack.enter_context(PLACES[store]())
+            fleet = self._stack.enter_context(running_fleet(place, verifying=2, max_staleness=STALENESS))
+            self._rounds = Rounds(fleet, Random())
+        return self._rounds
+
+    def end(self) -> None:
+        self._rounds = None
+        self._stack.close()
+
+
 @pytest.fixture(scope="module")
-def rounds(request: pytest.FixtureRequest) -> Iterator[Rounds]:
-    """On a fleet of two verifying processes."""
-    with (
-        PLACES[request.param]() as place,
-        running_fleet(place, verifying=2, max_staleness=STALENESS) as fleet,
-    ):
-        yield Rounds(fleet, Random())
+def fleets() -> Iterator[Fleets]:
+    made = Fleets()
+    try:
+        yield made
+    finally:
+        made.end()
 
 
-@pytest.mark.parametrize(("rounds", "fault"), CASES, indirect=["rounds"])
-def test_a_fleet_keeps_its_word(rounds: Rounds, fault: str) -> None:
+@pytest.mark.parametrize(("store", "fault"), CASES)
+def test_a_fleet_keeps_its_word(fleets: Fleets, store: str, fault: str) -> None:
     """Nothing is accepted past the bound or without right, no confirmed revocation is lost, and service comes back."""
-    assert rounds.play(FAULTS[fault]).failures == []
-    assert rounds.check_with_a_fresh_process() == []
+    rounds = fleets.on(store)
+    try:
+        assert rounds.play(FAULTS[fault]).failures == []
+        if fault == APPLICABLE[store][-1]:
+            assert rounds.check_with_a_fresh_process() == []
+    except BaseException:
+        fleets.end()  # the next fault begins on a good one
+        raise
 
 
 @pytest.mark.parametrize("broken", ["events not applied", "catch-up skipped"])

@@ -21,7 +21,7 @@ from coatcheck.errors import StoreUnavailable
 from . import sabotage
 from .words import Done, End, Find, Forge, Hold, Issue, Order, Report, Setup, Sight, Ticket
 
-PAUSE: Final = 0.004
+PAUSE: Final = 0.008
 """Seconds between two verifications of one credential."""
 PAUSE_REFUSED: Final = 0.05
 """The same once it has been refused: it costs a look into the store each time."""

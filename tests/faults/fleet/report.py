@@ -65,7 +65,8 @@ def table(report: dict[str, Any]) -> str:
         f"A fleet of {report['verifying']} verifying processes and an issuing one; max_staleness "
         f"{report['max_staleness'] * 1000:.0f} ms; {report['machine']}. Made by `make faults`.",
         "Times are p50 / p99 / max. *Last acceptance* counts from when the revocation was confirmed, for each ended",
-        "session and each verifying process; the others from the end of the fault (of a failover: from its beginning).",
+        "session and each verifying process; the others from the end of the fault, when the servers answer or the line",
+        "carries again (of a failover: from its beginning).",
         "",
         "| " + " | ".join(heading) + " |",
         "|" + "---|" * len(heading),

@@ -101,6 +101,7 @@ class Rounds:
         with fault.happening(self._fleet, self._random):
             result.lasted = let_it_last(fault, self._random)
         over = began if fault.heals_itself else boottime()
+        self._fleet.place.wait_until_whole()
         outcomes: list[Done] = self._fleet.issuing.receive()
         of_subject = dict(zip([order.session_id or order.subject for order in orders], outcomes, strict=True))
         ended = [Ended(one, of_subject.get(one.session_id) or of_subject[one.subject]) for one in ends]

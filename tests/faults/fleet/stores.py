@@ -33,6 +33,12 @@ class Place:
     cluster: Cluster | None = None
     file: Path | None = None
 
+    def wait_until_whole(self) -> None:
+        """Until the store could suffer the next fault: every node there, and every replica at its primary's side."""
+        if self.cluster is not None:
+            self.cluster.wait_until_ok()
+            self.cluster.wait_for_replicas()
+
 
 @contextmanager
 def _sqlite() -> Iterator[Place]:
