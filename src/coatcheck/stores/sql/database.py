@@ -92,6 +92,10 @@ class Database(ABC):
     def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
         """Delete the oldest events, at most ``limit``, up to the first that is not older than ``before``."""
 
+    async def read_events(self, cursor: str | None, now: float) -> FeedRead:
+        """One read of the feed, without waiting."""
+        return await self.read(lambda tx: self.read_feed(tx, cursor, now))
+
     @abstractmethod
     async def mark(self) -> object:
         """Something that differs once anything was committed after this call."""

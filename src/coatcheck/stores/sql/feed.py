@@ -30,19 +30,20 @@ def append(
     tx.execute(statement, [row | {"session_id": session_id} for session_id in session_ids or ("",)])
 
 
-def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
-    """Everything after the cursor, in one statement, so that identity, tail and events are of one moment."""
+def read(tx: Connection, cursor: str | None, now: float, limit: int | None = None) -> FeedRead:
+    """What comes after the cursor, in one statement, so that identity, tail and events are of one moment."""
     identity, _, position = (cursor or "").rpartition(":")
     if cursor is not None and not (position.isascii() and position.isdigit() and len(position) < 19):
         raise FeedLost("the cursor is not one of a feed like this")
     after = int(position) if cursor is not None else 0
+    limit = min(limit or FEED_PAGE, FEED_PAGE)
     newest = select(func.max(events.c.id)).scalar_subquery().label("newest")
     rows = tx.execute(
         select(feed.c.identity, feed.c.since, feed.c.pruned, newest, events)
         .select_from(feed.outerjoin(events, events.c.id > after))
         .where(feed.c.id == 1)
         .order_by(events.c.id)
-        .limit(FEED_PAGE + 1)
+        .limit(limit + 1)
     ).all()
     if not rows:
         raise StoreUnavailable("the feed has no identity")
@@ -52,8 +53,8 @@ def read(tx: Connection, cursor: str | None, now: float) -> FeedRead:
         raise FeedLost("the cursor is of another feed")
     if cursor is not None and not head.pruned <= after <= end:
         raise FeedLost("the cursor is older than the feed's tail or beyond its end")
-    page = [row for row in rows[:FEED_PAGE] if row.id is not None]
-    more = len(rows) > FEED_PAGE
+    page = [row for row in rows[:limit] if row.id is not None]
+    more = len(rows) > limit
     return FeedRead(
         feed=head.identity, cursor=f"{head.identity}:{page[-1].id if more else end}",
         events=[to_event(row) for row in page], since=head.since, now=now, more=more,

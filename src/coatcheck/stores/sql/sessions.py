@@ -138,7 +138,7 @@ class SqlSessions:
         end = time.monotonic() + wait
         while True:
             mark = await self.database.mark()
-            read = await self.database.read(lambda tx: self.database.read_feed(tx, cursor, self._wall()))
+            read = await self.database.read_events(cursor, self._wall())
             left = end - time.monotonic()
             if read.events or read.more or cursor is None or left <= 0:
                 return read

@@ -17,13 +17,14 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Table, event
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ...errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from ..base import FeedRead
 from . import feed, schema
-from .database import PATIENCE, Database, driver_error, translated
+from .database import DRIVER_ERRORS, PATIENCE, Database, driver_error, translated, unavailable
+from .sqlite_watch import Watch
 
 READERS: Final = 4
 """Connections for reading; each has a thread of its own."""
@@ -49,7 +50,7 @@ class SqliteDatabase(Database):
         super().__init__(patience=patience)
         self._path = path.absolute() if path else None
         self._file: tuple[int, int] | None = None
-        self._watch: AsyncConnection | None = None
+        self._watch: Watch | None = None
         self._announced = 0
         self._wake = asyncio.Event()
 
@@ -69,7 +70,7 @@ class SqliteDatabase(Database):
             await self.write(lambda tx: None)
             if self._path is not None:
                 with translated():
-                    self._watch = await self.engines[-1].connect()
+                    self._watch = Watch(_name(self._path))
         except BaseException as error:
             await self.close()
             if isinstance(error, StoreUnavailable):
@@ -80,7 +81,7 @@ class SqliteDatabase(Database):
         """See `Database.close`."""
         watch, self._watch = self._watch, None
         if watch is not None:
-            await watch.close()
+            watch.close()
         await super().close()
 
     async def state(self) -> schema.SchemaState:
@@ -131,14 +132,19 @@ class SqliteDatabase(Database):
         if self._watch is None:
             return 0, announced
         self.check()
-        try:
-            with translated():
-                raw = await self._watch.get_raw_connection()
-                connection: Any = raw.driver_connection
-                ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
-        except ValueError as error:  # aiosqlite's word for a connection that was closed meanwhile
-            raise StoreUnavailable("the store was closed") from error
-        return version, announced
+        with translated():
+            return self._watch.commits(), announced
+
+    async def read_events(self, cursor: str | None, now: float) -> FeedRead:
+        """See `Database.read_events`. What is new since a cursor is little, and is read where it is needed."""
+        if self._watch is not None and cursor is not None:
+            self.check()
+            try:
+                return self._watch.read(cursor, now)
+            except DRIVER_ERRORS as error:
+                if not self.is_busy(error):
+                    raise unavailable(error) from error
+        return await super().read_events(cursor, now)
 
     async def changed(self, mark: object, wait: float) -> bool:
         """See `Database.changed`."""
@@ -165,10 +171,8 @@ class SqliteDatabase(Database):
             # One connection is the whole database, for reading as well.
             self.engines = (_writing(_engine(URL.create("sqlite+aiosqlite"), size=1)),)
             return
-        # mode=rw: a file that has gone away must not come back empty.
-        name = "file:" + os.fspath(self._path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        url = URL.create("sqlite+aiosqlite", database=name, query={"uri": "true", "mode": "rw"})
-        reader = _engine(url, size=READERS + 1, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        url = URL.create("sqlite+aiosqlite", database=_name(self._path), query={"uri": "true"})
+        reader = _engine(url, size=READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         self.engines = (_writing(_engine(url, size=1)), reader)
 
     async def _prepare_file(self, path: Path, *, migrate: bool, now: float) -> None:
@@ -190,6 +194,11 @@ class SqliteDatabase(Database):
         reason = _OURS_TO_FIX.get(_code(error.__cause__))
         if reason is not None:
             raise ConfigurationError(f"the database file {self._path} {reason}") from error
+
+
+def _name(path: Path) -> str:
+    """The file as a URI for SQLite. mode=rw: one that has gone away must not come back empty."""
+    return "file:" + os.fspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
 
 
 def _is_there(path: Path) -> bool:
