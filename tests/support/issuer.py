@@ -39,9 +39,10 @@ class _Server(Server):
 class Issuer:
     """The service and what is behind it. ``asked`` counts requests by path."""
 
-    def __init__(self, auth: Auth, store: GatedStore, port: int) -> None:
+    def __init__(self, auth: Auth, store: GatedStore, roles: dict[str, frozenset[str]], port: int) -> None:
         self.auth = auth
         self.store = store
+        self.roles = roles
         self.port = port
         self.url = f"http://127.0.0.1:{port}/auth"
         self.asked: dict[str, int] = {}
@@ -84,7 +85,7 @@ async def issuing(
         clock=clock,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    issuer = Issuer(auth, store, listener.getsockname()[1])
+    issuer = Issuer(auth, store, known, listener.getsockname()[1])
     app = alone(auth, service_keys=[SERVICE_KEY])
 
     async def counting(scope: Any, receive: Any, send: Any) -> None:
