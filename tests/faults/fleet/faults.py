@@ -67,9 +67,11 @@ def _lines(fleet: Fleet, random: Random, mode: Mode) -> Iterator[list[Proxy]]:
     lines = [*fleet.place.verifying_lines]
     if random.random() < 0.5:
         lines += fleet.place.issuing_lines
+    # Where the longest reads still come through, a lease that is a little too long shows; beyond, none comes through.
+    part = random.choice((random.uniform(0.3, 0.5), random.uniform(0.05, 1.0)))
     try:
         for line in lines:
-            line.set(mode, delay=random.uniform(0.02, fleet.max_staleness))
+            line.set(mode, delay=part * fleet.max_staleness)
         yield lines
     finally:
         for line in lines:
