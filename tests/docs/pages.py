@@ -11,8 +11,8 @@ What a fenced block means:
   (``<!-- python``) stands what the reader need not see.
 - ``text``, ``json``, ``http``: only to be read.
 
-``coatcheck serve``, ``make serve`` and ``uvicorn`` run until the page ends or starts another one, on a free port;
-127.0.0.1:8000 stands for it everywhere.
+``coatcheck serve``, ``make serve`` and ``uvicorn`` run until the page ends or starts another one with the same port, on
+a free port; 127.0.0.1:8000, or the port that the command names, stands for it everywhere.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NOT_HERE = ("make test", "pip install")
 _SERVER = re.compile(r"((?:[A-Z_]+=\S+ )*)(coatcheck serve|make serve|uvicorn)\b(.*)", re.S)
 _ADDRESS = re.compile(r"(?:Coatcheck is at|Uvicorn running on) http://127\.0\.0\.1:(\d+)")
 _EXIT_CODE = re.compile(r"# exit code (\d+)$")
-_PLACEHOLDER = "127.0.0.1:8000"
+_PORT = re.compile(r" --port (\d+)")
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,8 @@ class PageRun:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._env = environment({"PATH": path, "HOME": str(folder), "NO_COLOR": "1"})
         self._env.pop("PYTHONWARNINGS")  # a reader has the usual filters, and others' packages warn
-        self._server: subprocess.Popen[bytes] | None = None
-        self._log = folder / ".server.log"
-        self._address = _PLACEHOLDER
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._addresses: dict[str, str] = {}
         self._names: dict[str, Any] = {"__name__": "page"}
         self._runner = asyncio.Runner()
         (folder / ".curlrc").write_text("silent\n")  # a terminal's reader is not shown a progress meter either
@@ -118,7 +117,8 @@ class PageRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop_server()
+        for port in tuple(self._servers):
+            self._stop_server(port)
         self._shell.communicate(timeout=PATIENCE)
         with self._runner:
             for value in self._names.values():
@@ -140,7 +140,14 @@ class PageRun:
                 assert block.language in _ONLY_READ, f"{where}: nobody knows how to run {block.language!r}"
 
     def _here(self, text: str) -> str:
-        return text.replace(_PLACEHOLDER, self._address)
+        for shown, address in self._addresses.items():
+            text = text.replace(shown, address)
+        return text
+
+    def _shown(self, text: str) -> str:
+        for shown, address in self._addresses.items():
+            text = text.replace(address, shown)
+        return text
 
     def _python(self, block: Block, where: str) -> None:
         source = "\n" * (block.line - 1) + self._here(block.text)
@@ -173,45 +180,48 @@ class PageRun:
                 assert int(line[3:]) == int(code[1] if code else 0), f"{where}: $ {command}\n{said}"
                 break
             said += line
-        return said.replace(self._address, _PLACEHOLDER).strip("\n")
+        return self._shown(said).strip("\n")
 
     @property
     def url(self) -> str:
         """Where the server is that runs."""
-        return f"http://{self._address}"
+        return self._here("http://127.0.0.1:8000")
 
     def serve(self, program: str, arguments: str, *, variables: str = "") -> str:
         """Start a server in the place of the one that runs. Returns what it says, when it answers."""
-        self._stop_server()
-        with self._log.open("wb") as log:
-            self._server = subprocess.Popen(
-                ["bash", "-c", f"{variables}exec {program} {arguments} --port 0"],
+        named = _PORT.search(arguments)
+        shown = named[1] if named else "8000"
+        self._stop_server(shown)
+        path = self._folder / f".server-{shown}.log"
+        with path.open("wb") as log:
+            server = self._servers[shown] = subprocess.Popen(
+                ["bash", "-c", f"{self._here(variables)}exec {program} {_PORT.sub('', arguments)} --port 0"],
                 cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        server = self._server
 
         def port() -> str:
-            said = self._log.read_text()
+            said = path.read_text()
             assert server.poll() is None, said
             found = _ADDRESS.search(said)
             return found[1] if found else ""
 
         def answers() -> bool:
-            assert server.poll() is None, self._log.read_text()
-            return httpx.get(self.url, timeout=PATIENCE).status_code > 0
+            assert server.poll() is None, path.read_text()
+            return httpx.get(f"http://{address}", timeout=PATIENCE).status_code > 0
 
-        self._address = f"127.0.0.1:{eventually(port, what='the server says where it is')}"
+        address = f"127.0.0.1:{eventually(port, what='the server says where it is')}"
+        self._addresses[f"127.0.0.1:{shown}"] = address
         eventually(answers, what="the server answers")
-        said = self._log.read_text().replace(self._address, _PLACEHOLDER)
+        said = self._shown(path.read_text())
         return "\n".join(line for line in said.splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line))
 
-    def _stop_server(self) -> None:
-        if self._server is not None:
-            server, self._server = self._server, None
+    def _stop_server(self, shown: str) -> None:
+        server = self._servers.pop(shown, None)
+        if server is not None:
             server.send_signal(signal.SIGTERM)
             try:
                 server.wait(PATIENCE / 2)

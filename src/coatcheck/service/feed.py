@@ -95,8 +95,10 @@ class _Ring:
         while self._count > RING_EVENTS:
             self._count -= self._chunks.popleft().count
             self._dropped += 1
-        while len(self._places) > _CURSORS or self._places[oldest := next(iter(self._places))] < self._dropped:
+        oldest = next(iter(self._places))
+        while len(self._places) > _CURSORS or self._places[oldest] < self._dropped:
             del self._places[oldest]
+            oldest = next(iter(self._places))
 
     def after(self, cursor: str) -> tuple[list[bytes], str] | None:
         """The events after the cursor, at most a page, and the cursor behind them. None when it is not in the ring."""

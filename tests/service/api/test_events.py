@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from coatcheck.service import feed
 from coatcheck.service.app import auth_app
 from coatcheck.service.feed import Shared
 from coatcheck.stores import memory
+from coatcheck.stores.base import FeedRead
 from coatcheck.stores.memory import MemoryStore
 from tests.service.api.conftest import running
 from tests.service.api.world import SERVICE_KEY, World, code
@@ -205,6 +207,58 @@ async def test_cursors_of_another_process(quiet: World) -> None:
         answer = await waiting
         assert kinds(answer) == ["keys_changed"]
         cursor = answer["cursor"]
+
+
+class Restless(MemoryStore):
+    """Every read has another cursor, with and without events, as where a cursor is a snapshot."""
+
+    _reads = 0
+
+    async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
+        read = await super().events(cursor and cursor.partition("#")[0], wait=wait)
+        self._reads += 1
+        return replace(read, cursor=f"{read.cursor}#{self._reads}")
+
+
+@pytest.fixture
+async def restless() -> AsyncIterator[World]:
+    async with running(GatedStore(Restless())) as world:
+        await world.auth.follower.stop()
+        yield world
+
+
+async def test_restless_cursors_wake_nobody(restless: World) -> None:
+    """Who waits is not answered because others ask, but when there is an event."""
+    start = await page(restless)
+    waiting = asyncio.create_task(page(restless, start["cursor"], 5.0))
+    for _ in range(20):
+        assert (await page(restless, start["cursor"]))["events"] == []
+    assert not waiting.done()
+    await restless.store.announce_keys(now=restless.auth.clock.now())
+    assert kinds(await waiting) == ["keys_changed"]
+
+
+async def test_restless_cursors_lead_to_the_ring(restless: World) -> None:
+    """Who comes from another process reads for itself once, and from then on with everybody."""
+    await page(restless)
+    foreign = (await restless.store.events(None, wait=0)).cursor
+    await restless.store.announce_keys(now=restless.auth.clock.now())
+    first = await page(restless, foreign)
+    assert kinds(first) == ["keys_changed"]
+    before = restless.store.calls["events"]
+    await page(restless, first["cursor"])
+    assert restless.store.calls["events"] == before + 1
+
+
+async def test_many_restless_cursors(restless: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds a bounded number of them; an older one still tells everything, from the store."""
+    monkeypatch.setattr(feed, "_CURSORS", 3)
+    start = await page(restless)
+    await restless.store.announce_keys(now=restless.auth.clock.now())
+    cursor = start["cursor"]
+    for _ in range(10):
+        cursor = (await page(restless, cursor))["cursor"]
+    assert kinds(await page(restless, start["cursor"])) == ["keys_changed"]
 
 
 async def test_pages_of_a_long_feed(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
