@@ -15,8 +15,9 @@ import msgspec
 from .model import Event, EventKind
 from .stores.base import FeedRead
 
-MAX_CURSOR: Final = 4096
-"""Characters of a cursor. One of a feed with many shards names a place in each."""
+MAX_CURSOR: Final = 16_384
+"""Characters of a cursor. One of a feed with many shards names a place in each, one of
+PostgreSQL every transaction under way."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]

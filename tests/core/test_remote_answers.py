@@ -48,7 +48,7 @@ async def test_a_right_answer() -> None:
 
 @pytest.mark.parametrize("page", [
     {}, [], None, "f:1", PAGE | {"feed": ""}, PAGE | {"feed": 1}, PAGE | {"cursor": None},
-    PAGE | {"cursor": "x" * 4097}, PAGE | {"cursor": ""},
+    PAGE | {"cursor": "x" * 16_385}, PAGE | {"cursor": ""},
     PAGE | {"events": {}}, PAGE | {"events": None}, PAGE | {"since": "2026-01-01T00:00:00"}, PAGE | {"since": 1.0},
     PAGE | {"now": "yesterday"}, PAGE | {"more": 0}, PAGE | {"more": True}, PAGE | {"max_staleness": 0},
     PAGE | {"max_staleness": -1}, PAGE | {"max_staleness": "2"}, {k: v for k, v in PAGE.items() if k != "since"},
