@@ -28,8 +28,6 @@ RESULTS: Final = ROOT / "bench" / "results"
 PROCESSES: Final = (10, 1_000, 100_000)
 SESSIONS: Final = (10**6, 10**7, 10**8, 10**9)
 SIMULATED: Final = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
-FEED_SHARE: Final = 100
-"""Verifying processes that one issuing service's process feeds."""
 HABITS: Final = Habits()
 
 
@@ -133,19 +131,22 @@ def table_of(store: Store, view_entry: float) -> list[dict[str, Any]]:
     return rows
 
 
-def fed(store: Store, request: float, per_process: float) -> list[dict[str, float]]:
-    """Followers fed by issuing services: how many processes those need, and what is left for the store to do."""
+def fed(read: float, request: float) -> list[dict[str, Any]]:
+    """The delay of the last process when every process reads the store, when issuing services stand between, and when
+    there is one more level of relays. Each level's number is the one with which all levels take equally long."""
     rows = []
-    for processes in PROCESSES:
-        for sessions in SESSIONS:
-            found = load(store, sessions, processes, habits=HABITS, jwt=1.0, followers=1)
-            asked = reads_per_second(found.events, 0.005)
-            cores = processes * asked * request / FULL
-            instances = max(1.0, cores, processes / per_process)
-            rows.append(
-                {"processes": processes, "sessions": sessions, "requests": processes * asked, "instances": instances,
-                 "store_feed": instances * found.store_feed, "herd": processes / instances * request}
-            )  # fmt: skip
+    for processes in (*PROCESSES[1:], 10 * PROCESSES[-1]):
+        two = (processes * read * request) ** (1 / 2)
+        three = (processes * read * request**2) ** (1 / 3)
+        first, second = two / read, three / read
+        level = Setting(followers=max(1, round(processes / first)), read=request, client=0.0, rate=2.0, seconds=10)
+        top = Setting(followers=max(1, round(first)), read=read, client=0.0, rate=2.0, seconds=10)
+        rows.append(
+            {"processes": processes, "direct_ms": processes * read * 1000,
+             "services": first, "services_ms": 2 * two * 1000,
+             "services_simulated_ms": sum(Simulation(one).run().percentile(1.0) for one in (top, level)) * 1000,
+             "relays": [second, second * three / request], "relays_ms": 3 * three * 1000}
+        )  # fmt: skip
     return rows
 
 
@@ -167,8 +168,8 @@ def main() -> None:
                 print("  " + "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
     remote = measured["calibration"].get("remote")
     if remote:
-        redis = stores_of(measured)["Redis, 1 server"]
-        found["fed"] = fed(redis, remote["request_us"] / 1e6, FEED_SHARE)
+        found["fed"] = fed(costs_of("redis", measured).read, remote["request_us"] / 1e6)
+        print("\n".join(map(str, found["fed"])))
     if not options.quick:
         (RESULTS / "capacity.json").write_text(json.dumps(found, indent=1) + "\n")
         simulated = {name: each["simulated"] for name, each in found["stores"].items() if "simulated" in each}

@@ -151,7 +151,7 @@ def load(
         store_bandwidth=followers * reads * per_read,
         process_bandwidth=nodes * reads * per_read,
         process_connections=nodes * costs.connections,
-        process_processor=reads * costs.client + events * (costs.apply + costs.decode),
+        process_processor=nodes * reads * costs.client + events * (costs.apply + costs.decode),
         view_bytes=events * 1.5 * RETENTION * view_entry,
         herd=followers * costs.read / store.processors,
         start_bytes=kept * costs.event_bytes,
