@@ -256,7 +256,7 @@ class Relay:
             return read
         if self._ring is None:
             self._ring = _Ring(read)
-        elif ring is self._ring and ring.feed == read.feed:
+        elif ring is not None and ring is self._ring and ring.feed == read.feed:
             return replace(read, cursor=mark)
         return read
 
