@@ -49,15 +49,15 @@ def subject(number: int) -> str:
 
 
 def events_of(kind: EventKind, count: int) -> Iterator[Event]:
-    """As they come from a store: every text is an object of its own."""
+    """As they come from a store: every text is an object of its own, and ids are as long as ours."""
     for number in range(count):
         who = subject(number)
         yield Event(
             kind=kind,
             at=float(number),
             subject=who,
-            session_id="" if kind is EventKind.SUBJECT_CUT_OFF else new_session_id(who),
-            token_id=new_session_id(who) if kind is EventKind.TOKEN_REVOKED else "",
+            session_id="" if kind is EventKind.SUBJECT_CUT_OFF else f"{number:024x}",
+            token_id=f"{number:024x}" if kind is EventKind.TOKEN_REVOKED else "",
             number=number % 7 + 1,
         )
 

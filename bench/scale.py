@@ -124,7 +124,8 @@ async def one_subject(
         if not went:
             break
         batches.append((time.perf_counter() - began) * 1000)
-    found["prune of 1,000"] = {"ms": statistics.median(batches), "worst": max(batches), "batches": len(batches)}
+    if batches:
+        found["prune of 1,000"] = {"ms": statistics.median(batches), "worst": max(batches), "batches": len(batches)}
     return found
 
 

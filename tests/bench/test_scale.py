@@ -18,13 +18,14 @@ from bench.scaling.simulation import Setting, Simulation
 from coatcheck.model import EventKind
 from coatcheck.testing.store_contract.support import here
 
-MEGABYTE = 1_000_000
+A_MILLION = 100_000_000
+"""Bytes that a million revoked sessions may take."""
 
 
-@pytest.mark.timeout(300)
-def test_a_million_revoked_sessions() -> None:
-    """The view holds a million revoked sessions in less than 100 MB, as Python counts its memory."""
-    assert feed.measure_memory("view: revoked session", MEGABYTE, traced=True) < 100 * MEGABYTE
+def test_revoked_sessions_take_little_memory() -> None:
+    """The view holds 250,000 revoked sessions in a quarter of what a million may take, as Python counts its memory. More
+    of them take less each: bench/feed.py measures the million."""
+    assert feed.measure_memory("view: revoked session", 250_000, traced=True) < A_MILLION / 4
 
 
 @pytest.mark.parametrize("kind", [EventKind.SUBJECT_CUT_OFF, EventKind.SUBJECT_CHANGED, EventKind.SESSION_CHANGED])
