@@ -23,8 +23,8 @@ A_MILLION = 100_000_000
 
 
 def test_revoked_sessions_take_little_memory() -> None:
-    """The view holds 250,000 revoked sessions in a quarter of what a million may take, as Python counts its memory. More
-    of them take less each: bench/feed.py measures the million."""
+    """The view holds 250,000 revoked sessions in a quarter of what a million may take, as Python counts its memory.
+    More of them take less each: bench/feed.py measures the million."""
     assert feed.measure_memory("view: revoked session", 250_000, traced=True) < A_MILLION / 4
 
 
