@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from tests.support.databases import shared_postgresql
+
 from .conftest import Cli, assert_refused
 
 
@@ -33,3 +35,19 @@ def test_sessions_elsewhere_are_migrated_too(empty: Cli) -> None:
 def test_memory_has_no_schema_to_keep(empty: Cli) -> None:
     """A database in memory is refused: it would be gone at once."""
     assert_refused(empty("migrate", "--database", "memory://"), 2, "sqlite:///")
+
+
+def test_a_database_on_a_server_is_migrated(empty: Cli) -> None:
+    """PostgreSQL by its URL; the password is not shown."""
+    server = shared_postgresql()
+    url = server.url(server.create_database()).replace("postgres@", "postgres:hunter2@")
+    shown = url.replace("postgres:hunter2@", "")
+    assert empty("migrate", "--database", url).stdout == f"{shown}: schema made\n"
+    assert empty("migrate", "--database", url).stdout == f"{shown}: nothing to do\n"
+    assert_refused(empty("migrate", "--database", f"{url}-not"), 2, "no database of this name")
+
+
+def test_sessions_without_a_schema_are_left_alone(empty: Cli) -> None:
+    """Redis needs no migration, and is not even asked."""
+    done = empty("migrate", "--database", "sqlite:///a.db", "--sessions", "redis://127.0.0.1:1/0")
+    assert done.stdout == "sqlite:///a.db: schema made\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event
 from sqlalchemy.util import await_
 
@@ -40,7 +41,7 @@ class Statements:
             await second(self._second)
             return False
         other = asyncio.create_task(second(self._second))
-        await _first_of(other, self._bumped)
+        await self._done_or_waiting(other)
         self._let_go.set()
         await asyncio.gather(one, other)
         return True
@@ -55,9 +56,29 @@ class Statements:
         else:
             self._steps_left -= 1
 
+    async def _done_or_waiting(self, other: asyncio.Task[None]) -> None:
+        """Until the second one is done or has met the first one's lock."""
+        await _first_of(other, self._bumped)
+
     def _bump(self, context: Any) -> None:
         """The second one has met the first one's lock."""
         self._bumped.set()
+
+
+class LockingStatements(Statements):
+    """The same on a server that makes the second one wait: it is asked whether it does."""
+
+    def __init__(self, first: SqlStore, second: SqlStore, watcher: asyncpg.Connection[asyncpg.Record]) -> None:
+        super().__init__(first, second)
+        self._watcher = watcher
+
+    async def _done_or_waiting(self, other: asyncio.Task[None]) -> None:
+        waiting = (
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database())"
+        )
+        while not other.done() and not await self._watcher.fetchval(waiting):
+            await asyncio.sleep(0)
 
 
 async def _first_of(task: asyncio.Task[None], flag: asyncio.Event) -> None:

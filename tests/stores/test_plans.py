@@ -35,7 +35,8 @@ ALLOWED = {
     "SCAN coatcheck_subjects USING INDEX coatcheck_subjects_unswept",
     "SCAN coatcheck_subjects USING COVERING INDEX coatcheck_subjects_unswept",
 }
-"""The feed's one row, the oldest events up to a LIMIT, the sessions counted up to a LIMIT, and the index of subjects with something left to delete."""
+"""The feed's one row, the oldest events and the sessions to be counted up to a LIMIT, and the index of subjects with
+something left to delete."""
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

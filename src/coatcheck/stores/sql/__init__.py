@@ -56,10 +56,7 @@ async def migrate(url: str, *, wall: Callable[[], float] = time.time) -> None:
     """Make the schema or bring it up to date: all or nothing, safe beside itself and beside running processes.
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
-    if url.startswith("postgresql://"):
-        store = SqlStore.postgresql(url)
-    else:
-        store = SqlStore.sqlite(_file(url), wall=wall)
+    store = SqlStore.postgresql(url) if url.startswith("postgresql://") else SqlStore.sqlite(_file(url), wall=wall)
     await store.open(migrate=True)
     await store.close()
 
@@ -78,7 +75,5 @@ async def schema_state(url: str) -> SchemaState:
 def _file(url: str) -> Path:
     path = embedded_path(url)
     if path is None:
-        raise ConfigurationError(
-            "only a database in a file or on a server has a schema: name it with --database sqlite:///path or postgresql://"
-        )
+        raise ConfigurationError("only a SQL database that lasts has a schema: sqlite:///path or postgresql://host/db")
     return path

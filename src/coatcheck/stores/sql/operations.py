@@ -125,9 +125,9 @@ def find(tx: Connection, session_id: str, now: float) -> Standing | None:
 def touch(tx: Connection, touches: Sequence[Touch], now: float) -> frozenset[str]:
     """Move those that are live, name the others.
 
-    First the rows are locked, in the order of their ids, so that two batches never wait for each other in a circle. What
-    the next statement sees of them can then no longer change, and it sees all subjects' epochs at one moment: these up
-    to 500 are touched there and then. So it needs none of the subjects' locks."""
+    First the rows are locked, in the order of their ids, so that two batches never wait for each other in a circle.
+    What the next statement sees of them can then no longer change, and it sees all subjects' epochs at one moment:
+    these up to 500 are touched there and then. So it needs none of the subjects' locks."""
     asked = {item.session_id for item in touches}
     live: set[str] = set()
     for start in range(0, len(asked), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: what a URL says, how long anything may take, and which faults are an operator's to mend."""
+"""Connections to PostgreSQL: what a URL says, how long anything may take, which faults are an operator's to mend."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The feed on PostgreSQL, read in commit order without making anyone commit in turn.
 
-An event's id says when it was written, not when it was committed, so a position in a list proves nothing: a transaction
-may hold a lower one back. A cursor is therefore the *snapshot* that its read saw, which says of every transaction whether
-it was visible. The next read gives the events of exactly those that were not visible then and are now. So nothing is
-passed, nothing comes twice, and no writer waits for another.
+An event's id says when it was written, not when it was committed, so a position in a list proves nothing: a
+transaction may hold a lower one back. A cursor is therefore the *snapshot* that its read saw, which says of every
+transaction whether it was visible. The next read gives the events of exactly those that were not visible then and are
+now. So nothing is passed, nothing comes twice, and no writer waits for another.
 
 Events are ordered by transaction and id. Transactions on one subject take its lock before they get their number, so for
 each subject this is the order in which they were committed.

@@ -1,7 +1,7 @@
 """Being woken, and waking others, when an event was committed. Nothing depends on it but speed: readers look anyway.
 
 NOTIFY inside the transaction would make all commits of the server wait for each other, so it is sent afterwards, on
-this connection of its own, whose commits wait for no disk. While one is on its way, any number more become a single one.
+this connection of its own, whose commits wait for no disk. While one is on its way, any more become a single one.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ def _state(tx: Connection) -> schema.SchemaState:
 
 
 def _check_rights(tx: Connection) -> None:
-    """Raise `ConfigurationError` unless we may do all that an operation does, so that the first login is no surprise."""
+    """Raise `ConfigurationError` unless we may do all that operations do: the first login shall be no surprise."""
     tables = [table.name for table in metadata.sorted_tables]
     wanted = text(
         "SELECT name FROM unnest(CAST(:tables AS text[])) name, unnest(ARRAY['SELECT','INSERT','UPDATE','DELETE']) kind"

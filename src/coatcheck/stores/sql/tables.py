@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-from .types import ID, TransactionId
+from .types import ID, AnyText, TransactionId
 
 metadata: Final = MetaData()
 
@@ -59,9 +59,9 @@ sessions: Final = Table(
     Column("idle_deadline", Double, nullable=False),
     Column("absolute_deadline", Double, nullable=False),
     Column("amr", Text, nullable=False),
-    Column("user_agent", Text, nullable=False),
-    Column("ip", Text, nullable=False),
-    Column("label", Text, nullable=False),
+    Column("user_agent", AnyText, nullable=False),
+    Column("ip", AnyText, nullable=False),
+    Column("label", AnyText, nullable=False),
     Column("remember", Boolean, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("rotated", Double, nullable=False),
