@@ -26,6 +26,7 @@ from .tables import events, feed
 
 _MAX_CURSOR: Final = 1 << 18
 """Characters: a snapshot names each transaction under way, so at most as many as the server has connections."""
+_LARGEST: Final = (1 << 63) - 1
 _NUMBER: Final = r"(\d{1,20})"
 _SNAPSHOT: Final = r"(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)"
 _CURSOR: Final = re.compile(rf"([0-9a-f.]{{1,120}})/{_SNAPSHOT}(?:/{_SNAPSHOT}?/{_NUMBER}:{_NUMBER})?", re.ASCII)
@@ -44,7 +45,10 @@ class _Snapshot:
     @classmethod
     def parse(cls, found: str) -> Self:
         xmin, xmax, under_way = found.split(":")
-        return cls(found, int(xmin), int(xmax), under_way)
+        ordered = [int(xmin), *map(int, filter(None, under_way.split(","))), int(xmax)]
+        if ordered != sorted(ordered) or ordered[-1] > _LARGEST:
+            raise FeedLost("the cursor is not one of a feed like this")
+        return cls(found, ordered[0], ordered[-1], under_way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,10 @@ class _Cursor:
         identity, snapshot, before, txn, event_id = found.groups()
         if txn is None:
             return cls(identity, _Snapshot.parse(snapshot))
-        return cls(
-            identity, _Snapshot.parse(before) if before else None, _Snapshot.parse(snapshot), (int(txn), int(event_id))
-        )
+        last = int(txn), int(event_id)
+        if max(last) > _LARGEST:
+            raise FeedLost("the cursor is not one of a feed like this")
+        return cls(identity, _Snapshot.parse(before) if before else None, _Snapshot.parse(snapshot), last)
 
     def __str__(self) -> str:
         if self.until is None:

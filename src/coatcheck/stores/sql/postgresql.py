@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 import asyncpg
 from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,10 +30,12 @@ OLDEST: Final = 13
 
 _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock timeout: it surely is undone, and the same again may succeed."""
-_GONE: Final = frozenset({"57P01", "57P02", "57P05", "25P03", "08000", "08003", "08006"})
-"""The server ended the connection."""
 _NO_PRIMARY: Final = frozenset({"25006", "55000"})
 """A server that only reads, or is still recovering: another connection may find the primary."""
+
+
+class _Lost(ConnectionError):
+    """The other side has closed the connection, and COMMIT had not been sent."""
 
 
 class PostgresqlDatabase(Database):
@@ -97,10 +98,7 @@ class PostgresqlDatabase(Database):
 
     def is_lost(self, error: BaseException) -> bool:
         """See `Database.is_lost`. A COMMIT without an answer never comes here, a server that keeps silent neither."""
-        cause = driver_error(error)
-        closed = isinstance(cause, asyncpg.InterfaceError) and isinstance(error, DBAPIError)
-        lost = isinstance(cause, ConnectionError | asyncpg.ConnectionDoesNotExistError)
-        return lost or sqlstate(cause) in _GONE or (closed and "closed" in str(cause))
+        return isinstance(error, _Lost)
 
     def failure(self, error: BaseException) -> StoreUnavailable | Rejected:
         """See `Database.failure`."""
@@ -174,7 +172,8 @@ def _read(connection: Connection, work: Work[T]) -> T:
     try:
         return work(connection)
     except BaseException as error:
-        _give_up(connection, error)
+        if _give_up(connection, error):
+            raise _Lost from error
         raise
 
 
@@ -185,8 +184,10 @@ def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> T:
             connection.execute(select(func.pg_advisory_xact_lock(*lock)))
         result = work(connection)
     except BaseException as error:
-        _give_up(connection, error)
+        lost = _give_up(connection, error)
         transaction.rollback()
+        if lost:
+            raise _Lost from error
         raise
     try:
         transaction.commit()
@@ -199,16 +200,19 @@ def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> T:
     return result
 
 
-def _give_up(connection: Connection, error: BaseException) -> None:
-    """Throw the connection away, unless the server has answered and it can go on."""
+def _give_up(connection: Connection, error: BaseException) -> bool:
+    """Throw the connection away, unless the server has answered and it can go on. Whether the other side had done so
+    already."""
     if connection.invalidated:
-        return
+        return isinstance(error, DRIVER_ERRORS)
     raw: Any = connection.connection.driver_connection
+    lost = isinstance(error, DRIVER_ERRORS) and raw.is_closed()
     answered = isinstance(driver_error(error), asyncpg.PostgresError) or isinstance(error, CoatcheckError)
     if answered and not raw.is_closed() and sqlstate(driver_error(error)) not in _NO_PRIMARY:
-        return
+        return False
     raw.terminate()  # A polite close would wait for an answer as well.
     connection.invalidate()
+    return lost
 
 
 def _clock(tx: Connection) -> float:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from itertools import permutations
 from random import Random  # noqa: TID251 - as above
@@ -17,7 +18,9 @@ from .support import Contract, events_after, here, new_session, new_subject
 from .world import Operation, World, op
 
 _ROUNDS: Final = 40
-_SEEDS: Final = range(6)
+"""Batches with one seed."""
+_SEEDS: Final = range(-(-int(os.environ.get("COATCHECK_ROUNDS", "240")) // _ROUNDS))
+"""``COATCHECK_ROUNDS=10000`` makes a long run: so many batches in all (default 240)."""
 
 
 class RandomContract(Contract):
