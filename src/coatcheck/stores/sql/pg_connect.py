@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -15,12 +16,17 @@ except ModuleNotFoundError as error:  # pragma: no cover - the tests have it
 
 POOL_SIZE: Final = 5
 """Connections that a process works with, unless the URL says ``pool_size=``; one more listens."""
-CONNECT_TIMEOUT: Final = 3.0
+CONNECT_TIMEOUT: Final = 3
 """Seconds until a connection must stand."""
 COMMAND_TIMEOUT: Final = 4.0
 """Seconds until a statement must be answered; then the connection is given up."""
 SERVER_TIMEOUTS: Final = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "5s"}
 """What the server itself ends: a client that was suspended holds no lock for longer."""
+
+_NAMED: Final = {"application_name": "coatcheck"}
+"""What the server shows of our connections."""
+_DURABLE: Final = """SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'"""
 
 _MENDED: Final = {
     "28P01": "refuses the password; look at the database's URL",
@@ -60,7 +66,7 @@ class Server:
             raise ConfigurationError("pool_size in the database's URL is from 1 to 1000 connections")
         return cls(urlunsplit(parts._replace(query=urlencode(options))), pool_size)
 
-    async def connect(self, *, patient: bool = False, **settings: str) -> Any:
+    async def connect(self, *, patient: bool = False, settings: Mapping[str, str] = _NAMED) -> Any:
         """A new connection of the driver's. ``patient`` ones may work for as long as it takes.
 
         Raises `StoreUnavailable`, with the driver's error as its cause."""
@@ -70,12 +76,25 @@ class Server:
                 self.dsn,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=None if patient else COMMAND_TIMEOUT,
-                server_settings={"application_name": "coatcheck", **limits, **settings},
+                server_settings={**limits, **settings},
             )
         except DRIVER_ERRORS as error:
             raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
         except ValueError as error:
             raise ConfigurationError("the options in the database's URL are not ones that the driver knows") from error
+
+    async def working_connection(self) -> Any:
+        """A new connection for operations. What it commits is on the disk before it is reported or seen, also where
+        the server's default is otherwise: the feed counts on it after a crash (`pg_feed`)."""
+        connection = await self.connect()
+        try:
+            await connection.execute(_DURABLE)
+        except BaseException as error:
+            connection.terminate()
+            if isinstance(error, DRIVER_ERRORS):
+                raise StoreUnavailable(f"the database cannot be used ({type(error).__name__})") from error
+            raise
+        return connection
 
 
 DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)

@@ -15,6 +15,7 @@ from .pg_connect import DRIVER_ERRORS, Server
 CHANNEL: Final = "coatcheck_events"
 LISTENER: Final = "coatcheck listener"
 """The name under which the server shows this connection."""
+_SETTINGS: Final = {"application_name": LISTENER, "synchronous_commit": "off"}
 _PROBE: Final = 10.0
 """Seconds without any notice after which the connection is tried."""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -68,8 +69,7 @@ class Listener:
         pauses = iter(_PAUSES)
         while True:
             try:
-                settings = {"application_name": LISTENER, "synchronous_commit": "off"}
-                connection = self._connection = await self._server.connect(**settings)
+                connection = self._connection = await self._server.connect(settings=_SETTINGS)
                 await connection.add_listener(CHANNEL, self._heard)
                 connection.add_termination_listener(self._lost)
                 self._awaken()

@@ -146,7 +146,7 @@ class PostgresqlDatabase(Database):
     def _connect(self) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._server.connect,
+            async_creator=self._server.working_connection,
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
