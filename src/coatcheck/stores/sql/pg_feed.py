@@ -5,6 +5,10 @@ transaction may hold a lower one back. A cursor is therefore the *snapshot* that
 transaction whether it was visible. The next read gives the events of exactly those that were not visible then and are
 now. So nothing is passed, nothing comes twice, and no writer waits for another.
 
+A crash takes back the numbers of transactions that left nothing on the disk (rolled back, or a bare NOTIFY), although
+snapshots have counted them as over, and gives them to later ones. Ids it never takes back once one was seen: so a cursor
+holds the newest id too, and what has a later one has not been read, whatever its transaction's number.
+
 Events are ordered by transaction and id. Transactions on one subject take its lock before they get their number, so for
 each subject this is the order in which they were committed.
 """
@@ -28,27 +32,33 @@ _MAX_CURSOR: Final = 1 << 18
 """Characters: a snapshot names each transaction under way, so at most as many as the server has connections."""
 _LARGEST: Final = (1 << 63) - 1
 _NUMBER: Final = r"(\d{1,20})"
-_SNAPSHOT: Final = r"(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)"
+_SNAPSHOT: Final = r"(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?;\d{1,19})"
 _CURSOR: Final = re.compile(rf"([0-9a-f.]{{1,120}})/{_SNAPSHOT}(?:/{_SNAPSHOT}?/{_NUMBER}:{_NUMBER})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
     """PostgreSQL's pg_snapshot: what is below ``xmin`` was visible or never will be, what is not below ``xmax`` was not
-    visible, and between them neither were those ``under_way``."""
+    visible, and between them neither were those ``under_way``. ``newest`` is the highest id of an event that had been
+    there by then."""
 
     text: str
     xmin: int
     xmax: int
     under_way: str
+    newest: int
 
     @classmethod
     def parse(cls, found: str) -> Self:
-        xmin, xmax, under_way = found.split(":")
+        text, newest = found.split(";")
+        xmin, xmax, under_way = text.split(":")
         ordered = [int(xmin), *map(int, filter(None, under_way.split(","))), int(xmax)]
-        if ordered != sorted(ordered) or ordered[-1] > _LARGEST:
+        if ordered != sorted(ordered) or max(ordered[-1], int(newest)) > _LARGEST:
             raise FeedLost("the cursor is not one of a feed like this")
-        return cls(found, ordered[0], ordered[-1], under_way)
+        return cls(text, ordered[0], ordered[-1], under_way, int(newest))
+
+    def __str__(self) -> str:
+        return f"{self.text};{self.newest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,8 @@ class _Cursor:
 
     def __str__(self) -> str:
         if self.until is None:
-            return f"{self.feed}/{self.seen.text if self.seen else ''}"
-        return f"{self.feed}/{self.until.text}/{self.seen.text if self.seen else ''}/{self.last[0]}:{self.last[1]}"
+            return f"{self.feed}/{self.seen or ''}"
+        return f"{self.feed}/{self.until}/{self.seen or ''}/{self.last[0]}:{self.last[1]}"
 
 
 _IDENTITY: Final = """f.identity || '.' || (SELECT to_hex(system_identifier) FROM pg_control_system())
@@ -91,8 +101,12 @@ _EVENTS: Final = """SELECT e.* FROM coatcheck_events e WHERE {}
     AND (pg_visible_in_snapshot(e.txn, s.until) OR (:whole AND e.txn >= pg_snapshot_xmax(s.now)))"""
 # What is numbered beyond the server's present comes from the backup of another server: only a whole read gives it.
 
+_AFTER_A_CRASH: Final = """e.id > CAST(:newest AS bigint) AND e.txn < CAST(CAST(:xmax AS text) AS xid8)
+            AND e.txn <> ALL (CAST(CAST(:under_way AS text) AS xid8[]))"""
+
 _READ: Final = f"""
-SELECT {_IDENTITY} AS feed, f.since, f.pruned_txn::text AS pruned_txn, s.now::text AS snapshot,
+SELECT {_IDENTITY} AS feed, f.since, f.pruned, f.pruned_txn::text AS pruned_txn,
+    s.now::text || ';' || greatest(f.pruned, (SELECT max(id) FROM coatcheck_events)) AS snapshot,
     date_part('epoch', clock_timestamp()) AS clock, e.txn::text AS event_txn,
     e.id, e.kind, e.at, e.subject, e.session_id, e.token_id, e.number
 FROM coatcheck_feed f
@@ -103,6 +117,8 @@ LEFT JOIN LATERAL (
         {_EVENTS.format("e.txn = ANY (CAST(CAST(:under_way AS text) AS xid8[]))")}
         UNION ALL
         {_EVENTS.format("e.txn >= CAST(CAST(:xmax AS text) AS xid8)")}
+        UNION ALL
+        {_EVENTS.format(_AFTER_A_CRASH)}
     ) u ORDER BY u.txn, u.id LIMIT :page
 ) e ON true
 WHERE f.id = 1 ORDER BY e.txn, e.id
@@ -127,6 +143,7 @@ def read(tx: Connection, cursor: str | None) -> FeedRead:
         "id": at.last[1],
         "under_way": f"{{{at.seen.under_way if at.seen else ''}}}",
         "xmax": str(at.seen.xmax if at.seen else 0),
+        "newest": at.seen.newest if at.seen else 0,
         "page": FEED_PAGE + 1,
     }).all()  # fmt: skip
     if not rows:
@@ -154,6 +171,8 @@ def _check(at: _Cursor, head: Row[Any], now: _Snapshot) -> None:
         raise FeedLost("the cursor is of another feed")
     if max(snapshot.xmax for snapshot in (at.seen, at.until) if snapshot) > now.xmax:
         raise FeedLost("the cursor is beyond the feed's end")
+    if at.seen is not None and at.seen.newest < head.pruned:
+        raise FeedLost("the cursor is older than the feed's tail")
     unread_from = at.seen.xmin if at.seen else at.last[0] + 1
     # A number beyond the present comes from another server's backup.
     if unread_from <= int(head.pruned_txn) < now.xmax:
