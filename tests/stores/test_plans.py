@@ -80,3 +80,30 @@ async def test_a_cut_off_costs_the_same_for_one_session_and_many(store: SqlStore
         await store.revoke_subject(session.subject, now=session.created)
         costs.append(sum(max(0, changed) for changed in rows))
     assert costs[0] == costs[1] <= 3
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, "events after"])
+async def test_no_statement_scans_a_table_on_postgresql(pg: SqlStore, pg_url: str, name: str) -> None:
+    """With scans made dear, the plan has none but of the feed's one row: there is an index for everything."""
+    session = await logged_in(pg)
+    cursor = (await pg.events(None, wait=0)).cursor
+    statements: list[tuple[str, Any]] = []
+
+    def note(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    event.listen(pg.database.engines[0].sync_engine, "before_cursor_execute", note)
+    if name == "events after":
+        await pg.events(cursor, wait=0)
+    else:
+        await OPERATIONS[name](pg, session)
+    explained = SqlStore.postgresql(f"{pg_url}?enable_seqscan=off")
+    await explained.open()
+    assert statements
+    for statement, parameters in statements:
+        plan = await explained.database.write(
+            lambda tx, text=statement, values=parameters: tx.exec_driver_sql(f"EXPLAIN {text}", tuple(values)).all()
+        )
+        scans = {row[0].partition("Seq Scan on ")[2].split()[0] for row in plan if "Seq Scan on " in row[0]}
+        assert scans <= {"coatcheck_feed"}, (statement, plan)
+    await explained.close()
