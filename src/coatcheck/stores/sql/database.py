@@ -102,8 +102,8 @@ class Database(ABC):
 
     @abstractmethod
     async def changed(self, mark: object, wait: float) -> bool:
-        """Wait until something may have been committed after ``mark`` was taken, at most so many seconds. False only
-        when surely nothing was."""
+        """Wait until something may have been committed after ``mark`` was taken, at most so many seconds. False when
+        they are over and nothing was noticed."""
 
     @abstractmethod
     def announce(self) -> None:

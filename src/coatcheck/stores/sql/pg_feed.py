@@ -6,8 +6,8 @@ transaction whether it was visible. The next read gives the events of exactly th
 now. So nothing is passed, nothing comes twice, and no writer waits for another.
 
 A crash takes back the numbers of transactions that left nothing on the disk (rolled back, or a bare NOTIFY), although
-snapshots have counted them as over, and gives them to later ones. Ids it never takes back once one was seen: so a cursor
-holds the newest id too, and what has a later one has not been read, whatever its transaction's number.
+snapshots have counted them as over, and gives them to later ones. Ids it never takes back once one was seen: so a
+cursor holds the newest id too, and what has a later one has not been read, whatever its transaction's number.
 
 Events are ordered by transaction and id. Transactions on one subject take its lock before they get their number, so for
 each subject this is the order in which they were committed.

@@ -50,15 +50,16 @@ class Listener:
         self._awaken()
         self._asked.set()
 
-    async def woken(self, wakes: int, wait: float) -> None:
-        """Wait until `wakes` is no longer this, at most so many seconds."""
+    async def woken(self, wakes: int, wait: float) -> bool:
+        """Wait until `wakes` is no longer this, at most so many seconds. Whether it is."""
         if self.wakes != wakes:
-            return
+            return True
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     def _awaken(self) -> None:
         self.wakes += 1

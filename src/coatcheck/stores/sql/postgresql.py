@@ -24,7 +24,7 @@ from .tables import VERSION_TABLE, metadata
 T = TypeVar("T")
 
 LOOK: Final = 0.25
-"""Seconds after which a waiting reader looks by itself, should nobody have woken it."""
+"""Seconds after which a reader that waits longer looks by itself, should nobody have woken it."""
 OLDEST: Final = 13
 """The first version with transaction numbers that are never given twice."""
 
@@ -124,10 +124,9 @@ class PostgresqlDatabase(Database):
         return self._listener.wakes
 
     async def changed(self, mark: object, wait: float) -> bool:
-        """See `Database.changed`. Only the feed itself can say that nothing was committed."""
-        if isinstance(mark, int):
-            await self._listener.woken(mark, min(wait, LOOK))
-        return True
+        """See `Database.changed`. A notice may be lost, so a long wait has looks in between."""
+        assert isinstance(mark, int)  # noqa: S101 - it is what `mark` gave
+        return await self._listener.woken(mark, min(wait, LOOK)) or wait > LOOK
 
     def announce(self) -> None:
         """See `Database.announce`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -143,4 +142,4 @@ class SqlSessions:
             if read.events or read.more or cursor is None or left <= 0:
                 return read
             if not await self.database.changed(mark, left):
-                return replace(read, now=self._wall())
+                return read
