@@ -196,13 +196,14 @@ def _every_error() -> list[CoatcheckError]:
     return found
 
 
-async def test_any_number_of_sessions() -> None:
-    """As lifetimes.md says, no login ends another one, also when many log in at once (ASVS 7.1.2)."""
-    assert "any number of sessions" in text_of("lifetimes.md")
+async def test_number_of_sessions() -> None:
+    """As lifetimes.md says, a subject has a hundred sessions, also when many log in at once (ASVS 7.1.2)."""
+    assert "may have 100 sessions" in text_of("lifetimes.md")
     async with Auth("memory://", subjects=ApplicationSubjects()) as auth:
         made = await asyncio.gather(*(auth.login("ann", mode=Mode.JWT) for _ in range(150)))
         page = await auth.sessions.sessions_of("ann", now=auth.clock.now(), limit=200)
-        assert {session.id for session in page.sessions} == {one.session.id for one in made}
+        assert len(page.sessions) == 100
+        assert {session.id for session in page.sessions} < {one.session.id for one in made}
 
 
 def test_commands() -> None:
