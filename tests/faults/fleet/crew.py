@@ -16,11 +16,10 @@ from typing import Any, Final
 
 from tests.support.service import environment
 
-from .stores import Place
+from .stores import SECRET, Place
 from .words import Setup
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
-_SECRET: Final = "the secret of the fault harness, long enough"
 PATIENCE: Final = 60.0
 """Seconds after which a process of the fleet is taken to hang."""
 
@@ -92,8 +91,10 @@ class Fleet:
     def __init__(self, place: Place, verifying: int, *, max_staleness: float, sabotage: str) -> None:
         self.place = place
         self.max_staleness = max_staleness
-        base = Setup(url=place.issuing_url, secret=_SECRET, max_staleness=max_staleness)
-        behind = dataclasses.replace(base, url=place.verifying_url, sabotage=sabotage)
+        base = Setup(url=place.issuing_url, secret=SECRET, max_staleness=max_staleness)
+        behind = dataclasses.replace(
+            base, url=place.verifying_url, service_key=place.service_key, sabotage=sabotage
+        )  # fmt: skip
         self._behind = behind
         self.issuing = Member("issuing", base)
         self.verifying = [Member("verifying", behind) for _ in range(verifying)]

@@ -175,6 +175,8 @@ APPLICABLE: Final[Mapping[str, Sequence[str]]] = {
     "postgresql": _OF_A_SERVER,
     "redis": _OF_A_SERVER,
     "redis-cluster": (*_OF_A_SERVER, "failover"),
+    # The issuing service is what is killed, paused and cut off.
+    "remote": _OF_A_SERVER,
 }
 """The faults that a store can suffer."""
 

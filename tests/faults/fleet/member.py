@@ -11,7 +11,16 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
 
-from coatcheck import ApplicationSubjects, Auth, Credential, Credentials, InvalidCredential, Mode, Policy
+from coatcheck import (
+    ApplicationSubjects,
+    Auth,
+    Credential,
+    Credentials,
+    InvalidCredential,
+    Mode,
+    Policy,
+    RemoteVerifier,
+)
 from coatcheck.clock import Clock, boottime
 from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.opaque import new_session_id
@@ -43,7 +52,7 @@ async def running(setup: Setup) -> AsyncIterator[Auth]:
         secret=setup.secret,
         policy=Policy(max_staleness=setup.max_staleness),
         subjects=ApplicationSubjects(),
-        clock=Clock(wall=lambda: time.time() + setup.clock_off),
+        clock=_clock(setup),
     )
     await until_answered(auth.start)
     try:
@@ -55,8 +64,25 @@ async def running(setup: Setup) -> AsyncIterator[Auth]:
 @asynccontextmanager
 async def verifying(setup: Setup) -> AsyncIterator[Verify]:
     """What verifies in this process."""
-    async with running(setup) as auth:
-        yield auth.verify
+    if not setup.service_key:
+        async with running(setup) as auth:
+            yield auth.verify
+        return
+    remote = RemoteVerifier(
+        setup.url,
+        service_key=setup.service_key,
+        policy=Policy(max_staleness=setup.max_staleness),
+        clock=_clock(setup),
+    )
+    await until_answered(remote.start)
+    try:
+        yield remote.verify
+    finally:
+        await remote.close()
+
+
+def _clock(setup: Setup) -> Clock:
+    return Clock(wall=lambda: time.time() + setup.clock_off)
 
 
 async def verify_on_and_on(verify: Verify, credential: Credential, sight: Sight) -> None:

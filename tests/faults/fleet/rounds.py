@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from coatcheck import Credential, Mode
+from coatcheck import Credential
 from coatcheck.clock import boottime
 
 from .crew import Fleet, Member
@@ -129,7 +129,7 @@ class Rounds:
         return wrong + [f"{name}: refused by a fresh process" for name in living if seen[name].refused]
 
     def _log_in(self) -> tuple[list[Ticket], list[list[Ticket]], list[Ticket]]:
-        modes, here = list(Mode), f"round {self._number}"
+        modes, here = self._fleet.place.modes, f"round {self._number}"
         logins = [(f"{here}, single {n}", f"{here} s{n}", self._random.choice(modes)) for n in range(SINGLES)]
         for n in range(PAIRS):
             logins += [(f"{here}, pair {n}.{m}", f"{here} p{n}", self._random.choice(modes)) for m in range(2)]

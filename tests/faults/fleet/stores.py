@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from unittest.mock import patch
 
+import httpx
+
+from coatcheck import Mode
 from coatcheck.stores.sql import migrate
 from tests.support.proxy import Proxy, proxy
-from tests.support.servers import Cluster, postgresql, redis, redis_cluster
+from tests.support.servers import Cluster, free_port, postgresql, redis, redis_cluster
 from tests.support.servers.processes import Server
+from tests.support.service import environment
+
+SECRET: Final = "the-secret-of-the-fault-harness-long-enough"
+_SERVICE_KEY: Final = "the-service-key-of-the-fault-harness"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +41,10 @@ class Place:
     issuing_lines: Sequence[Proxy] = ()
     """The same ones as ``verifying_lines`` where nobody can be led past them."""
     cluster: Cluster | None = None
+    modes: Sequence[Mode] = tuple(Mode)
+    """What the verifying processes can verify."""
+    service_key: str = field(default="", repr=False)
+    """Not empty: ``verifying_url`` is that of an issuing service."""
     file: Path | None = None
 
     def wait_until_whole(self) -> None:
@@ -106,9 +120,56 @@ def _cluster() -> Iterator[Place]:
         )
 
 
+class _Service(Server):
+    """``coatcheck serve`` on a port that it keeps."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.port = free_port()
+        self._url = url
+        command = [sys.executable, "-m", "coatcheck", "serve", "--port", str(self.port), "--database", url]
+        super().__init__(command, log=folder / "service.log")
+
+    def start(self) -> None:
+        """See `Server.start`. Servers take their environment from us."""
+        settings = environment({"COATCHECK_SECRET": SECRET, "COATCHECK_SERVICE_KEYS": _SERVICE_KEY})
+        with patch.dict(os.environ, settings, clear=True):
+            super().start()
+
+    def answers(self) -> bool:
+        """See `Server.answers`."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/auth/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def _remote() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="coatcheck-fleet-") as directory:
+        url = f"sqlite:///{Path(directory) / 'fleet.db'}"
+        asyncio.run(migrate(url))
+        service = _Service(Path(directory), url)
+        try:
+            service.start()
+            with proxy(service.port) as line:
+                yield Place(
+                    name="remote",
+                    durability="WAL, synchronous=FULL (at the issuing service)",
+                    issuing_url=url,
+                    verifying_url=f"http://127.0.0.1:{line.port}/auth",
+                    servers=[service],
+                    verifying_lines=[line],
+                    modes=(Mode.JWT, Mode.JWT_COOKIE),
+                    service_key=_SERVICE_KEY,
+                )
+        finally:
+            service.kill()
+
+
 PLACES: Final[Mapping[str, Callable[[], AbstractContextManager[Place]]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "redis": _redis,
     "redis-cluster": _cluster,
+    "remote": _remote,
 }

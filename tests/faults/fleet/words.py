@@ -19,6 +19,8 @@ class Setup:
     """Seconds."""
     clock_off: float = 0.0
     """Seconds by which this process's time of day is wrong."""
+    service_key: str = field(default="", repr=False)
+    """Not empty: ``url`` is that of the issuing service, which a `RemoteVerifier` follows."""
     sabotage: str = ""
     """The rule of the guarantee that this process breaks on purpose (`sabotage.BREAKS`), or none."""
 
