@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -32,6 +33,7 @@ _MOST_FEED: Final = 32 * 1024 * 1024
 _MOST: Final = 1024 * 1024
 """Bytes of any other answer."""
 _CONNECTIONS: Final = 8
+"""For questions about tokens, and as many again for the feed and the keys."""
 _SERVICE_KEY: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
@@ -76,7 +78,8 @@ class IssuingService:
         self._timeout = timeout
         self._tls = tls
         self._httpx: Any = _import_httpx()
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._followed: httpx.AsyncHTTPTransport | None = None
+        self._asked: httpx.AsyncHTTPTransport | None = None
         self.max_staleness: float = float("inf")
         """What the service has promised with its last page of the feed, in seconds."""
 
@@ -84,19 +87,27 @@ class IssuingService:
         return f"<IssuingService {self.url}>"
 
     def open(self) -> None:
-        """Make ready to connect."""
+        """Make ready to connect. The lease hangs from feed and keys: they never queue behind questions about tokens."""
+        tls = self._tls or ssl.create_default_context()
+        self._followed, self._asked = self._connections(tls), self._connections(tls)
+
+    def _connections(self, tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
         # Not a client: that would follow settings of the environment, keep cookies and log every request.
-        self._transport = self._httpx.AsyncHTTPTransport(
-            verify=self._tls or ssl.create_default_context(),
+        transport: httpx.AsyncHTTPTransport = self._httpx.AsyncHTTPTransport(
+            verify=tls,
             trust_env=False,
             limits=self._httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=60.0),
         )
+        return transport
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        transports = self._followed, self._asked
+        self._followed = self._asked = None
+        async with AsyncExitStack() as steps:  # one that fails or is cancelled skips no other
+            for transport in transports:
+                if transport is not None:
+                    steps.push_async_callback(transport.aclose)
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `Feed.events`."""
@@ -138,7 +149,7 @@ class IssuingService:
         fresh: bool = False, form: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:  # fmt: skip
         """Status and body of the answer. The whole exchange ends in time, whatever the other side does."""
-        transport = self._transport
+        transport = self._followed if form is None else self._asked
         if transport is None:
             raise StoreUnavailable("not connected")
         request = self._httpx.Request(method, self.url + path, headers=self._headers, data=form)

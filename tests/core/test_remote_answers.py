@@ -13,7 +13,7 @@ from coatcheck import ConfigurationError, RemoteVerifier, StoreUnavailable
 from coatcheck.errors import RevokedCredential
 from coatcheck.remote_client import IssuingService
 from coatcheck.stores.base import FeedLost
-from tests.support.issuer import SERVICE_KEY, answering, response
+from tests.support.issuer import SERVICE_KEY, answering, response, until
 
 NOW = "2026-01-01T00:00:00Z"
 PAGE: dict[str, Any] = {
@@ -158,6 +158,32 @@ async def test_silence_from_the_first_byte() -> None:
     async with answering(silence) as url:
         with pytest.raises(StoreUnavailable, match="in time"):
             await RemoteVerifier(url, service_key=SERVICE_KEY, timeout=0.2).start()
+
+
+async def test_questions_do_not_hold_up_the_feed() -> None:
+    """However many introspections go unanswered, the feed and the keys are read: the lease hangs from that."""
+    held, asked = asyncio.Event(), 0
+
+    async def answer(line: str) -> bytes:
+        nonlocal asked
+        if "/introspect" in line:
+            asked += 1
+            await held.wait()
+            return b""
+        return response(json.dumps(PAGE).encode())
+
+    async with answering(answer) as url:
+        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service.open()
+        questions = [asyncio.create_task(service.check("t", subject="ann", session_id="s")) for _ in range(50)]
+        try:
+            await until(lambda: asked >= 8)
+            async with asyncio.timeout(2):
+                await service.events("f:0", wait=0)
+        finally:
+            held.set()
+            await asyncio.gather(*questions, return_exceptions=True)
+            await service.close()
 
 
 async def test_the_redirected_key_goes_nowhere() -> None:
