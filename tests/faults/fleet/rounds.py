@@ -23,6 +23,8 @@ LEAD: Final = 0.15
 """Seconds from the first revocations to the fault."""
 REMEMBERED: Final = 12
 """Credentials ended in earlier rounds that are presented all the same."""
+AT_ONCE: Final = 50
+"""Credentials that are presented to a fresh process at a time: what it refuses costs a look into the store."""
 INTERRUPTION: Final = 0.1
 """Seconds without service from which it counts as interrupted; less than this is a busy machine."""
 RECOVERY: Final = 30.0
@@ -121,10 +123,13 @@ class Rounds:
         """A process that has seen nothing refuses all that was ever ended, and accepts what lives. The failures."""
         named = {one.ticket.name: one.ticket.credential for one in self.ended} | dict(self._forged)
         living = {ticket.name: ticket.credential for ticket in self.living}
+        seen: dict[str, Sight] = {}
+        everything = [*(named | living).items()]
         with self._fleet.fresh() as member:
-            member.ask(Hold(named | living))
-            _eventually(lambda: all(sight.accepted or sight.refused for sight in member.ask(Report()).values()))
-            seen: dict[str, Sight] = member.ask(Report())
+            for start in range(0, len(everything), AT_ONCE):
+                member.ask(Hold(dict(everything[start : start + AT_ONCE])))
+                _eventually(lambda: all(sight.accepted or sight.refused for sight in member.ask(Report()).values()))
+                seen |= member.ask(Report())
         wrong = [f"{name}: accepted by a fresh process" for name in named if seen[name].accepted]
         return wrong + [f"{name}: refused by a fresh process" for name in living if seen[name].refused]
 
