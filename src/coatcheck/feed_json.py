@@ -19,6 +19,9 @@ MAX_CURSOR: Final = 16_384
 """Characters of a cursor. One of a feed with many shards names a place in each, one of
 PostgreSQL every transaction under way."""
 
+NONCE_HEADER: Final = "Coatcheck-Nonce"
+"""Repeats the question's ``nonce``: the answer is to this question, and no earlier one that somebody kept."""
+
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

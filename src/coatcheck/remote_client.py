@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import ssl
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -114,7 +115,7 @@ class IssuingService:
         asked = {"wait": f"{min(wait, LONGEST_WAIT):.3f}"}
         if cursor is not None:
             asked["cursor"] = cursor
-        status, body = await self._ask("GET", f"/events?{urlencode(asked)}", patience=wait, most=_MOST_FEED)
+        status, body = await self._ask("/events", asked, patience=wait, most=_MOST_FEED)
         if status == 410 and _code_of(body) == "feed_lost":
             raise FeedLost("the issuing service says that the cursor proves nothing")
         _check_status(status)
@@ -126,7 +127,7 @@ class IssuingService:
 
     async def keys(self) -> TrustedKeys:
         """The public keys, as they are in the service's store after this was called."""
-        status, body = await self._ask("GET", "/.well-known/jwks.json", fresh=True)
+        status, body = await self._ask("/.well-known/jwks.json", {})
         _check_status(status)
         try:
             return TrustedKeys.from_jwks(body)
@@ -135,7 +136,7 @@ class IssuingService:
 
     async def check(self, token: str, *, subject: str, session_id: str) -> None:
         """Ask whether an access token counts. Raises `RevokedCredential` when it does not."""
-        status, body = await self._ask("POST", "/introspect", form={"token": token})
+        status, body = await self._ask("/introspect", form={"token": token})
         _check_status(status)
         try:
             found = _introspection(body)
@@ -145,19 +146,26 @@ class IssuingService:
             raise RevokedCredential("the issuing service says that it does not count")
 
     async def _ask(
-        self, method: Literal["GET", "POST"], path: str, *, patience: float = 0.0, most: int = _MOST,
-        fresh: bool = False, form: dict[str, str] | None = None,
+        self, path: str, query: dict[str, str] | None = None, *, patience: float = 0.0, most: int = _MOST,
+        form: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:  # fmt: skip
-        """Status and body of the answer. The whole exchange ends in time, whatever the other side does."""
+        """Status and body of the answer. The whole exchange ends in time, whatever the other side does.
+
+        With a ``query``: what is there now. No cache has met its URL, and the answer has to repeat the nonce."""
         transport = self._followed if form is None else self._asked
         if transport is None:
             raise StoreUnavailable("not connected")
+        nonce = ""
+        if query is not None:
+            nonce = secrets.token_urlsafe(12)
+            path = f"{path}?{urlencode(query | {'nonce': nonce})}"
+        method = "GET" if form is None else "POST"
         request = self._httpx.Request(method, self.url + path, headers=self._headers, data=form)
         try:
             async with asyncio.timeout(patience + self._timeout):
                 response = await transport.handle_async_request(request)
                 try:
-                    _check_form(response, fresh)
+                    _check_form(response, nonce)
                     return response.status_code, await _body(response, most)
                 finally:
                     await response.aclose()
@@ -167,15 +175,15 @@ class IssuingService:
             raise StoreUnavailable(f"the issuing service cannot be reached: {error.__class__.__name__}") from error
 
 
-def _check_form(response: httpx.Response, fresh: bool) -> None:
+def _check_form(response: httpx.Response, nonce: str) -> None:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != (_JSON if response.status_code == 200 else _PROBLEM):
         _check_status(response.status_code)
         raise StoreUnavailable("the issuing service's answer is not of the type that was asked for")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise StoreUnavailable("the issuing service's answer is compressed, which was not asked for")
-    if fresh and response.status_code == 200 and "no-store" not in response.headers.get("cache-control", ""):
-        raise Refused("the issuing service's keys come from a cache, or without regard to the service key")
+    if nonce and response.status_code == 200 and response.headers.get(feed_json.NONCE_HEADER) != nonce:
+        raise Refused("the answer comes from a cache, or without regard to the service key")
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

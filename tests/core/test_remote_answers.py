@@ -25,9 +25,9 @@ def event(kind: str, **more: Any) -> dict[str, Any]:
     return PAGE | {"events": [{"kind": kind, "at": NOW} | more]}
 
 
-async def ask(said: bytes, call: Any, timeout: float = 5.0) -> Any:
+async def ask(said: bytes, call: Any, timeout: float = 5.0, repeat: bool = True) -> Any:
     """What a client makes of this answer."""
-    async with answering(lambda line: said) as url:
+    async with answering(lambda line: said, repeat=repeat) as url:
         service = IssuingService(url, SERVICE_KEY, timeout=timeout, tls=None, allow_plain_http=False)
         service.open()
         try:
@@ -118,10 +118,24 @@ async def test_keys_that_are_none(body: bytes) -> None:
         await ask(response(body, extra="Cache-Control: no-store\r\n"), IssuingService.keys)
 
 
-async def test_keys_from_a_cache() -> None:
-    """An answer that may have been kept for others proves nothing about the keys of now."""
-    with pytest.raises(StoreUnavailable, match="cache"):
-        await ask(response(b'{"keys":[]}', extra="Cache-Control: public, max-age=300\r\n"), IssuingService.keys)
+async def test_an_answer_to_another_question() -> None:
+    """One that may have been kept, or was meant for somebody else, proves nothing about feed and keys of now."""
+    for call, body in ((events, json.dumps(PAGE).encode()), (IssuingService.keys, b'{"keys":[]}')):
+        for extra in ("", "Coatcheck-Nonce: AAAAAAAAAAAAAAAA\r\n"):
+            with pytest.raises(StoreUnavailable, match="cache"):
+                await ask(response(body, extra=extra), call, repeat=False)
+
+
+async def test_no_two_questions_are_alike() -> None:
+    """Whatever keeps answers by their URL has none for ours."""
+    lines: list[str] = []
+    async with answering(lambda line: lines.append(line) or response(json.dumps(PAGE).encode())) as url:  # type: ignore[func-returns-value]
+        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service.open()
+        for _ in range(3):
+            await events(service)
+        await service.close()
+    assert len(set(lines)) == 3
 
 
 @pytest.mark.parametrize(("body", "error"), [

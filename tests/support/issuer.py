@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
@@ -114,9 +115,9 @@ async def issuing(
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[str], Awaitable[bytes] | bytes]) -> AsyncIterator[str]:
-    """A server that says what ``answer`` says to a request line, byte for byte; nothing closes the
-    connection. Yields its URL."""
+async def answering(answer: Callable[[str], Awaitable[bytes] | bytes], *, repeat: bool = True) -> AsyncIterator[str]:
+    """A server that says what ``answer`` says to a request line, byte for byte but for the header that repeats its
+    nonce; nothing closes the connection. Yields its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -130,6 +131,9 @@ async def answering(answer: Callable[[str], Awaitable[bytes] | bytes]) -> AsyncI
                 said = given if isinstance(given, bytes) else await given
                 if not said:
                     break
+                nonce = re.search(r"[?&]nonce=([A-Za-z0-9_-]+)", line)
+                if repeat and nonce and said.startswith(b"HTTP/"):
+                    said = said.replace(b"\r\n", f"\r\nCoatcheck-Nonce: {nonce[1]}\r\n".encode(), 1)
                 writer.write(said)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):

@@ -397,6 +397,19 @@ async def test_a_shared_run_begins_after_it_was_asked_for() -> None:
     assert began == [0, 1]
 
 
+async def test_nonces(world: World) -> None:
+    """Feed and keys repeat the nonce of the question, keys only to a service; one that is no nonce is refused."""
+    async with world.client(browser=False) as client:
+        for path in ("/events", "/.well-known/jwks.json"):
+            response = await client.get(path, params={"nonce": "a-Nonce_1"}, headers=KEY)
+            assert response.headers["coatcheck-nonce"] == "a-Nonce_1"
+            assert "coatcheck-nonce" not in (await client.get(path, headers=KEY)).headers
+            for bad in ("", "a b", "a\n", "\r\nx: y", "a" * 65):
+                assert (await client.get(path, params={"nonce": bad}, headers=KEY)).status_code == 422
+        response = await client.get("/.well-known/jwks.json", params={"nonce": "a"})
+        assert "coatcheck-nonce" not in response.headers
+
+
 async def test_keys_of_now_for_services(quiet: World) -> None:
     """With a service key the key set is read from the store and kept by no cache; without, or with another, as ever."""
     (key,) = await quiet.store.keys()

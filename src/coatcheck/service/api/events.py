@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...auth import Auth
-from ...feed_json import MAX_CURSOR
+from ...feed_json import MAX_CURSOR, NONCE_HEADER
 from ...stores.base import FeedLost
 from ..feed import Relay
 from ..refusals import FEED_LOST, Refusal
@@ -25,6 +25,12 @@ follower is answered."""
 
 Cursor = Annotated[str | None, Query(min_length=1, max_length=MAX_CURSOR)]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, allow_inf_nan=False)]
+Nonce = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+def repeated(nonce: str | None) -> dict[str, str]:
+    """The header by which whoever asked knows that the answer is theirs, and not one from a cache."""
+    return {} if nonce is None else {NONCE_HEADER: nonce}
 
 
 def router(auth: Auth, service_keys: ServiceKeys) -> APIRouter:
@@ -33,14 +39,14 @@ def router(auth: Auth, service_keys: ServiceKeys) -> APIRouter:
     relay = Relay(auth)
 
     @routes.get("/events", **described({200: FeedPage}, problems=(400, 401, 410, 422), security=SERVICE_KEY))
-    async def events(request: Request, cursor: Cursor = None, wait: Wait = 0.0) -> Response:
+    async def events(request: Request, cursor: Cursor = None, wait: Wait = 0.0, nonce: Nonce = None) -> Response:
         """The events after the cursor; without one, all that are kept. With nothing to tell, waits for news."""
         service_keys.require(request)
         try:
             body = await _unless_gone(request, relay, cursor, wait)
         except FeedLost as error:
             raise Refusal(FEED_LOST) from error
-        return Response(body, media_type=JSON)
+        return Response(body, media_type=JSON, headers=repeated(nonce))
 
     return routes
 

@@ -24,6 +24,7 @@ from .access import ServiceKeys, from_our_pages
 from .answers import Active, Inactive, PublicKeys
 from .bodies import answer_json, read_token
 from .contract import SERVICE_KEY, described
+from .events import Nonce, repeated
 
 JWKS_AGE: Final = 300
 """Seconds for which the key set may be cached, and never longer than half of the policy's ``key_lead``."""
@@ -78,16 +79,16 @@ def keys(auth: Auth, service_keys: ServiceKeys) -> APIRouter:
     routes = APIRouter()
     load = Shared(lambda: auth.keys.load())  # the running one's, when it runs
 
-    @routes.get("/.well-known/jwks.json", **described({200: PublicKeys}))
-    async def jwks(request: Request) -> Response:
+    @routes.get("/.well-known/jwks.json", **described({200: PublicKeys}, problems=(422,)))
+    async def jwks(request: Request, nonce: Nonce = None) -> Response:
         """The public keys with which access tokens are verified. With a service key: as they are in the store now."""
         age = min(JWKS_AGE, int(auth.policy.key_lead / 2))
-        caching = f"public, max-age={age}"
+        headers = {"Cache-Control": f"public, max-age={age}"}
         if service_keys.opens(request):
             await load()
-            caching = "no-store"
+            headers = {"Cache-Control": "no-store", **repeated(nonce)}
         keyring = auth.access_tokens.keyring.live(auth.clock.now())
-        return JSONResponse(keyring.jwks(), headers={"Cache-Control": caching})
+        return JSONResponse(keyring.jwks(), headers=headers)
 
     return routes
 
