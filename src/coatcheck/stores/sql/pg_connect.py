@@ -64,6 +64,9 @@ class Server:
             raise ConfigurationError("a PostgreSQL URL begins with postgresql:// and has no # (write %23)")
         if not 1 <= pool_size <= 1000:
             raise ConfigurationError("pool_size in the database's URL is from 1 to 1000 connections")
+        # Asked at each new connection: of several servers, or behind one name, it may be another one every time.
+        if options.setdefault("target_session_attrs", "primary") not in ("primary", "read-write"):
+            raise ConfigurationError("target_session_attrs in the database's URL is primary or read-write")
         return cls(urlunsplit(parts._replace(query=urlencode(options))), pool_size)
 
     async def connect(self, *, patient: bool = False, settings: Mapping[str, str] = _NAMED) -> Any:
@@ -80,8 +83,8 @@ class Server:
             )
         except DRIVER_ERRORS as error:
             raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
-        except ValueError as error:
-            raise ConfigurationError("the options in the database's URL are not ones that the driver knows") from error
+        except (ValueError, OverflowError):  # quote what they were given
+            raise ConfigurationError("the database's URL is not one that the driver understands") from None
 
     async def working_connection(self) -> Any:
         """A new connection for operations. What it commits is on the disk before it is reported or seen, also where
@@ -97,13 +100,15 @@ class Server:
         return connection
 
 
-DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def explain(error: BaseException | None) -> ConfigurationError | None:
     """The error for an operator, when it is one that only they can mend. It names no user, host or password."""
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError("the options in the database's URL are not ones that the driver knows")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return ConfigurationError("the database server is a standby, which may lag behind: name the primary")
     reason = _MENDED.get(sqlstate(error))
     return ConfigurationError(f"the database server {reason}") if reason else None
 

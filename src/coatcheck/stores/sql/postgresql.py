@@ -28,6 +28,8 @@ LOOK: Final = 0.25
 OLDEST: Final = 13
 """The first version with transaction numbers that are never given twice."""
 
+_ISOLATION: Final = "READ COMMITTED"
+"""Whatever the server's default: a snapshot from before a lock was waited for hides what its holder has done."""
 _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock timeout: it surely is undone, and the same again may succeed."""
 _NO_PRIMARY: Final = frozenset({"25006", "55000"})
@@ -149,6 +151,7 @@ class PostgresqlDatabase(Database):
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
+            isolation_level=_ISOLATION,
             hide_parameters=True,
         )
         # The same pool: a read of one statement needs no BEGIN and no COMMIT.
@@ -157,7 +160,10 @@ class PostgresqlDatabase(Database):
     async def _migrate(self) -> None:
         """On a connection without time limits, one process after the other."""
         engine = create_async_engine(
-            "postgresql+asyncpg://", async_creator=partial(self._server.connect, patient=True), poolclass=NullPool
+            "postgresql+asyncpg://",
+            async_creator=partial(self._server.connect, patient=True),
+            poolclass=NullPool,
+            isolation_level=_ISOLATION,
         )
         try:
             await self.run_write(engine, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
@@ -219,11 +225,9 @@ def _clock(tx: Connection) -> float:
 
 
 def _state(tx: Connection) -> schema.SchemaState:
-    version, standby = tx.execute(text("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")).one()
+    version = tx.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
     if version < OLDEST * 10_000:
         raise ConfigurationError(f"the database server is too old: Coatcheck needs PostgreSQL {OLDEST} or newer")
-    if standby:
-        raise ConfigurationError("the database server is a standby, which may lag behind: name the primary")
     if not inspect(tx).has_table(VERSION_TABLE):
         return schema.SchemaState.MISSING
     if not tx.execute(text(f"SELECT has_table_privilege('{VERSION_TABLE}', 'SELECT')")).scalar_one():
