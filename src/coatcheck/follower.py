@@ -75,7 +75,13 @@ class Follower:
         """Read the whole feed once, so that the view is there before anything is accepted, then follow it.
 
         Raises `StoreUnavailable`."""
-        await self._read()
+        try:
+            await self._read()
+        except FeedLost:  # between two pages; a second time in a row, nothing can be built on this store
+            try:
+                await self._read()
+            except FeedLost as error:
+                raise StoreUnavailable("the store loses its feed again and again") from error
         self._task = asyncio.create_task(self._run(), name="coatcheck-follower")
         self._task.add_done_callback(report)
 

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from coatcheck import Auth, Mode
-from coatcheck.errors import RevokedCredential
+from coatcheck.errors import RevokedCredential, StoreUnavailable
 from coatcheck.model import Event, EventKind
 from coatcheck.stores import memory
+from coatcheck.stores.base import FeedLost, FeedRead
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 
@@ -51,6 +52,33 @@ async def test_only_the_last_page_extends_the_lease() -> None:
         with pytest.raises(RevokedCredential):
             await auth.verify(presented(made))
         background.open()
+
+
+@pytest.mark.usefixtures("short_pages")
+@pytest.mark.parametrize("losses", [1, 9])
+async def test_feed_lost_between_two_pages_of_the_start(losses: int) -> None:
+    """Whoever starts reads again from the beginning, and if that does not help either the store is unavailable."""
+    store = MemoryStore()
+    async with Auth(store, secret=SECRET, subjects=Users().facts) as one:
+        for number in range(5):
+            await store.revoke_token("s", f"token-{number}", now=one.clock.now())
+
+    class Losing(GatedStore):
+        lost = 0
+
+        async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
+            if cursor is not None and self.lost < losses:
+                self.lost += 1
+                raise FeedLost("pruned meanwhile")
+            return await store.events(cursor, wait=wait)
+
+    auth = Auth(Losing(store), secret=SECRET, subjects=Users().facts)  # type: ignore[arg-type]
+    if losses == 1:
+        async with auth:
+            assert auth.follower.is_live()
+    else:
+        with pytest.raises(StoreUnavailable):
+            await auth.start()
 
 
 @pytest.mark.usefixtures("short_pages")
