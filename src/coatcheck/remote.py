@@ -48,7 +48,7 @@ class _RemoteFeed:
         """See `Feed.events`. An idle read is a request, so it waits for as long as the lease bears: a quarter of it,
         since a lease must outlive the read that was under way when it began, and the whole next one."""
         if wait:
-            wait = max(wait, min(self._own, self._service.max_staleness) / 4)
+            wait = min(self._own, self._service.max_staleness) / 4
         read = await self._service.events(cursor, wait=wait)
         if self.follower is not None:
             self.follower.rely_for(min(self._own, self._service.max_staleness))

@@ -79,6 +79,7 @@ class IssuingService:
         self._timeout = timeout
         self._tls = tls
         self._httpx: Any = _import_httpx()
+        _check_readable(self._httpx, self.url)
         self._followed: httpx.AsyncHTTPTransport | None = None
         self._asked: httpx.AsyncHTTPTransport | None = None
         self.max_staleness: float = float("inf")
@@ -112,7 +113,8 @@ class IssuingService:
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `Feed.events`."""
-        asked = {"wait": f"{min(wait, LONGEST_WAIT):.3f}"}
+        wait = min(wait, LONGEST_WAIT)
+        asked = {"wait": f"{wait:.3f}"}
         if cursor is not None:
             asked["cursor"] = cursor
         status, body = await self._ask("/events", asked, patience=wait, most=_MOST_FEED)
@@ -228,6 +230,14 @@ def _checked_url(url: str, allow_plain_http: bool) -> str:
             "allow_plain_http=True where the network itself is encrypted"
         )
     return url.rstrip("/")
+
+
+def _check_readable(httpx: Any, url: str) -> None:
+    """What connects reads the URL once more, and more strictly."""
+    try:
+        _ = httpx.URL(url).host
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigurationError("the issuing service's URL cannot be read") from None
 
 
 def _import_httpx() -> Any:

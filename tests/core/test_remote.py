@@ -335,7 +335,7 @@ async def test_shared_secret_has_no_public_key() -> None:
 @pytest.mark.parametrize("url", [
     "http://auth.example.com/auth", "ftp://127.0.0.1/", "https://", "auth.example.com", "https://u:p@auth.test/",
     "https://auth.test/?a=b", "https://auth.test/#x", "https://[::1", "https://auth.test:http/", "http://127.0.0.1.evil.test/",
-    "http://localhost.evil.test/auth",
+    "http://localhost.evil.test/auth", "https://xn--.test/auth", "https://\u00e4..test/auth", "https://auth.test/a\nb",
 ])  # fmt: skip
 def test_unfit_urls(url: str) -> None:
     """Plain http elsewhere, and what is no plain URL, is refused before anything is sent."""

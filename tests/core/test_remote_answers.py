@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from coatcheck import ConfigurationError, RemoteVerifier, StoreUnavailable
+from coatcheck import ConfigurationError, RemoteVerifier, StoreUnavailable, remote_client
 from coatcheck.errors import RevokedCredential
+from coatcheck.remote import _RemoteFeed
 from coatcheck.remote_client import IssuingService
 from coatcheck.stores.base import FeedLost
 from tests.support.issuer import SERVICE_KEY, answering, response, until
@@ -172,6 +173,32 @@ async def test_silence_from_the_first_byte() -> None:
     async with answering(silence) as url:
         with pytest.raises(StoreUnavailable, match="in time"):
             await RemoteVerifier(url, service_key=SERVICE_KEY, timeout=0.2).start()
+
+
+async def test_waits_fit_the_lease() -> None:
+    """Where the issuing service's lease is the shorter one, two reads fit into it even so."""
+    lines: list[str] = []
+
+    def answer(line: str) -> bytes:
+        lines.append(line)
+        return response(json.dumps(PAGE | {"max_staleness": 0.5}).encode())
+
+    async with answering(answer) as url:
+        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service.open()
+        feed = _RemoteFeed(service, 2.0)
+        for _ in range(2):
+            await feed.events("f:1", wait=0.25)
+        await service.close()
+    assert "wait=0.125&" in lines[1]
+
+
+async def test_silence_is_not_waited_for_longer_than_any_answer_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of an hour does not make a dead line look alive for a quarter of it."""
+    monkeypatch.setattr(remote_client, "LONGEST_WAIT", 0.1)
+    with pytest.raises(StoreUnavailable, match="in time"):
+        async with asyncio.timeout(10):
+            await ask(b"HTTP/1.1 200 OK\r\n", lambda service: service.events("f:0", wait=900), timeout=0.1)
 
 
 async def test_questions_do_not_hold_up_the_feed() -> None:
