@@ -15,7 +15,7 @@ import pytest_asyncio
 from coatcheck.errors import ConfigurationError, StoreUnavailable
 from coatcheck.model import EventKind
 from coatcheck.stores.base import FeedLost, Rotated, Touch
-from coatcheck.stores.redis import RedisStore
+from coatcheck.stores.redis import RedisStore, wake
 from coatcheck.testing.store_contract.support import (
     events_after,
     here,
@@ -24,6 +24,7 @@ from coatcheck.testing.store_contract.support import (
     new_subject,
 )
 from tests.stores.redis_support import opened, until_it_works, with_prefix
+from tests.support.proxy import Mode, proxy
 from tests.support.redis_users import QUOTED, USER, rules
 from tests.support.servers import Redis, redis
 
@@ -152,6 +153,35 @@ async def test_a_reader_is_woken_again_after_its_subscription_was_lost(server: R
         assert len((await reading).events) == 1
         while not store._wake.listening.is_set():
             await asyncio.sleep(0.01)
+
+
+async def test_a_listener_gives_up_on_a_network_that_swallows(
+    server: Redis, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is trying to listen while nothing comes through, and listens soon after, on another connection."""
+    monkeypatch.setattr(wake, "_PATIENCE", 0.2)
+    with proxy(server.port) as between:
+        async with opened(url.replace(str(server.port), str(between.port))) as store:
+            between.set(Mode.SWALLOW)
+            await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "pubsub")
+            between.set(Mode.RESET)
+            between.set(Mode.SWALLOW)
+            async with asyncio.timeout(20):
+                while store._wake.listening.is_set() or not between.connections:
+                    await asyncio.sleep(0.01)
+                between.set(Mode.PASS)
+                await store._wake.listening.wait()
+
+
+async def test_opening_a_second_time_changes_nothing(store: RedisStore) -> None:
+    """The one listener goes on, and is gone with the store."""
+    cursor = await here(store)
+    await store.open()
+    assert [task.get_name() for task in asyncio.all_tasks()].count("coatcheck-wake") == 1
+    await store.announce_keys(now=5.0)
+    assert len((await store.events(cursor, wait=0)).events) == 1
+    await store.close()
+    assert "coatcheck-wake" not in [task.get_name() for task in asyncio.all_tasks()]
 
 
 @pytest.mark.parametrize("steps", range(0, 40, 3))

@@ -30,7 +30,9 @@ class RedisStore(RedisSessions, RedisKeys):
         self._wake = Wake(self._topology, self._scripts.channel)
 
     async def open(self, *, migrate: bool = False) -> None:
-        """See `SessionStore.open`. There is no schema to migrate."""
+        """See `SessionStore.open`. There is no schema to migrate. Does nothing when it is open."""
+        if self._wake.is_started:
+            return
         self._assemble()  # what a failed try has closed stays closed
         try:
             await check_servers(self._target, self._topology)

@@ -22,7 +22,7 @@ log = logging.getLogger("coatcheck.stores.redis")
 _SILENCE: Final = 5.0
 """Seconds without a message after which the server is asked whether it is still there."""
 _PATIENCE: Final = 3.0
-"""Seconds for the first try."""
+"""Seconds for a try to connect and subscribe. Behind a network that swallows everything there is no other end to it."""
 _FIRST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 2.0
 
@@ -38,11 +38,15 @@ class Wake:
         self.listening: asyncio.Event = asyncio.Event()
         """Set while messages arrive."""
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it has begun to listen, and has not stopped."""
+        return self._task is not None
+
     async def start(self) -> None:
         """Begin to listen. Raises `StoreUnavailable` when the first try fails."""
         try:
-            async with asyncio.timeout(_PATIENCE):
-                connection = await self._subscribe()
+            connection = await self._subscribe()
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._task = asyncio.create_task(self._run(connection), name="coatcheck-wake")
@@ -96,10 +100,11 @@ class Wake:
         node = await self._topology.any_node()
         connection = node.connection()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
-            for command in (("PING",), ("SUBSCRIBE", self._channel)):
-                await connection.send_command(*command)
-                await connection.read_response()
+            async with asyncio.timeout(_PATIENCE):
+                await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
+                for command in (("PING",), ("SUBSCRIBE", self._channel)):
+                    await connection.send_command(*command)
+                    await connection.read_response()
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if isinstance(error, (RedisError, OSError)):
