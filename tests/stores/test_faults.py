@@ -95,6 +95,8 @@ async def test_text_no_database_can_keep_is_rejected(store: SqlStore) -> None:
         await store.rotate(session.id, 2**70, window=1.0, now=session.created)
     with pytest.raises(Rejected):
         await store.find("\udfff", now=session.created)
+    with pytest.raises(Rejected):
+        await store.revoke_subject("\udfff", now=session.created)
     found = await store.find(session.id, now=session.created)
     assert found is not None
     assert found.session == session

@@ -7,13 +7,14 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
 import pytest_asyncio
 
-from coatcheck.errors import ConfigurationError, StoreUnavailable
-from coatcheck.model import EventKind
+from coatcheck.errors import ConfigurationError, NotFound, Rejected, StoreUnavailable
+from coatcheck.model import Device, EventKind
 from coatcheck.stores.base import FeedLost, Rotated, Touch
 from coatcheck.stores.redis import RedisStore, wake
 from coatcheck.testing.store_contract.support import (
@@ -385,6 +386,26 @@ async def test_odd_subjects_keep_to_themselves(store: RedisStore) -> None:
         assert await store.revoke_subject(subject, now=session.created) == 1
         left = [name for name, other in made.items() if await store.find(other.id, now=other.created) is not None]
         assert left == subjects[subjects.index(subject) + 1 :]
+
+
+async def test_text_that_is_not_unicode_is_rejected(store: RedisStore) -> None:
+    """Half a surrogate pair, as a command line or JSON may bring it; nothing is changed."""
+    session = await logged_in(store)
+    half, now = "\ud800", session.created
+    for work in (
+        store.update(session.id, 0, now=now, label=half),
+        store.revoke_token(session.id, half, now=now),
+        store.create(replace(new_session(now, session.subject), device=Device(user_agent=half)), now=now),
+        store.standing_of(half),
+        store.sessions_of(half, now=now),
+        store.revoke_subject(half, now=now),
+        store.revoke_subject(session.subject, now=now, excepted=half),
+    ):
+        with pytest.raises((Rejected, NotFound)):
+            await work
+    found = await store.find(session.id, now=now)
+    assert found is not None
+    assert found.session == session
 
 
 async def test_dead_sessions_leave_the_index_by_themselves(server: Redis, store: RedisStore, url: str) -> None:

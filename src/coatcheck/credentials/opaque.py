@@ -16,7 +16,7 @@ from typing import Final
 
 from coatcheck.credentials import encoding
 from coatcheck.credentials.keyring import Secrets
-from coatcheck.errors import CrossSite, ForgedCredential, MalformedCredential
+from coatcheck.errors import CrossSite, ForgedCredential, MalformedCredential, Rejected
 
 SESSION_PREFIX: Final = "ccs_"
 REFRESH_PREFIX: Final = "ccr_"
@@ -48,8 +48,11 @@ def is_session_id(text: str) -> bool:
 
 
 def subject_slot(subject: str) -> bytes:
-    """The two bytes with which every session id of this subject begins."""
-    return hashlib.sha256(subject.encode("utf-8")).digest()[:_SLOT_BYTES]
+    """The two bytes with which every session id of this subject begins. Raises `Rejected` for half a surrogate pair."""
+    try:
+        return hashlib.sha256(subject.encode("utf-8")).digest()[:_SLOT_BYTES]
+    except UnicodeEncodeError as error:
+        raise Rejected("a subject's id must be valid Unicode") from error
 
 
 def session_slot(session_id: str) -> bytes:

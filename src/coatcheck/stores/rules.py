@@ -15,6 +15,9 @@ from ..errors import Rejected
 from ..model import Session
 from .base import MAX_PAGE
 
+UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
+"""What is said of input that a store cannot keep."""
+
 MAX_CURSOR: Final = 512
 """Characters of a page cursor; ours are far shorter."""
 

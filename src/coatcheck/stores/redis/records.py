@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import StoreUnavailable
+from ...errors import Rejected, StoreUnavailable
 from ...model import Device, Event, EventKind, Mode, Session
 from ..base import SealedKey
-from ..rules import to_json
+from ..rules import UNSTORABLE, to_json
 
 # The places of fields in a row, counted from 1 as the scripts do.
 AUTHENTICATED: Final = 5
@@ -76,7 +76,7 @@ def letter(kind: EventKind) -> bytes:
 
 
 def pack_session(session: Session) -> bytes:
-    """The row. Raises `Rejected` for data that JSON cannot say."""
+    """The row. Raises `Rejected` for data that JSON cannot say and for text that is not Unicode."""
     device = session.device
     row = _Row(
         subject=session.subject,
@@ -98,7 +98,10 @@ def pack_session(session: Session) -> bytes:
         data=to_json(session.data),
         version=session.version,
     )
-    return msgspec.msgpack.encode(row)
+    try:
+        return msgspec.msgpack.encode(row)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Rejected(UNSTORABLE) from error
 
 
 def unpack_session(session_id: str, packed: bytes) -> Session:

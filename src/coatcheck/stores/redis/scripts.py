@@ -20,7 +20,8 @@ from typing import Final
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
-from ...errors import StoreUnavailable
+from ...errors import Rejected, StoreUnavailable
+from ..rules import UNSTORABLE
 from .node import Command, Node
 from .records import Reply
 from .topology import Topology
@@ -115,12 +116,14 @@ class Scripts:
         self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind, whole: bool = False
     ) -> Reply:
         """Run a script; ``whole``: with its text, though the server may know it. Raises `StoreUnavailable` when it was
-        not surely done."""
+        not surely done, and `Rejected` for text that is not Unicode."""
         try:
             async with asyncio.timeout(OPERATION_TIMEOUT):
                 return await self._attempts(script(name), shard, arguments, now, kind, _Try(whole=whole))
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not answer in time") from error
+        except UnicodeEncodeError as error:  # half a surrogate pair among the arguments: nothing was sent
+            raise Rejected(UNSTORABLE) from error
 
     async def run_on_all(self, name: str, arguments: Sequence[Sequence[Argument]], *, now: str) -> list[Reply]:
         """Run a script that reads on every shard, with arguments for each: one exchange per server."""

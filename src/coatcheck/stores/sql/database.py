@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import Rejected, StoreUnavailable
 from ..base import FeedRead
+from ..rules import UNSTORABLE
 from .locks import Lock
 
 T = TypeVar("T")
@@ -33,8 +34,6 @@ PATIENCE: Final = 5.0
 """Seconds for which a locked database is tried again before it counts as unavailable."""
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.03)
 """Seconds between two tries; the last one repeats."""
-
-UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
 
 DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, OSError)
 

@@ -14,8 +14,9 @@ from sqlalchemy.pool import NullPool
 
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
 from ..base import FeedRead
+from ..rules import UNSTORABLE
 from . import pg_feed, schema
-from .database import DRIVER_ERRORS, PATIENCE, UNSTORABLE, Database, Work, driver_error, unavailable
+from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
 from .pg_listen import Listener
