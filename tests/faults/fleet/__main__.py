@@ -62,7 +62,6 @@ def main() -> int:
     options = arguments()
     began = time.monotonic()
     done: list[dict[str, Any]] = []
-    order = [(store, fault) for store in PLACES for fault in APPLICABLE[store]]
     with ProcessPoolExecutor(options.parallel, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for future in as_completed([pool.submit(play, cell) for cell in cells(options)]):
             cell = future.result()
@@ -71,6 +70,14 @@ def main() -> int:
             print(f"{cell['store']:<15}{cell['fault']:<12}{cell['rounds']:>4} rounds  {fate}", flush=True)
             for text in cell["failures"]:
                 print(f"    {text}")
+            write(options, done, began)
+    print(f"\n{table(write(options, done, began))}")
+    return int(any(has_failed(cell) for cell in done))
+
+
+def write(options: argparse.Namespace, done: list[dict[str, Any]], began: float) -> dict[str, Any]:
+    """The report of what is done so far; also written where results are wanted, so that nothing measured is lost."""
+    order = [(store, fault) for store in PLACES for fault in APPLICABLE[store]]
     done.sort(key=lambda cell: order.index((cell["store"], cell["fault"])))
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     report = {
@@ -81,12 +88,11 @@ def main() -> int:
         "minutes": round((time.monotonic() - began) / 60, 1),
         "cells": done,
     }
-    print(f"\n{table(report)}")
     if options.results:
         options.results.mkdir(parents=True, exist_ok=True)
         (options.results / "faults.json").write_text(json.dumps(report, indent=1) + "\n")
         (options.results / "faults.md").write_text(table(report))
-    return int(any(has_failed(cell) for cell in done))
+    return report
 
 
 if __name__ == "__main__":

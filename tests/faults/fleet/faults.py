@@ -143,7 +143,8 @@ def an_hour_off(fleet: Fleet, random: Random) -> None:
     """One process, verifying or issuing, is started anew with a clock that is an hour ahead or behind; whichever had
     one before gets a good one."""
     off = [member for member in fleet.members if member.setup.clock_off]
-    chosen = random.choice(fleet.members)
+    # The process beside an issuing service shares its machine's clock.
+    chosen = random.choice(fleet.verifying if fleet.place.service_key else fleet.members)
     for member in {*off, chosen}:
         member.restart(clock_off=random.choice((-HOUR, HOUR)) if member is chosen else 0.0)
     for member in {*off, chosen}:
