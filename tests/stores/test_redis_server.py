@@ -408,6 +408,22 @@ async def test_text_that_is_not_unicode_is_rejected(store: RedisStore) -> None:
     assert found.session == session
 
 
+async def test_a_session_in_use_is_listed_whatever_a_clock_has_said(store: RedisStore) -> None:
+    """Looked at by a clock that was ahead it drops off the list; each use that finds it live puts it back."""
+    session = await logged_in(store)
+    now, id_ = session.created, session.id
+    for use in (
+        lambda: store.touch([Touch(session_id=id_, seen=now)], now=now),
+        lambda: store.rotate(id_, 0, window=1.0, now=now),
+        lambda: store.update(id_, 0, now=now, label="mine"),
+        lambda: store.update(id_, 1, now=now, amr=("otp",)),
+        lambda: store.revoke_subject(session.subject, now=now, excepted=id_),
+    ):
+        assert not (await store.sessions_of(session.subject, now=session.absolute_deadline)).sessions
+        await use()
+        assert [one.id for one in (await store.sessions_of(session.subject, now=now)).sessions] == [id_]
+
+
 async def test_dead_sessions_leave_the_index_by_themselves(server: Redis, store: RedisStore, url: str) -> None:
     """A subject that logs in again and again and never out keeps a bounded index, and rows have an end."""
     subject, now = new_subject(), float(int(await store.time()))

@@ -83,7 +83,18 @@ local function live(id)
   return session, epoch, version, packed
 end
 
+local function enlist(id, session)
+  local index = index_key(session[SUBJECT], session[EPOCH])
+  redis.call('ZADD', index, exact(session[CREATED]), id)
+  local wanted = milliseconds(session[ABSOLUTE_DEADLINE] - now)
+  if redis.call('PTTL', index) < tonumber(wanted) then
+    redis.call('PEXPIRE', index, wanted)
+  end
+end
+
+-- Lists it too: somebody whose clock was ahead may have taken it for dead and off the list.
 local function save(id, session)
+  enlist(id, session)
   local packed = cmsgpack.pack(session)
   local left = math.min(session[IDLE_DEADLINE], session[ABSOLUTE_DEADLINE]) - now
   redis.call('SET', session_key(id), packed, 'PX', milliseconds(left))
@@ -94,15 +105,6 @@ local function use(session, seen)
   local deadline = math.min(seen + session[IDLE_TIMEOUT], session[ABSOLUTE_DEADLINE])
   session[SEEN] = math.max(session[SEEN], seen)
   session[IDLE_DEADLINE] = math.max(session[IDLE_DEADLINE], deadline)
-end
-
-local function enlist(id, session)
-  local index = index_key(session[SUBJECT], session[EPOCH])
-  redis.call('ZADD', index, exact(session[CREATED]), id)
-  local wanted = milliseconds(session[ABSOLUTE_DEADLINE] - now)
-  if redis.call('PTTL', index) < tonumber(wanted) then
-    redis.call('PEXPIRE', index, wanted)
-  end
 end
 
 local function microseconds()

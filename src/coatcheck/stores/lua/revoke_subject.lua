@@ -17,7 +17,6 @@ if kept then
   redis.call('ZREM', before, excepted)
   kept[EPOCH] = epoch + 1
   save(excepted, kept)
-  enlist(excepted, kept)
 end
 if redis.call('EXISTS', before) == 1 then
   redis.call('SADD', LEFT_BEHIND, subject .. ':' .. whole(epoch))
