@@ -138,7 +138,7 @@ class IssuingService:
 
     async def check(self, token: str, *, subject: str, session_id: str) -> None:
         """Ask whether an access token counts. Raises `RevokedCredential` when it does not."""
-        status, body = await self._ask("/introspect", form={"token": token})
+        status, body = await self._ask("/introspect", {}, form={"token": token})
         _check_status(status)
         try:
             found = _introspection(body)
@@ -148,19 +148,17 @@ class IssuingService:
             raise RevokedCredential("the issuing service says that it does not count")
 
     async def _ask(
-        self, path: str, query: dict[str, str] | None = None, *, patience: float = 0.0, most: int = _MOST,
+        self, path: str, query: dict[str, str], *, patience: float = 0.0, most: int = _MOST,
         form: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:  # fmt: skip
         """Status and body of the answer. The whole exchange ends in time, whatever the other side does.
 
-        With a ``query``: what is there now. No cache has met its URL, and the answer has to repeat the nonce."""
+        It tells what is there now: no cache has met the URL, and the answer has to repeat the nonce in it."""
         transport = self._followed if form is None else self._asked
         if transport is None:
             raise StoreUnavailable("not connected")
-        nonce = ""
-        if query is not None:
-            nonce = secrets.token_urlsafe(12)
-            path = f"{path}?{urlencode(query | {'nonce': nonce})}"
+        nonce = secrets.token_urlsafe(12)
+        path = f"{path}?{urlencode(query | {'nonce': nonce})}"
         method = "GET" if form is None else "POST"
         request = self._httpx.Request(method, self.url + path, headers=self._headers, data=form)
         try:
@@ -184,7 +182,7 @@ def _check_form(response: httpx.Response, nonce: str) -> None:
         raise StoreUnavailable("the issuing service's answer is not of the type that was asked for")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise StoreUnavailable("the issuing service's answer is compressed, which was not asked for")
-    if nonce and response.status_code == 200 and response.headers.get(feed_json.NONCE_HEADER) != nonce:
+    if response.status_code == 200 and response.headers.get(feed_json.NONCE_HEADER) != nonce:
         raise Refused("the answer comes from a cache, or without regard to the service key")
 
 

@@ -120,8 +120,12 @@ async def test_keys_that_are_none(body: bytes) -> None:
 
 
 async def test_an_answer_to_another_question() -> None:
-    """One that may have been kept, or was meant for somebody else, proves nothing about feed and keys of now."""
-    for call, body in ((events, json.dumps(PAGE).encode()), (IssuingService.keys, b'{"keys":[]}')):
+    """One that may have been kept, or was meant for somebody else, proves nothing about now."""
+    for call, body in (
+        (events, json.dumps(PAGE).encode()),
+        (IssuingService.keys, b'{"keys":[]}'),
+        (lambda service: service.check("t", subject="ann", session_id="s"), b'{"active":true,"sub":"ann","sid":"s"}'),
+    ):
         for extra in ("", "Coatcheck-Nonce: AAAAAAAAAAAAAAAA\r\n"):
             with pytest.raises(StoreUnavailable, match="cache"):
                 await ask(response(body, extra=extra), call, repeat=False)

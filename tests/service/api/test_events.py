@@ -398,7 +398,7 @@ async def test_a_shared_run_begins_after_it_was_asked_for() -> None:
 
 
 async def test_nonces(world: World) -> None:
-    """Feed and keys repeat the nonce of the question, keys only to a service; one that is no nonce is refused."""
+    """Each answer to a service repeats the nonce of its question; one that is no nonce is refused."""
     async with world.client(browser=False) as client:
         for path in ("/events", "/.well-known/jwks.json"):
             response = await client.get(path, params={"nonce": "a-Nonce_1"}, headers=KEY)
@@ -406,6 +406,8 @@ async def test_nonces(world: World) -> None:
             assert "coatcheck-nonce" not in (await client.get(path, headers=KEY)).headers
             for bad in ("", "a b", "a\n", "\r\nx: y", "a" * 65):
                 assert (await client.get(path, params={"nonce": bad}, headers=KEY)).status_code == 422
+        response = await client.post("/introspect", params={"nonce": "a"}, data={"token": "t"}, headers=KEY)
+        assert response.headers["coatcheck-nonce"] == "a"
         response = await client.get("/.well-known/jwks.json", params={"nonce": "a"})
         assert "coatcheck-nonce" not in response.headers
 

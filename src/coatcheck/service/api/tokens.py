@@ -38,9 +38,11 @@ def router(service_keys: ServiceKeys) -> APIRouter:
 
     @routes.post(
         "/introspect",
-        **described({200: Active | Inactive}, problems=(400, 401, 403, 413, 415), security=SERVICE_KEY, form=_FORM),
+        **described(
+            {200: Active | Inactive}, problems=(400, 401, 403, 413, 415, 422), security=SERVICE_KEY, form=_FORM
+        ),
     )
-    async def introspect(request: Request) -> Response:
+    async def introspect(request: Request, nonce: Nonce = None) -> Response:
         """What a token says, if it counts now. Whatever else it is, it is not active."""
         auth = auth_of(request)
         from_our_pages(auth, request)
@@ -50,7 +52,9 @@ def router(service_keys: ServiceKeys) -> APIRouter:
             answer: Active | Inactive = await _introspected(auth, token)
         except InvalidCredential:
             answer = Inactive(active=False)
-        return answer_json(answer)
+        response = answer_json(answer)
+        response.headers.update(repeated(nonce))
+        return response
 
     @routes.post(
         "/revoke",
