@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from contextlib import AsyncExitStack
 
@@ -12,12 +13,12 @@ import pytest
 from coatcheck.errors import ConfigurationError, StoreUnavailable
 from coatcheck.stores import open_store
 from coatcheck.stores.base import SealedKey
-from coatcheck.stores.sql import SqlStore, migrate
+from coatcheck.stores.sql import SqlStore, migrate, pg_connect
 from coatcheck.stores.sql.locks import KEYS
 from coatcheck.testing.store_contract.support import logged_in
 from tests.stores.redis_support import until_it_works
 from tests.support.databases import shared_postgresql
-from tests.support.servers import postgresql
+from tests.support.servers import PostgreSQL, postgresql
 
 
 async def _opened(stack: AsyncExitStack, url: str) -> SqlStore:
@@ -49,6 +50,31 @@ async def test_a_standby_among_several_servers_never_answers() -> None:
         async with asyncio.timeout(30):
             while standby.psql(listeners) != "1":
                 await asyncio.sleep(0.05)
+
+
+async def test_a_revoke_tried_again_waits_for_the_standbys_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no standby has confirmed is not reported as done, though this server shows it."""
+    monkeypatch.setattr(pg_connect, "COMMAND_TIMEOUT", 0.5)
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(postgresql())
+        url = server.url(server.create_database())
+        await migrate(url)
+        store = await _opened(stack, url)
+        session = await logged_in(store)
+        await asyncio.to_thread(_wait_for_standbys, server, "nobody")
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await store.revoke(session.id, now=session.created)
+        assert await store.find(session.id, now=session.created) is None
+        await asyncio.to_thread(_wait_for_standbys, server, "")
+        assert await store.revoke(session.id, now=session.created) is None
+
+
+def _wait_for_standbys(server: PostgreSQL, names: str) -> None:
+    server.psql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    server.psql("SELECT pg_reload_conf()")
+    while server.psql("SHOW synchronous_standby_names") != names:
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("wanted", ["any", "standby", "prefer-standby", "read-only"])
