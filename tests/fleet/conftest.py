@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,22 +38,20 @@ class Deployment:
 
 
 @pytest.fixture(params=DEPLOYMENTS)
-async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Deployment:
+async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
     """An empty one of each kind; servers are started by the first test that needs them."""
     database, _, sessions = request.param.partition(" + ")
+    sessions_url = _sessions_url(request, sessions) if sessions else None
     if database == "sqlite":
-        url = f"sqlite:///{tmp_path / 'fleet.db'}"
-    else:
-        postgresql: PostgreSQL = request.getfixturevalue("postgresql_server")
-        name = postgresql.create_database()
-        request.addfinalizer(lambda: postgresql.drop_database(name))
-        url = postgresql.url(name)
-        await migrate(url)
-    return Deployment(url, _sessions_url(request, sessions) if sessions else None)
+        yield Deployment(f"sqlite:///{tmp_path / 'fleet.db'}", sessions_url)
+        return
+    postgresql: PostgreSQL = request.getfixturevalue("postgresql_server")
+    name = postgresql.create_database()
+    await migrate(postgresql.url(name))
+    yield Deployment(postgresql.url(name), sessions_url)
+    postgresql.drop_database(name)
 
 
 def _sessions_url(request: pytest.FixtureRequest, kind: str) -> str:
     server: Redis | Cluster = request.getfixturevalue("redis_server" if kind == "redis" else "redis_cluster_server")
     return f"{server.url()}?prefix={secrets.token_hex(4)}"
-
-
