@@ -44,4 +44,4 @@ class TestPostgresql(StoreContract):
 
     def beyond(self, cursor: str) -> str:
         """See `FeedContract.beyond`: a snapshot of transactions that have not begun yet."""
-        return re.sub(r"/\d+:\d+:$", "/99999999:99999999:", cursor)
+        return re.sub(r"/\d+:\d+:;", "/99999999:99999999:;", cursor)

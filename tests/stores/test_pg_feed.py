@@ -192,3 +192,13 @@ async def test_a_standby_is_refused_and_a_promoted_one_is_another_feed() -> None
             assert (await there.events(None, wait=0)).feed[:-8] == cursor.partition("/")[0][:-8]
             await there.close()
         await store.close()
+
+
+async def test_a_cursor_with_an_event_that_is_no_more_proves_nothing(pg: SqlStore, admin: Any) -> None:
+    """Its transactions may all be over: where the newest event that it saw is missing, the server has lost some."""
+    await _token(pg, "kept")
+    await _token(pg, "lost")
+    cursor = await here(pg)
+    await admin.execute("DELETE FROM coatcheck_events WHERE token_id = 'lost'")
+    with pytest.raises(FeedLost):
+        await pg.events(cursor, wait=0)

@@ -97,12 +97,17 @@ _IDENTITY: Final = """f.identity || '.' || (SELECT to_hex(system_identifier) FRO
 primary have another timeline: they may have lost events. A server that still is a replica has none and fails."""
 
 _EVENTS: Final = """SELECT e.* FROM coatcheck_events e WHERE {}
-    AND (e.txn, e.id) > (CAST(CAST(:txn AS text) AS xid8), CAST(:id AS bigint))
     AND (pg_visible_in_snapshot(e.txn, s.until) OR (:whole AND e.txn >= pg_snapshot_xmax(s.now)))"""
 # What is numbered beyond the server's present comes from the backup of another server: only a whole read gives it.
 
-_AFTER_A_CRASH: Final = """e.id > CAST(:newest AS bigint) AND e.txn < CAST(CAST(:xmax AS text) AS xid8)
-            AND e.txn <> ALL (CAST(CAST(:under_way AS text) AS xid8[]))"""
+# Each of the three has one condition that an index can answer, so that however long the feed is, what was read before is
+# not looked at again: the others are written so that no index is tempted.
+_AFTER: Final = "(e.txn, e.id) > (CAST(CAST(:txn AS text) AS xid8), CAST(:id AS bigint))"
+_IN_THIS_RUN: Final = """(e.txn > CAST(CAST(:last_txn AS text) AS xid8)
+            OR e.txn = CAST(CAST(:last_txn AS text) AS xid8) AND e.id > CAST(:last_id AS bigint))"""
+_WAS_UNDER_WAY: Final = f"e.txn = ANY (CAST(CAST(:under_way AS text) AS xid8[])) AND {_IN_THIS_RUN}"
+_AFTER_A_CRASH: Final = f"""e.id > CAST(:newest AS bigint) AND {_IN_THIS_RUN}
+            AND pg_visible_in_snapshot(e.txn, CAST(CAST(:seen AS text) AS pg_snapshot))"""
 
 _READ: Final = f"""
 SELECT {_IDENTITY} AS feed, f.since, f.pruned, f.pruned_txn::text AS pruned_txn,
@@ -114,9 +119,9 @@ CROSS JOIN (SELECT pg_current_snapshot() AS now,
     coalesce(CAST(CAST(:until AS text) AS pg_snapshot), pg_current_snapshot()) AS until) s
 LEFT JOIN LATERAL (
     SELECT * FROM (
-        {_EVENTS.format("e.txn = ANY (CAST(CAST(:under_way AS text) AS xid8[]))")}
+        {_EVENTS.format(_WAS_UNDER_WAY)}
         UNION ALL
-        {_EVENTS.format("e.txn >= CAST(CAST(:xmax AS text) AS xid8)")}
+        {_EVENTS.format(_AFTER)}
         UNION ALL
         {_EVENTS.format(_AFTER_A_CRASH)}
     ) u ORDER BY u.txn, u.id LIMIT :page
@@ -126,7 +131,8 @@ WHERE f.id = 1 ORDER BY e.txn, e.id
 
 
 def _statement() -> TextClause:
-    texts: list[BindParameter[Any]] = [bindparam(name, type_=Text) for name in ("until", "txn", "under_way", "xmax")]
+    names = ("until", "txn", "last_txn", "under_way", "seen")
+    texts: list[BindParameter[Any]] = [bindparam(name, type_=Text) for name in names]
     return text(_READ).bindparams(*texts)
 
 
@@ -136,13 +142,16 @@ _statement_text: Final = _statement()
 def read(tx: Connection, cursor: str | None) -> FeedRead:
     """Everything after the cursor, in one statement, so that identity, tail, events and clock are of one moment."""
     at = _Cursor.parse(cursor) if cursor is not None else _Cursor("", None)
+    after_txn, after_id = max(at.last, (at.seen.xmax - 1, _LARGEST) if at.seen else (0, 0))
     rows = tx.execute(_statement_text, {
         "until": at.until.text if at.until else None,
         "whole": at.seen is None,
-        "txn": str(at.last[0]),
-        "id": at.last[1],
+        "txn": str(after_txn),
+        "id": after_id,
+        "last_txn": str(at.last[0]),
+        "last_id": at.last[1],
+        "seen": at.seen.text if at.seen else "1:1:",
         "under_way": f"{{{at.seen.under_way if at.seen else ''}}}",
-        "xmax": str(at.seen.xmax if at.seen else 0),
         "newest": at.seen.newest if at.seen else 0,
         "page": FEED_PAGE + 1,
     }).all()  # fmt: skip
@@ -169,7 +178,8 @@ def _check(at: _Cursor, head: Row[Any], now: _Snapshot) -> None:
     """Raise `FeedLost` when the cursor proves nothing here."""
     if at.feed != head.feed:
         raise FeedLost("the cursor is of another feed")
-    if max(snapshot.xmax for snapshot in (at.seen, at.until) if snapshot) > now.xmax:
+    held = [snapshot for snapshot in (at.seen, at.until) if snapshot]
+    if any(snapshot.xmax > now.xmax or snapshot.newest > now.newest for snapshot in held):
         raise FeedLost("the cursor is beyond the feed's end")
     if at.seen is not None and at.seen.newest < head.pruned:
         raise FeedLost("the cursor is older than the feed's tail")
