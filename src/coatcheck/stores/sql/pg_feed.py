@@ -100,7 +100,7 @@ _EVENTS: Final = """SELECT e.* FROM coatcheck_events e WHERE {}
     AND (pg_visible_in_snapshot(e.txn, s.until) OR (:whole AND e.txn >= pg_snapshot_xmax(s.now)))"""
 # What is numbered beyond the server's present comes from the backup of another server: only a whole read gives it.
 
-# Each of the three has one condition that an index can answer, so that however long the feed is, what was read before is
+# Each of the three has one condition that an index can answer: however long the feed is, what was read before is
 # not looked at again: the others are written so that no index is tempted.
 _AFTER: Final = "(e.txn, e.id) > (CAST(CAST(:txn AS text) AS xid8), CAST(:id AS bigint))"
 _IN_THIS_RUN: Final = """(e.txn > CAST(CAST(:last_txn AS text) AS xid8)
