@@ -153,6 +153,6 @@ async def test_followers_do_not_hold_up_the_end(tmp_path: Path) -> None:
             start = (await client.get("/auth/events")).json()
             asked = {"cursor": start["cursor"], "wait": 5}
             waiting = [asyncio.create_task(client.get("/auth/events", params=asked)) for _ in range(20)]
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(2.0)
             assert await asyncio.to_thread(service.stop) == 0
             assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 20
