@@ -109,6 +109,9 @@ _WAS_UNDER_WAY: Final = f"e.txn = ANY (CAST(CAST(:under_way AS text) AS xid8[]))
 _AFTER_A_CRASH: Final = f"""e.id > CAST(:newest AS bigint) AND {_IN_THIS_RUN}
             AND pg_visible_in_snapshot(e.txn, CAST(CAST(:seen AS text) AS pg_snapshot))"""
 
+_WHOLE_EVENTS: Final = _EVENTS.format(_AFTER)
+_NEW_EVENTS: Final = " UNION ALL ".join(map(_EVENTS.format, (_WAS_UNDER_WAY, _AFTER, _AFTER_A_CRASH)))
+
 _READ: Final = f"""
 SELECT {_IDENTITY} AS feed, f.since, f.pruned, f.pruned_txn::text AS pruned_txn,
     s.now::text || ';' || greatest(f.pruned, (SELECT max(id) FROM coatcheck_events)) AS snapshot,
@@ -118,43 +121,25 @@ FROM coatcheck_feed f
 CROSS JOIN (SELECT pg_current_snapshot() AS now,
     coalesce(CAST(CAST(:until AS text) AS pg_snapshot), pg_current_snapshot()) AS until) s
 LEFT JOIN LATERAL (
-    SELECT * FROM (
-        {_EVENTS.format(_WAS_UNDER_WAY)}
-        UNION ALL
-        {_EVENTS.format(_AFTER)}
-        UNION ALL
-        {_EVENTS.format(_AFTER_A_CRASH)}
-    ) u ORDER BY u.txn, u.id LIMIT :page
+    SELECT * FROM ({{}}) u ORDER BY u.txn, u.id LIMIT :page
 ) e ON true
 WHERE f.id = 1 ORDER BY e.txn, e.id
 """  # noqa: S608 - put together from constants
 
 
-def _statement() -> TextClause:
-    names = ("until", "txn", "last_txn", "under_way", "seen")
+def _statement(events: str, *names: str) -> TextClause:
     texts: list[BindParameter[Any]] = [bindparam(name, type_=Text) for name in names]
-    return text(_READ).bindparams(*texts)
+    return text(_READ.format(events)).bindparams(*texts)
 
 
-_statement_text: Final = _statement()
+_read_whole: Final = _statement(_WHOLE_EVENTS, "until", "txn")
+_read_new: Final = _statement(_NEW_EVENTS, "until", "txn", "last_txn", "under_way", "seen")
 
 
 def read(tx: Connection, cursor: str | None) -> FeedRead:
     """Everything after the cursor, in one statement, so that identity, tail, events and clock are of one moment."""
     at = _Cursor.parse(cursor) if cursor is not None else _Cursor("", None)
-    after_txn, after_id = max(at.last, (at.seen.xmax - 1, _LARGEST) if at.seen else (0, 0))
-    rows = tx.execute(_statement_text, {
-        "until": at.until.text if at.until else None,
-        "whole": at.seen is None,
-        "txn": str(after_txn),
-        "id": after_id,
-        "last_txn": str(at.last[0]),
-        "last_id": at.last[1],
-        "seen": at.seen.text if at.seen else "1:1:",
-        "under_way": f"{{{at.seen.under_way if at.seen else ''}}}",
-        "newest": at.seen.newest if at.seen else 0,
-        "page": FEED_PAGE + 1,
-    }).all()  # fmt: skip
+    rows = tx.execute(_read_new if at.seen else _read_whole, _parameters(at)).all()
     if not rows:
         raise StoreUnavailable("the feed has no identity")
     head, now = rows[0], _Snapshot.parse(rows[0].snapshot)
@@ -172,6 +157,20 @@ def read(tx: Connection, cursor: str | None) -> FeedRead:
         feed=head.feed, cursor=str(after), events=[to_event(row) for row in page], since=head.since, now=head.clock,
         more=more,
     )  # fmt: skip
+
+
+def _parameters(at: _Cursor) -> dict[str, object]:
+    common: dict[str, object] = {
+        "until": at.until.text if at.until else None,
+        "whole": at.seen is None,
+        "page": FEED_PAGE + 1,
+    }
+    if at.seen is None:
+        return common | {"txn": str(at.last[0]), "id": at.last[1]}
+    txn, event_id = max(at.last, (at.seen.xmax - 1, _LARGEST))
+    last = {"last_txn": str(at.last[0]), "last_id": at.last[1]}
+    seen = {"seen": at.seen.text, "under_way": f"{{{at.seen.under_way}}}", "newest": at.seen.newest}
+    return common | {"txn": str(txn), "id": event_id} | last | seen
 
 
 def _check(at: _Cursor, head: Row[Any], now: _Snapshot) -> None:
