@@ -40,7 +40,7 @@ from coatcheck.clock import boottime  # noqa: E402
 from coatcheck.stores.sql import migrate  # noqa: E402
 from tests.support.servers import postgresql, redis, redis_cluster  # noqa: E402
 
-SECRET = "of a benchmark, and thrown away with it"
+SECRET = "of-a-benchmark-and-thrown-away-with-it"
 STORES = ("sqlite", "postgresql", "redis", "cluster", "remote")
 LOADS = ("idle", "half", "saturated")
 BACKGROUND = 20
@@ -254,7 +254,7 @@ def target_of(store: str) -> Iterator[Target]:
             "COATCHECK_SERVICE_KEYS": key,
         }  # fmt: skip
         service = stack.enter_context(running_service(folder, env=environ))
-        yield Target(url, sessions, service.url, key)
+        yield Target(url, sessions, f"{service.base_url}/auth", key)
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
