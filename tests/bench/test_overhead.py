@@ -9,7 +9,7 @@ import pytest
 from bench.overhead import KINDS, MODES, compare
 
 SHARE = 0.90
-TRIES = 6
+TRIES = 3
 """A busy machine may spoil a measurement, and never makes a slow middleware fast: the best of some counts."""
 
 
