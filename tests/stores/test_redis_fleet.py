@@ -139,6 +139,7 @@ async def test_a_slot_on_its_way_is_unavailable_and_never_half_believed(cluster:
 
 async def test_an_evicting_node_of_a_cluster_is_refused(cluster: Cluster) -> None:
     """One replica is enough: it may be the next primary."""
+    await asyncio.to_thread(cluster.wait_for_replicas)  # one that is taken for failed is not asked
     (replica, *_) = cluster.replicas_of(cluster.primaries()[1])
     replica.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
     try:

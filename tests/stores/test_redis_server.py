@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -172,6 +174,21 @@ async def test_a_listener_gives_up_on_a_network_that_swallows(
                     await asyncio.sleep(0.01)
                 between.set(Mode.PASS)
                 await store._wake.listening.wait()
+
+
+async def test_a_store_closed_as_soon_as_it_is_open_leaves_no_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the listener's, whose task has hardly begun."""
+    left: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: left.append(unraisable.exc_value))
+    for _ in range(3):
+        store = RedisStore(url)
+        await store.open()
+        await store.close()
+    del store
+    gc.collect()  # what was left open warns when it goes, and warnings are errors here
+    assert left == []
 
 
 async def test_opening_a_second_time_changes_nothing(store: RedisStore) -> None:

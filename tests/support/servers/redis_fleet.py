@@ -68,11 +68,15 @@ class Cluster:
         self._remember()
 
     def wait_for_replicas(self) -> None:
-        """Until every node that owns nothing follows a primary and has its data."""
+        """Until every node that owns nothing follows a primary and has its data, and every node tells clients of it:
+        a replica is named only once its position in the primary's stream is known and not zero."""
         primaries = self.primaries()
-        for node in self.nodes:
-            if node.is_running and node not in primaries:
-                eventually(lambda node=node: _follows(node), what="the replica follows")  # type: ignore[misc]
+        running = [node for node in self.nodes if node.is_running]
+        replicas = [node for node in running if node not in primaries]
+        for node in replicas:
+            eventually(lambda node=node: _follows(node), what="the replica follows")  # type: ignore[misc]
+        for node in running:
+            eventually(lambda node=node: _names(node, replicas), what="the node names every replica")  # type: ignore[misc]
 
     def _remember(self) -> None:
         self._slots_before = {port: ranges[0] for port, ranges in self._owners().items()}
@@ -166,6 +170,11 @@ def _is_ok(node: Redis) -> bool:
 
 def _follows(node: Redis) -> bool:
     return node.info("replication", "role") == "slave" and node.info("replication", "master_link_status") == "up"
+
+
+def _names(node: Redis, replicas: Sequence[Redis]) -> bool:
+    said = set(node.cli("CLUSTER", "SLOTS").split())
+    return all(str(replica.announced) in said for replica in replicas)
 
 
 class Sentinels:

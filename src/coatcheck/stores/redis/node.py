@@ -98,9 +98,14 @@ class Node:
     async def _ready(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
-            if not await _is_stale(connection):
+            stale = True
+            try:
+                stale = await _is_stale(connection)
+            finally:  # also when the caller was cancelled meanwhile
+                if stale:
+                    await connection.disconnect(nowait=True)
+            if not stale:
                 return connection
-            await connection.disconnect(nowait=True)
         connection = self.connection()
         try:
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it

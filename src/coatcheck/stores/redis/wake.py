@@ -50,6 +50,8 @@ class Wake:
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._task = asyncio.create_task(self._run(connection), name="coatcheck-wake")
+        # A task that is cancelled before it first ran runs no `finally`.
+        await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Stop listening, and wake everyone."""
