@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .errors import ExpiredCredential, Forbidden, MalformedCredential, StaleCredential
+from .errors import ExpiredCredential, Forbidden, LoginTooOld, MalformedCredential, StaleCredential
 from .model import Identity, Mode, Session
 from .policy import CLOCK_LEEWAY, Policy
 
@@ -58,6 +58,6 @@ def check_role(identity: Identity, role: str) -> None:
 
 
 def check_fresh(identity: Identity, max_age: float, now: float) -> None:
-    """Raise `Forbidden` unless the subject proved who they are within the last ``max_age`` seconds."""
+    """Raise `LoginTooOld` unless the subject proved who they are within the last ``max_age`` seconds."""
     if now - identity.auth_time > max_age:
-        raise Forbidden("a recent login is needed")
+        raise LoginTooOld(max_age)

@@ -14,10 +14,12 @@
     │   ├── RevokedCredential       its session, subject or token was ended
     │   ├── StaleCredential         the subject has changed since; refreshing helps
     │   └── ReusedCredential        an old refresh token came back; its session was ended
+    ├── NotLoggedIn                 nothing was presented where somebody is needed (HTTP 401)
     ├── InvalidLogin                unknown account, wrong password or disabled account, alike (HTTP 401)
     ├── Throttled                   too many tries (HTTP 429)
     ├── CrossSite                   a state-changing request rode on a cookie from elsewhere (HTTP 403)
     ├── Forbidden                   a known subject without the right (HTTP 403)
+    │   └── LoginTooOld             the subject must prove again who they are (HTTP 401, RFC 9470)
     ├── NotFound                    there is no such thing, or it is someone else's (HTTP 404)
     ├── Conflict                    someone else was faster; nothing was changed (HTTP 409)
     │   └── EmailTaken
@@ -87,6 +89,10 @@ class ReusedCredential(InvalidCredential):
     """A refresh token that was replaced came back outside the reuse window; its session has been ended."""
 
 
+class NotLoggedIn(CoatcheckError):
+    """Nothing was presented, and this is not for everybody."""
+
+
 class InvalidLogin(CoatcheckError):
     """The login is refused. ``reason`` is for the log; the client sees the same answer for every reason."""
 
@@ -109,6 +115,14 @@ class CrossSite(CoatcheckError):
 
 class Forbidden(CoatcheckError):
     """The subject is known, but lacks the role or a recent enough login."""
+
+
+class LoginTooOld(Forbidden):
+    """The subject proved who they are too long ago for this. ``max_age`` is how many seconds would do."""
+
+    def __init__(self, max_age: float) -> None:
+        super().__init__(f"a login within the last {max_age:g} s is needed")
+        self.max_age = max_age
 
 
 class NotFound(CoatcheckError):

@@ -82,6 +82,10 @@ class Identity:
     auth_time: float
     amr: tuple[str, ...]
     mode: Mode
+    expires: float = float("inf")
+    """When what was presented ends by itself: an access token's ``exp``, a session's absolute deadline."""
+    token_id: str = ""
+    """The access token's ``jti``; empty for a session token."""
 
     def has_role(self, role: str) -> bool:
         """Whether the subject has exactly this role."""

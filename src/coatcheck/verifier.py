@@ -126,6 +126,8 @@ class AccessVerifier(ABC):
             auth_time=claims.auth_time,
             amr=tuple(claims.amr),
             mode=Mode(claims.mode),
+            expires=claims.exp,
+            token_id=claims.jti,
         )
         now = self._clock.monotonic()
         self._table.put(Entry(key, identity, self._clock.local(claims.exp), seen=now, token_id=claims.jti))
@@ -206,6 +208,7 @@ class Verifier(AccessVerifier):
             auth_time=session.authenticated,
             amr=session.amr,
             mode=session.mode,
+            expires=session.absolute_deadline,
         )
         local = self._clock.local
         self._table.put(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
+from ..clock import Clock
 from ..credentials.cookies import CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
@@ -31,6 +32,7 @@ class Knower(Protocol):
     """What verifies for an adapter: an `Auth`, or a `RemoteVerifier` where the database is elsewhere."""
 
     policy: Policy
+    clock: Clock
     known: Known
 
     async def verify(self, credential: Credential) -> Identity:
@@ -75,7 +77,17 @@ def changes_state(scope: Scope) -> bool:
     return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
 
 
-def check_origin(auth: Knower, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
+class CsrfJudge(Protocol):
+    """The part of a `Knower`, of either kind, that is asked where a request comes from."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    def check_csrf_token(self, token: str, session_id: str) -> None:
+        """Raises `CrossSite` unless this is the session's CSRF token."""
+
+
+def check_origin(auth: CsrfJudge, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
     """Raise `CrossSite` unless a state-changing request comes from our own pages.
 
     ``session_id``: the session of the cookie it rides on; None when it rides on none, and then only what surely comes

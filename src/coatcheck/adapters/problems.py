@@ -19,7 +19,9 @@ from ..errors import (
     Forbidden,
     InvalidCredential,
     InvalidLogin,
+    LoginTooOld,
     NotFound,
+    NotLoggedIn,
     Rejected,
     StoreUnavailable,
     Throttled,
@@ -56,6 +58,7 @@ UNAVAILABLE: Final = Problem(503, "unavailable", "This cannot be checked at the 
 INTERNAL: Final = Problem(500, "internal_error", "Something went wrong on our side.")
 
 _FIXED: Final[tuple[tuple[type[CoatcheckError], Problem], ...]] = (
+    (NotLoggedIn, NOT_LOGGED_IN),
     (InvalidCredential, INVALID_CREDENTIAL),
     (InvalidLogin, Problem(401, "invalid_login", "E-mail address or password is wrong.", (bearer_challenge(),))),
     (StoreUnavailable, UNAVAILABLE),
@@ -72,6 +75,14 @@ def problem_of(error: CoatcheckError) -> Problem:
     if isinstance(error, Throttled):
         retry = (("Retry-After", str(error.retry_after)),)
         return Problem(429, "throttled", "Too many tries. Wait a little.", retry)
+    if isinstance(error, LoginTooOld):
+        return _login_too_old(error.max_age)
     if isinstance(error, Rejected):
         return Problem(422, error.code, str(error))
     return next((problem for kind, problem in _FIXED if isinstance(error, kind)), INTERNAL)
+
+
+def _login_too_old(max_age: float) -> Problem:
+    """RFC 9470 §3: the client lets the subject prove again who they are, and repeats the request."""
+    challenge = f'Bearer error="insufficient_user_authentication", max_age="{int(max_age)}"'
+    return Problem(401, "login_too_old", "Prove again who you are.", (("WWW-Authenticate", challenge),))

@@ -1,0 +1,50 @@
+"""What a route asks of whoever calls it: to be logged in, to have roles, to have logged in lately. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import decide
+from ..clock import Clock
+from ..errors import NotLoggedIn
+from ..model import Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Somebody logged in, with all of these ``roles``, whose last proof of identity is at most ``max_age`` seconds old.
+
+    Raises `ValueError` for an age that is not positive."""
+
+    roles: tuple[str, ...] = ()
+    max_age: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_age is not None and not self.max_age > 0:
+            raise ValueError("how fresh a login must be is a positive time")
+
+    def check(self, identity: Identity | None, clock: Clock) -> Identity:
+        """The identity. Raises `NotLoggedIn`, `Forbidden` for a missing role, or `LoginTooOld`."""
+        if identity is None:
+            raise NotLoggedIn("somebody logged in is needed")
+        for role in self.roles:
+            decide.check_role(identity, role)
+        if self.max_age is not None:
+            decide.check_fresh(identity, self.max_age, clock.now())
+        return identity
+
+
+LOGGED_IN = Demand()
+"""Somebody, whoever."""
+
+
+def requires(*roles: str) -> Demand:
+    """All of these roles. Raises `ValueError` without any: that would ask for nothing."""
+    if not all(roles) or not roles:
+        raise ValueError("name at least one role, and none that is empty")
+    return Demand(roles=roles)
+
+
+def fresh(*, minutes: float) -> Demand:
+    """A proof of identity (a login or re-authentication) at most so many minutes ago."""
+    return Demand(max_age=minutes * 60)

@@ -1,0 +1,76 @@
+"""What an adapter gives to the behaviour suite: one small application in the idiom of its framework, and a way to ask it.
+
+The application has, below the prefix under which it is mounted (usually none):
+
+- ``GET, POST /open``: JSON ``{"subject": ...}``; null for nobody. Serves everybody.
+- ``GET, POST /mine``: JSON ``{"subject", "session", "mode", "roles"}`` (roles sorted). Needs somebody logged in.
+- ``GET /admin``: the same, for whoever has the role ``admin``.
+- ``POST /danger``: the same, for whoever has logged in within the last 5 minutes.
+- ``/auth/...``: the service's API, mounted (`coatcheck.service.auth_app`), on the same `Auth`.
+
+Each route uses what the adapter offers for it (dependency, decorator, guard), and HEAD and OPTIONS are left to what the
+framework does of itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from coatcheck import Auth
+from coatcheck.testing.clock import TravelClock
+
+T = TypeVar("T")
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Names of headers are in lower case, in the order in which they came."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """The values of a header, joined; empty when there is none."""
+        return ", ".join(value for key, value in self.headers if key == name)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Served(Protocol):
+    """A running application."""
+
+    async def request(
+        self, method: str, path: str, *, headers: Headers = (), body: bytes = b"", base: str = "https://app.example"
+    ) -> Answer:
+        """One request, exactly these headers besides Host (and Content-Length), no cookie jar, no redirects. ``path``
+        is the whole path, prefix and query included. ``base`` gives scheme and Host as the *server* sees them; a
+        test of a proxy passes ``http://...`` and ``X-Forwarded-Proto``."""
+
+    async def run(self, work: Callable[[Auth], Awaitable[T]]) -> T:
+        """Await something on the application's own `Auth`, in the loop in which that lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the suite wants the application. The `Auth` is made with ``Auth("memory://", clock=..., **keywords)``, or the
+    blocking one with the same arguments."""
+
+    clock: TravelClock
+    prefix: str = ""
+    """Where it is mounted: ``""`` or such as ``/site``."""
+    behind_proxy: bool = False
+    """Whether it believes ``X-Forwarded-Proto`` and ``X-Forwarded-Host`` of the peer, in the idiom of the framework or
+    of its usual server."""
+    policy: Any = None
+    """A `Policy`, or None for the default."""
+
+
+Serving = Callable[[Setting], AbstractAsyncContextManager[Served]]
+"""What each framework's module in ``tests/adapters/apps`` has under the name ``serving``."""
