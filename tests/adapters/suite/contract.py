@@ -1,4 +1,4 @@
-"""What an adapter gives to the behaviour suite: one small application in the idiom of its framework, and a way to ask it.
+"""What an adapter gives to the behaviour suite: one small application in its framework's idiom, and a way to ask it.
 
 The application has, below the prefix under which it is mounted (usually none):
 
