@@ -44,12 +44,12 @@ DEVELOPMENT: Final = _names("coatcheck", "coatcheck-access", "coatcheck-refresh"
 """Over plain http on a loopback address only, where not every client stores Secure cookies."""
 
 
-@lru_cache(maxsize=64)
 def is_loopback_host(host: bytes) -> bool:
     """Whether a Host header names this machine."""
     return _LOOPBACK.fullmatch(host) is not None
 
 
+@lru_cache(maxsize=64)
 def names_for(scheme: str, host: bytes) -> CookieNames | None:
     """The names for a request. None means plain http to another machine: no cookie is set or read there."""
     if scheme in ("https", "wss"):
