@@ -11,8 +11,11 @@ What a fenced block means:
   (``<!-- python``) stands what the reader need not see.
 - ``text``, ``json``, ``http``: only to be read.
 
-``coatcheck serve``, ``make serve`` and ``uvicorn`` run until the page ends or starts another one with the same port, on
-a free port; 127.0.0.1:8000, or the port that the command names, stands for it everywhere.
+``coatcheck serve``, ``make serve``, ``uvicorn``, ``gunicorn``, ``flask run``, ``litestar run``, ``python manage.py
+runserver`` and ``django-admin runserver`` run until the page ends or starts another one with the same port, on a free
+port of 127.0.0.1. Everywhere on the page 127.0.0.1 with the port that the command names, or the one that the program
+usually has (5000 for Flask, 8000 for the others), stands for it. A program of one's own that serves says so at the end
+of its command, ``$ python main.py  # serves on port 8080``; it must name that port and 127.0.0.1 in its text.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from typing import Any, Self
 import httpx
 
 from coatcheck import Auth
+from tests.docs.servers import Start, start_of
 from tests.support.service import PATIENCE, environment, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -44,10 +48,8 @@ _BLOCK = re.compile(r"^(?:```(?P<info>[^\n`]*)|<!-- (?P<hidden>python))\n(?P<tex
 _ONLY_READ = {"text", "json", "http"}
 _NOT_HERE = ("make test", "pip install")
 """Commands that the tests cannot run in the middle of the tests."""
-_SERVER = re.compile(r"((?:[A-Z_]+=\S+ )*)(coatcheck serve|make serve|uvicorn)\b(.*)", re.S)
-_ADDRESS = re.compile(r"(?:Coatcheck is at|Uvicorn running on) http://127\.0\.0\.1:(\d+)")
+_VARIABLES = re.compile(r"((?:[A-Z_]+=\S+ )*)(.*)", re.S)
 _EXIT_CODE = re.compile(r"# exit code (\d+)$")
-_PORT = re.compile(r" --port (\d+)")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class PageRun:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self._env = environment({"PATH": path, "HOME": str(folder), "NO_COLOR": "1"})
+        self._env = environment({"PATH": path, "HOME": str(folder), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"})
         self._env.pop("PYTHONWARNINGS")  # a reader has the usual filters, and others' packages warn
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._addresses: dict[str, str] = {}
@@ -128,18 +130,21 @@ class PageRun:
     def run(self, page: Path) -> None:
         """Everything on the page. Raises where it does not do what it says."""
         for block in blocks_of(page):
-            where = f"{page.relative_to(ROOT)}:{block.line}"
+            where = f"{page.relative_to(ROOT) if page.is_relative_to(ROOT) else page.name}:{block.line}"
             if block.language in ("console", "sh"):
                 for command, expected in commands_of(block):
                     self._command(command, expected, where)
             elif block.name:
-                (self._folder / block.name).write_text(self._here(block.text))
+                file = self._folder / block.name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(self.here(block.text))
             elif block.language == "python":
                 self._python(block, where)
             else:
                 assert block.language in _ONLY_READ, f"{where}: nobody knows how to run {block.language!r}"
 
-    def _here(self, text: str) -> str:
+    def here(self, text: str) -> str:
+        """What a reader's text is in this run: with the ports that the servers got."""
         for shown, address in self._addresses.items():
             text = text.replace(shown, address)
         return text
@@ -150,7 +155,7 @@ class PageRun:
         return text
 
     def _python(self, block: Block, where: str) -> None:
-        source = "\n" * (block.line - 1) + self._here(block.text)
+        source = "\n" * (block.line - 1) + self.here(block.text)
         code = compile(source, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
             self._runner.run(eval(code, self._names))
@@ -160,18 +165,15 @@ class PageRun:
     def _command(self, command: str, expected: list[str], where: str) -> None:
         if command.startswith(_NOT_HERE):
             return
-        server = _SERVER.match(command)
-        if server and not _EXIT_CODE.search(command):
-            said = self.serve(server[2].replace("make", "coatcheck"), server[3], variables=server[1])
-        else:
-            said = self._in_shell(command, where)
+        start = None if _EXIT_CODE.search(command) else start_of(command, self._folder)
+        said = self._in_shell(command, where) if start is None else self._serve(start)
         if expected:
             assert _pattern(expected).fullmatch(f"{said}\n"), f"{where}: $ {command}\n{said}"
 
     def _in_shell(self, command: str, where: str) -> str:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.write(f"{{ {self._here(command)}\n}} </dev/null; printf '\\n@@@%s\\n' $?\n")
+        self._shell.stdin.write(f"{{ {self.here(command)}\n}} </dev/null; printf '\\n@@@%s\\n' $?\n")
         self._shell.stdin.flush()
         said = ""
         for line in self._shell.stdout:
@@ -185,17 +187,20 @@ class PageRun:
     @property
     def url(self) -> str:
         """Where the server is that runs."""
-        return self._here("http://127.0.0.1:8000")
+        return self.here("http://127.0.0.1:8000")
 
-    def serve(self, program: str, arguments: str, *, variables: str = "") -> str:
-        """Start a server in the place of the one that runs. Returns what it says, when it answers."""
-        named = _PORT.search(arguments)
-        shown = named[1] if named else "8000"
-        self._stop_server(shown)
-        path = self._folder / f".server-{shown}.log"
+    def serve(self, command: str) -> None:
+        """Start a server in the place of the one that runs, and wait until it answers."""
+        start = start_of(command, self._folder)
+        assert start is not None, command
+        self._serve(start)
+
+    def _serve(self, start: Start) -> str:
+        self._stop_server(start.shown)
+        path = self._folder / f".server-{start.shown}.log"
         with path.open("wb") as log:
-            server = self._servers[shown] = subprocess.Popen(
-                ["bash", "-c", f"{self._here(variables)}exec {program} {_PORT.sub('', arguments)} --port 0"],
+            server = self._servers[start.shown] = subprocess.Popen(
+                ["bash", "-c", _exec(self.here(start.command))],
                 cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -206,15 +211,20 @@ class PageRun:
         def port() -> str:
             said = path.read_text()
             assert server.poll() is None, said
-            found = _ADDRESS.search(said)
+            if start.says is None:
+                return start.chosen
+            found = start.says.search(said)
             return found[1] if found else ""
 
         def answers() -> bool:
             assert server.poll() is None, path.read_text()
-            return httpx.get(f"http://{address}", timeout=PATIENCE).status_code > 0
+            try:
+                return httpx.get(f"http://{address}", timeout=PATIENCE).status_code > 0
+            except httpx.TransportError:
+                return False
 
         address = f"127.0.0.1:{eventually(port, what='the server says where it is')}"
-        self._addresses[f"127.0.0.1:{shown}"] = address
+        self._addresses[f"127.0.0.1:{start.shown}"] = address
         eventually(answers, what="the server answers")
         said = self._shown(path.read_text())
         return "\n".join(line for line in said.splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line))
@@ -227,6 +237,12 @@ class PageRun:
                 server.wait(PATIENCE / 2)
             finally:
                 server.kill()
+
+
+def _exec(command: str) -> str:
+    """The command in the place of its shell, so that ending the one ends the other."""
+    variables, program = _VARIABLES.fullmatch(command).groups()  # type: ignore[union-attr]  # it matches every text
+    return f"{variables}exec {program}"
 
 
 def _pattern(expected: list[str]) -> re.Pattern[str]:

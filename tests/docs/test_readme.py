@@ -21,7 +21,7 @@ def browser(tmp_path: Path) -> Iterator[httpx.Client]:
     (example,) = [block for block in blocks_of(ROOT / "README.md") if block.name == "main.py"]
     (tmp_path / "main.py").write_text(example.text)
     with PageRun(tmp_path) as run:
-        run.serve("uvicorn", "main:app")
+        run.serve("uvicorn main:app")
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
         with httpx.Client(base_url=run.url, headers=headers, timeout=PATIENCE) as client:
             yield client
