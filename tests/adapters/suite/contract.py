@@ -17,11 +17,15 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from coatcheck import Auth
+from coatcheck import Auth, Policy
+from coatcheck.accounts import Argon2Profile, PasswordHasher
+from coatcheck.clock import Clock
+from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
+from tests.support.gates import GatedStore
 
 T = TypeVar("T")
 Headers = Sequence[tuple[str, str]]
@@ -57,10 +61,9 @@ class Served(Protocol):
         """Await something on the application's own `Auth`, in the loop in which that lives."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setting:
-    """How the suite wants the application. The `Auth` is made with ``Auth("memory://", clock=..., **keywords)``, or the
-    blocking one with the same arguments."""
+    """How the suite wants the application. Its `Auth`, of either kind, is ``Auth(**setting.arguments())``."""
 
     clock: TravelClock
     prefix: str = ""
@@ -68,9 +71,28 @@ class Setting:
     behind_proxy: bool = False
     """Whether it believes ``X-Forwarded-Proto`` and ``X-Forwarded-Host`` of the peer, in the idiom of the framework or
     of its usual server."""
-    policy: Any = None
-    """A `Policy`, or None for the default."""
+    policy: Policy | None = None
+    """None: the default."""
+    sessions: GatedStore = field(init=False)
+    """The store of the sessions and their feed, which can be made to fail."""
 
+    def __post_init__(self) -> None:
+        self.sessions = GatedStore(MemoryStore(wall=self.clock))
+
+    def arguments(self) -> dict[str, Any]:
+        """Accounts of our own in memory with cheap passwords, sessions in ``sessions``, everything by ``clock``."""
+        clock = self.clock
+        return {
+            "url": "memory://",
+            "sessions": self.sessions,
+            "policy": self.policy,
+            "clock": Clock(monotonic=clock.monotonic, wall=clock.now),
+            "password_hasher": PasswordHasher(CHEAP, concurrency=1),
+        }
+
+
+CHEAP = Argon2Profile(memory=8, passes=1, lanes=1)
+"""What argon2 takes at least: nobody's passwords are protected by it."""
 
 Serving = Callable[[Setting], AbstractAsyncContextManager[Served]]
 """What each framework's module in ``tests/adapters/apps`` has under the name ``serving``."""
