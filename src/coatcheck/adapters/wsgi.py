@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
+from ..credentials.csrf import TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential
 from ..errors import InvalidCredential
 from ..model import Identity
 from ..policy import Policy
-from .asgi import Scope, changes_state, check_origin, credential_of, header, recognise
+from .asgi import Scope, changes_state, check_origin, credential_of, header, origin_of, recognise
 
 Environ = Mapping[str, Any]
+FormToken = Callable[[], str | None]
+
+FORM_FIELD: Final = "csrf_token"
+"""What the field of a form is called in which the session's CSRF token comes."""
 
 _HEADERS: Final = (
     ("HTTP_AUTHORIZATION", b"authorization"),
@@ -24,7 +29,8 @@ _HEADERS: Final = (
     ("HTTP_USER_AGENT", b"user-agent"),
 )
 """The ones that Coatcheck reads. Servers join repeated headers with a comma (RFC 3875 §4.1.18), so that two
-Authorization headers are no bearer token in form."""
+Authorization headers are no bearer token in form. Joined cookies are not taken apart: a comma may stand in the value of
+any cookie, and whoever can plant one of another name must not be able to plant ours with it."""
 
 
 class BlockingKnower(Protocol):
@@ -46,24 +52,42 @@ class BlockingKnower(Protocol):
         """Raises `CrossSite` unless this is the session's CSRF token."""
 
 
+def header_bytes(value: str) -> bytes:
+    """A header's value as it was sent. What no server hands over (PEP 3333: latin-1 only) is in no credential."""
+    return value.encode("latin-1", "replace")
+
+
+def path_text(environ: Environ, key: str) -> str:
+    """``SCRIPT_NAME`` or ``PATH_INFO`` as text: servers hand over bytes in the disguise of latin-1 (PEP 3333)."""
+    value: str = environ.get(key, "")
+    return value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
 def scope_of(environ: Environ) -> Scope:
     """The parts of an ASGI scope that Coatcheck reads, out of a WSGI environment (PEP 3333)."""
-    found = [(name, environ[key].encode("latin-1")) for key, name in _HEADERS if environ.get(key)]
+    root_path = path_text(environ, "SCRIPT_NAME").rstrip("/")
+    address = environ.get("REMOTE_ADDR")
     return {
         "type": "http",
         "method": environ["REQUEST_METHOD"],
         "scheme": environ["wsgi.url_scheme"],
-        "headers": found,
-        "root_path": environ.get("SCRIPT_NAME", ""),
-        "path": environ.get("PATH_INFO", ""),
-        "client": (environ.get("REMOTE_ADDR", ""), 0),
+        "headers": [(name, header_bytes(environ[key])) for key, name in _HEADERS if key in environ],
+        "root_path": root_path,
+        "path": root_path + path_text(environ, "PATH_INFO"),
+        "client": (address, int(environ.get("REMOTE_PORT") or 0)) if address else None,
     }
 
 
-def identify(auth: BlockingKnower, scope: Scope) -> Identity | None:
+def presents_nothing(environ: Environ) -> bool:
+    """Whether a request is anonymous for sure, at the price of two lookups."""
+    return "HTTP_COOKIE" not in environ and "HTTP_AUTHORIZATION" not in environ
+
+
+def identify(auth: BlockingKnower, scope: Scope, form_token: FormToken | None = None) -> Identity | None:
     """The identity behind a request, None when it presents nothing. `coatcheck.adapters.asgi.identify` for threads.
 
-    Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
+    ``form_token`` gives the form's `FORM_FIELD`; it is called only when nothing else shows where the request comes
+    from. Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
     if not changes_state(scope):
         identity = recognise(auth.known, scope)
         if identity is not None:
@@ -73,15 +97,22 @@ def identify(auth: BlockingKnower, scope: Scope) -> Identity | None:
         return None
     identity = auth.known(credential.key) or auth.verify(credential)
     if credential.carrier.is_cookie and changes_state(scope):
-        check_origin(auth, scope, identity.session_id)
+        token = form_token() if form_token is not None and _needs_token(auth, scope) else None
+        check_origin(auth, scope, identity.session_id, token)
     return identity
 
 
-def identify_leniently(auth: BlockingKnower, scope: Scope) -> Identity | None:
+def identify_leniently(auth: BlockingKnower, scope: Scope, form_token: FormToken | None = None) -> Identity | None:
     """As `identify`, but a cookie that is refused counts as none: its browser is anonymous."""
     try:
-        return identify(auth, scope)
+        return identify(auth, scope, form_token)
     except InvalidCredential:
         if header(scope, b"authorization"):
             raise
         return None
+
+
+def _needs_token(auth: BlockingKnower, scope: Scope) -> bool:
+    if header(scope, TOKEN_HEADER):
+        return False
+    return provenance(scope["headers"], origin_of(scope), auth.policy.origins) is Provenance.UNKNOWN

@@ -56,14 +56,15 @@ def _without_framework_refusals(document: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
 
 
-def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True) -> FastAPI:
+def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True, feed: bool = True) -> FastAPI:
     """The API and the pages, to be mounted: ``app.mount("/auth", auth_app(auth))``.
 
     The host application runs ``auth.lifespan``; nothing here opens or closes anything. ``service_keys``: with which
     other services may introspect, 32 characters each at least; without any, nobody can. ``pages``: also the pages for
-    people, where there can be any: they need our own accounts and mode ``session``. Raises `ConfigurationError`.
+    people, where there can be any: they need our own accounts and mode ``session``. ``feed``: also ``/events``, for
+    remote verifiers. Raises `ConfigurationError`.
     """
-    return _auth_app(auth, ServiceKeys(service_keys), pages, Metrics(auth), HSTS)
+    return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), HSTS)
 
 
 def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth") -> FastAPI:
@@ -74,7 +75,7 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
         raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
     metrics, hsts = Metrics(auth), f"{HSTS}; includeSubDomains"
     keys = ServiceKeys(service_keys)
-    service = _auth_app(auth, keys, True, metrics, hsts)
+    service = _auth_app(auth, keys, True, True, metrics, hsts)
 
     async def home(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}{prefix}/", 303)
@@ -90,9 +91,11 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
     return _application(auth, routes, None, hsts, lifespan=auth.lifespan, openapi_url=None)
 
 
-def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, metrics: Metrics, hsts: str) -> FastAPI:
+def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, metrics: Metrics, hsts: str) -> FastAPI:
     parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys(auth, service_keys)]
-    parts += [events.router(auth, service_keys), admin.routes]
+    if feed:
+        parts.append(events.router(auth, service_keys))
+    parts.append(admin.routes)
     if auth.has_accounts:
         parts += [login.accounts, account.routes, admin.accounts]
     parts.append(health.router(metrics))
