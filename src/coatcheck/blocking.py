@@ -60,6 +60,16 @@ class _Blocking(Generic[Inner]):
 
         return asyncio.run_coroutine_threadsafe(awaited(), loop).result()
 
+    async def run_async(self, work: Callable[[Inner], Awaitable[T]]) -> T:
+        """As `run`, for a caller in an event loop of its own, which goes on meanwhile: an asynchronous view. A caller
+        that is cancelled cancels the work."""
+        loop = self._loop or (await asyncio.to_thread(self.start))._running_loop
+
+        async def awaited() -> T:
+            return await work(self._inner)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), loop))
+
     def start(self) -> Self:
         """Start now and not at the first request, so that a wrong setting is told at once. Idempotent."""
         with self._starting:
