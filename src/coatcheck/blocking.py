@@ -111,6 +111,10 @@ class Auth(_Blocking[_async.Auth]):
         """Raises `CrossSite` unless this is the session's CSRF token."""
         self.start()._inner.check_csrf_token(token, session_id)
 
+    def csrf_token(self, session_id: str) -> str:
+        """A CSRF token for this session's forms. See `OpaqueTokens.csrf_token`."""
+        return self.start()._inner.opaque.csrf_token(session_id)
+
     def login(
         self,
         subject: str,
