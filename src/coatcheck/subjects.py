@@ -95,9 +95,8 @@ class ApplicationSubjects:
         check = self._authenticate
         if check is None:
             return None
-        found = await asyncio.to_thread(check, name, password)
-        if inspect.isawaitable(found):
-            found = await found
-        if found is not None and (not isinstance(found, str) or not found):
-            raise TypeError("authenticate must give the id of a subject (a text that is not empty) or None")
-        return found
+        called = await asyncio.to_thread(check, name, password)
+        found: object = await called if inspect.isawaitable(called) else called
+        if found is None or (isinstance(found, str) and found):
+            return found
+        raise TypeError("authenticate must give the id of a subject (a text that is not empty) or None")
