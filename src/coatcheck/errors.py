@@ -13,7 +13,8 @@
     │   ├── ExpiredCredential       its time has passed, or has not begun
     │   ├── RevokedCredential       its session, subject or token was ended
     │   ├── StaleCredential         the subject has changed since; refreshing helps
-    │   └── ReusedCredential        an old refresh token came back; its session was ended
+    │   ├── ReusedCredential        an old refresh token came back; its session was ended
+    │   └── SessionEnded            what a guarded connection stood on has ended while it was open
     ├── NotLoggedIn                 nothing was presented where somebody is needed (HTTP 401)
     ├── InvalidLogin                unknown account, wrong password or disabled account, alike (HTTP 401)
     ├── Throttled                   too many tries (HTTP 429)
@@ -87,6 +88,11 @@ class StaleCredential(InvalidCredential):
 
 class ReusedCredential(InvalidCredential):
     """A refresh token that was replaced came back outside the reuse window; its session has been ended."""
+
+
+class SessionEnded(InvalidCredential):
+    """A guarded connection is over: its session, its subject's sessions or its token were ended, its subject has changed
+    since, or its time has passed."""
 
 
 class NotLoggedIn(CoatcheckError):
