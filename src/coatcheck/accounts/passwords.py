@@ -9,16 +9,18 @@ import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeVar
 
 import argon2
-from argon2.exceptions import VerifyMismatchError
 
-from ..errors import ConfigurationError, Throttled, WeakPassword
+from ..errors import ConfigurationError, Rejected, Throttled, WeakPassword
+from . import foreign_hashes
+from .foreign_hashes import Argon2Hash, StoredHash, Typed
 
 MIN_LENGTH: Final = 8
 """Code points a password must have at least; 15 is recommended (ASVS 6.2.1, NIST SP 800-63B-4 §3.1.1.2)."""
@@ -47,14 +49,16 @@ def normalise(password: str) -> str:
     return unicodedata.normalize("NFC", password.translate(_SPACES))
 
 
-def _to_bytes(password: str) -> bytes | None:
+def _to_bytes(password: str) -> Typed | None:
     """What is hashed, or None for a password that is too long to be one."""
     if len(password) > _MAX_RAW:
         return None
     text = normalise(password)
     # A lone surrogate is refused when a password is set, so its bytes match nothing.
     data = text.encode("utf-8", "surrogatepass")
-    return data if len(text) <= MAX_LENGTH and len(data) <= MAX_BYTES else None
+    if len(text) > MAX_LENGTH or len(data) > MAX_BYTES:
+        return None
+    return Typed(raw=password.encode("utf-8", "surrogatepass"), normal=data)
 
 
 @cache
@@ -162,9 +166,8 @@ PROFILES: Final[Mapping[str, Argon2Profile]] = {
 
 _MEMORY_BUDGET: Final = 1024 * 1024
 """KiB that hashing takes at most where nobody says how many hashes may run at once: 1 GiB."""
-
-
-_READABLE: Final = re.compile(r"\$argon2(id|i|d)\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+", re.ASCII)
+_FORMS: Final = 5
+"""Forms of hashes that a process evens out: each makes every login that fails dearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,10 @@ class Verified:
 
     matches: bool
     needs_rehash: bool = False
-    """The hash was made with other parameters than the profile's: hash the password again and store that."""
+    """The hash is another system's, or was made with other parameters than the profile's: hash the password again
+    and store that."""
+    fault: str = ""
+    """Why no password can match this hash, in words for the log: it cannot be read or costs too much."""
 
     def __bool__(self) -> bool:
         return self.matches
@@ -182,15 +188,27 @@ class Verified:
 class PasswordHasher:
     """argon2id in threads of its own, so that the event loop never waits and memory stays bounded.
 
-    ``concurrency``: hashes that run at once, so ``concurrency * profile.memory`` is the most memory they take (hashes
-    stored under a costlier profile take theirs until they are renewed). Default: the cores this process may use, by
-    the profile's lanes and within 1 GiB. ``waiting``: hashes that may queue; past it `Throttled` is raised. Default
-    256, which takes two cores about four seconds with the default profile.
+    ``concurrency``: hashes that run at once, so ``concurrency * profile.memory`` is the most memory they take; stored
+    hashes that take more, until they are renewed, wait for each other within 1 GiB. Default: the cores this process may
+    use, by the profile's lanes and within 1 GiB. ``waiting``: hashes that may queue; past it `Throttled` is raised.
+    Default 256, which takes two cores about four seconds with the default profile.
 
-    Raises `ConfigurationError` for a profile or bounds that cannot work.
+    Hashes of other systems (`coatcheck.accounts.foreign_hashes`) are verified as well. So that the time of a login that
+    fails does not tell whose hash is of which form, it does the work of every form that this process has met (5 at
+    most), whether the account exists or not. ``stored``: hashes of the forms that are in use, so that this holds from
+    the first login on; anybody's will do.
+
+    Raises `ConfigurationError` for a profile or bounds that cannot work, and for ``stored`` ones that cannot be read.
     """
 
-    def __init__(self, profile: Argon2Profile = OWASP, *, concurrency: int | None = None, waiting: int = 256) -> None:
+    def __init__(
+        self,
+        profile: Argon2Profile = OWASP,
+        *,
+        concurrency: int | None = None,
+        waiting: int = 256,
+        stored: Iterable[str] = (),
+    ) -> None:
         concurrency = _default_concurrency(profile) if concurrency is None else concurrency
         if concurrency < 1 or waiting < 0:
             raise ConfigurationError("password hashing needs concurrency >= 1 and waiting >= 0")
@@ -207,24 +225,31 @@ class PasswordHasher:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="coatcheck-argon2")
         self._room = concurrency + waiting
         self._lock = threading.Lock()
+        self._memory = _Memory(max(_MEMORY_BUDGET, concurrency * profile.memory))
+        self._forms: dict[tuple[str | int, ...], StoredHash] = {}
+        try:
+            for text in (self._nobody, *stored):
+                self._meet(foreign_hashes.read(text))
+        except Rejected as error:
+            raise ConfigurationError(str(error)) from error
 
     async def hash(self, password: str) -> str:
         """The encoded hash (PHC string) of the password, with a salt of its own.
 
         Raises `WeakPassword` when it is too long to be hashed, and `Throttled` when too many are waiting."""
-        data = _to_bytes(password)
-        if data is None:
+        typed = _to_bytes(password)
+        if typed is None:
             raise WeakPassword(f"the password is too long; at most {MAX_LENGTH} characters are possible")
-        return await self._run(lambda: self._argon2.hash(data))
+        return await self._run(lambda: self._hash(typed))
 
     async def verify(self, password_hash: str, password: str) -> Verified:
         """Whether the password is the one hashed. A hash that cannot be read matches nothing and costs as much.
 
         Raises `Throttled` when too many are waiting."""
-        data = _to_bytes(password)
-        if data is None:
+        typed = _to_bytes(password)
+        if typed is None:
             return Verified(matches=False)
-        return await self._run(lambda: self._verify(password_hash, data))
+        return await self._run(lambda: self._verify(password_hash, typed))
 
     async def verify_unknown(self, password: str) -> Verified:
         """The work of `verify` for an account that does not exist; it never matches."""
@@ -234,14 +259,37 @@ class PasswordHasher:
         """Finish the hashes under way and end the threads. Idempotent."""
         await asyncio.to_thread(self._pool.shutdown)
 
-    def _verify(self, password_hash: str, data: bytes) -> Verified:
-        if not _READABLE.fullmatch(password_hash):
-            password_hash = self._nobody
+    def _hash(self, typed: Typed) -> str:
+        with self._memory.held(self.profile.memory):
+            return self._argon2.hash(typed.normal)
+
+    def _verify(self, password_hash: str, typed: Typed) -> Verified:
+        stored, fault = None, ""
         try:
-            self._argon2.verify(password_hash, data)
-        except VerifyMismatchError:
-            return Verified(matches=False)
-        return Verified(matches=True, needs_rehash=self._argon2.check_needs_rehash(password_hash))
+            stored = foreign_hashes.read(password_hash)
+        except Rejected as error:
+            fault = str(error)
+        if stored is not None:
+            self._meet(stored)
+            with self._memory.held(stored.memory):
+                matches = stored.matches(typed)
+            if matches:
+                return Verified(matches=True, needs_rehash=self._is_outdated(stored))
+        for other in tuple(self._forms.values()):
+            with self._memory.held(other.memory):
+                other.burn(typed, stored.work if stored is not None and stored.form == other.form else 0)
+        return Verified(matches=False, fault=fault)
+
+    def _is_outdated(self, stored: StoredHash) -> bool:
+        text = stored.text if isinstance(stored, Argon2Hash) else None
+        return text is None or self._argon2.check_needs_rehash(text)
+
+    def _meet(self, stored: StoredHash) -> None:
+        """Even out this form from now on, at the highest cost met."""
+        with self._lock:
+            known = self._forms.get(stored.form)
+            if len(self._forms) < _FORMS if known is None else known.work < stored.work:
+                self._forms[stored.form] = stored
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         with self._lock:
@@ -260,6 +308,28 @@ class PasswordHasher:
     def _leave(self, _: Future[_Result] | None) -> None:
         with self._lock:
             self._room += 1
+
+
+class _Memory:
+    """KiB that hashes may take at once. One that needs more than there is waits until it is alone."""
+
+    def __init__(self, total: int) -> None:
+        self._free = self._total = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Wait for the memory, in the thread that hashes."""
+        size = min(size, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
 
 
 def _default_concurrency(profile: Argon2Profile) -> int:
