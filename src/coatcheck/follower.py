@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from .clock import Clock
 from .errors import ConfigurationError, StoreUnavailable
 from .model import Event, EventKind
 from .policy import Policy
-from .stores.base import Feed, FeedLost, FeedRead
+from .stores.base import Feed, FeedLost, FeedRead, Herald
 from .table import Table
 from .view import RevocationView
 
@@ -82,11 +82,15 @@ class Follower:
                 await self._read()
             except FeedLost as error:
                 raise StoreUnavailable("the store loses its feed again and again") from error
+        if isinstance(self._store, Herald):
+            self._store.tell(self._told)
         self._task = asyncio.create_task(self._run(), name="coatcheck-follower")
         self._task.add_done_callback(report)
 
     async def stop(self) -> None:
         """Stop following. The lease is given up at once."""
+        if isinstance(self._store, Herald):
+            self._store.tell(None)
         self.lease.deadline = float("-inf")
         tasks = [task for task in (self._task, self._catching_up) if task is not None]
         for task in tasks:
@@ -136,6 +140,12 @@ class Follower:
             self._table.remove_token(event.session_id, event.token_id)
         else:
             self._table.remove_access_tokens()
+
+    def _told(self, events: Sequence[Event]) -> None:
+        """Act at once upon events that are yet to be read. The lease stays as it is: this proves nothing about others,
+        and neither do keys count before they were loaded."""
+        for event in events:
+            self.apply(event)
 
     async def _run(self) -> None:
         backoff, more = _FIRST_BACKOFF, False

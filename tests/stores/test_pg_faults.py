@@ -29,8 +29,8 @@ _OURS = "FROM pg_stat_activity WHERE application_name LIKE 'coatcheck%' AND datn
 
 async def _kill_all(admin: Any) -> None:
     """End every connection of ours to this database, and wait until they are gone."""
-    await admin.execute(f"SELECT pg_terminate_backend(pid) {_OURS}")
-    while await admin.fetchval(f"SELECT count(*) {_OURS}"):
+    killed = [row[0] for row in await admin.fetch(f"SELECT pid, pg_terminate_backend(pid) {_OURS}")]
+    while await admin.fetchval(f"SELECT count(*) {_OURS} AND pid = ANY ($1)", killed):  # new ones may come meanwhile
         await asyncio.sleep(0)
 
 

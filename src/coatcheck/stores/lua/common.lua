@@ -132,15 +132,19 @@ end
 
 -- An entry's id is when it was appended, in microseconds, and a number drawn by lot: positions rise, and two
 -- histories of one feed never have the same position at the same place.
+local told = {}
+
 local function append(kind, subject, id, token, number)
   local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1][1]
   local place = math.max(tonumber(string.match(last, '^%d+')) + 1, microseconds())
-  redis.call('XADD', FEED, whole(place) .. '-' .. ARGV[3],
-    'k', kind, 'a', ARGV[1], 'u', subject, 's', id, 't', token, 'n', whole(number))
+  local entry = {'k', kind, 'a', ARGV[1], 'u', subject, 's', id, 't', token, 'n', whole(number)}
+  redis.call('XADD', FEED, whole(place) .. '-' .. ARGV[3], unpack(entry))
+  told[#told + 1] = entry
 end
 
+-- Wakes readers, and tells them at once what they will read.
 local function wake()
-  redis.call('PUBLISH', ARGV[5], '')
+  redis.call('PUBLISH', ARGV[5], cmsgpack.pack({redis.call('HGET', KEYS[1], 'id'), told}))
 end
 
 local function finish(id, session)

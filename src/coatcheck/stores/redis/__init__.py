@@ -27,7 +27,7 @@ class RedisStore(RedisSessions, RedisKeys):
     def _assemble(self) -> None:
         self._topology = topology(self._target)
         self._scripts = Scripts(self._target, self._topology)
-        self._wake = Wake(self._topology, self._scripts.channel)
+        self._wake = Wake(self._topology, self._scripts.channel, self._told)
 
     async def open(self, *, migrate: bool = False) -> None:
         """See `SessionStore.open`. There is no schema to migrate. Does nothing when it is open."""

@@ -58,6 +58,7 @@ class _KeyRow(msgspec.Struct, array_like=True, frozen=True):
 
 _rows: Final = msgspec.msgpack.Decoder(_Row)
 _key_rows: Final = msgspec.msgpack.Decoder(_KeyRow)
+_messages: Final = msgspec.msgpack.Decoder(tuple[str, list[list[str]]])
 
 _LETTERS: Final = {
     EventKind.SESSION_REVOKED: b"r",
@@ -142,6 +143,16 @@ def unpack_event(fields: Sequence[bytes]) -> Event:
         token_id=token_id.decode(),
         number=int(number),
     )
+
+
+def unpack_told(message: bytes) -> tuple[str, list[Event]]:
+    """What a message says: the identity of a shard's feed, and events appended to it. None of another program's, or of
+    another version of this one."""
+    try:
+        identity, entries = _messages.decode(message)
+        return identity, [unpack_event([text.encode() for text in entry]) for entry in entries]
+    except (msgspec.MsgspecError, ValueError, KeyError):
+        return "", []
 
 
 def covered_since(since: bytes, cut: bytes) -> float:

@@ -14,6 +14,7 @@ from ..base import (
     MAX_ENDED,
     FeedRead,
     Gone,
+    Hearer,
     Replayed,
     Reused,
     Rotated,
@@ -33,6 +34,7 @@ from .records import (
     number,
     pack_session,
     unpack_session,
+    unpack_told,
 )
 from .scripts import Kind, Scripts, Shard
 from .wake import Wake
@@ -52,6 +54,13 @@ class RedisSessions:
 
     _scripts: Scripts
     _wake: Wake
+    _hearer: Hearer | None = None
+    _feeds: frozenset[str] = frozenset()
+    """The identities of the shards' feeds, as last read."""
+
+    def tell(self, hearer: Hearer | None) -> None:
+        """See `Herald.tell`."""
+        self._hearer = hearer
 
     async def time(self) -> float:
         """The clock of the server that keeps the first shard."""
@@ -226,7 +235,14 @@ class RedisSessions:
         replies = await self._scripts.run_on_all(
             "events", [(place, size, self._scripts.fenced) for place in positions], now="0"
         )
+        self._feeds = frozenset(identity.decode() for identity, *_ in replies)
         return feed.combine(replies, after)
+
+    def _told(self, message: bytes) -> None:
+        identity, events = unpack_told(message)
+        # Channels do not know of databases: it may be another store's message.
+        if self._hearer is not None and identity in self._feeds:
+            self._hearer(events)
 
     async def _append(
         self, shard: Shard, kind: EventKind, session_id: str = "", token_id: str = "", *, now: float

@@ -1,7 +1,7 @@
 """Waking those who wait for an event.
 
-A message says that there is something to read, never what; a lost one costs time, never an event. One connection per
-store listens. When it is lost, everyone is woken, and it is made again.
+A message says that there is something to read, and what, so that it can be acted upon before it is read; a lost one
+costs time, never an event. One connection per store listens. When it is lost, everyone is woken, and it is made again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from redis.asyncio.connection import Connection
@@ -28,11 +29,12 @@ _LONGEST_BACKOFF: Final = 2.0
 
 
 class Wake:
-    """A bell that other processes ring."""
+    """A bell that other processes ring. ``told`` is called with each message, before anybody is woken."""
 
-    def __init__(self, topology: Topology, channel: str) -> None:
+    def __init__(self, topology: Topology, channel: str, told: Callable[[bytes], None]) -> None:
         self._topology = topology
         self._channel = channel
+        self._told = told
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.listening: asyncio.Event = asyncio.Event()
@@ -126,5 +128,7 @@ class Wake:
                     return
                 await connection.send_command("PING")
             elif reply[0] != b"pong":
+                if reply[0] == b"message":
+                    self._told(reply[2])
                 self.ring()
             asked = reply is None

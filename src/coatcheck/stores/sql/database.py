@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import Rejected, StoreUnavailable
-from ..base import FeedRead
+from ..base import FeedRead, Hearer
 from ..rules import UNSTORABLE
 from .locks import Lock
 
@@ -103,6 +103,9 @@ class Database(ABC):
     async def changed(self, mark: object, wait: float) -> bool:
         """Wait until something may have been committed after ``mark`` was taken, at most so many seconds. False when
         they are over and nothing was noticed."""
+
+    def tell(self, hearer: Hearer | None) -> None:  # noqa: B027 - nothing is what most do
+        """See `Herald.tell`. A database that cannot send messages tells nobody."""
 
     @abstractmethod
     def announce(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -11,6 +11,9 @@ from ...errors import StoreUnavailable
 from ...model import Event, EventKind
 from ..base import FEED_PAGE, FeedLost, FeedRead
 from .tables import events, feed
+
+APPENDED: Final = "coatcheck.appended"
+"""Where a connection's ``info`` collects the events of its transaction, if somebody tells of them after the commit."""
 
 
 def append(
@@ -24,10 +27,17 @@ def append(
 ) -> None:
     """Append an event, or one for each session in this order, in the transaction that changes what it speaks of."""
     row = {"kind": kind.value, "at": at, "subject": subject, "token_id": token_id, "number": number}
+    ids = session_ids or ("",)
+    appended: list[Event] | None = tx.info.get(APPENDED)
+    if appended is not None:
+        appended.extend(
+            Event(kind=kind, at=at, subject=subject, session_id=session_id, token_id=token_id, number=number)
+            for session_id in ids
+        )
     statement = insert(events)
     if tx.dialect.name == "postgresql":
         statement = statement.values(txn=func.pg_current_xact_id())
-    tx.execute(statement, [row | {"session_id": session_id} for session_id in session_ids or ("",)])
+    tx.execute(statement, [row | {"session_id": session_id} for session_id in ids])
 
 
 def read(tx: Connection, cursor: str | None, now: float, limit: int | None = None) -> FeedRead:

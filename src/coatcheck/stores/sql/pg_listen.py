@@ -2,20 +2,38 @@
 
 NOTIFY inside the transaction would make all commits of the server wait for each other, so it is sent afterwards, on
 this connection of its own, whose commits wait for no disk. While one is on its way, any more become a single one.
+
+A notice also says what was committed, so that it can be acted upon before it is read. Whoever may connect to the
+database may send notices, and other schemas may hold other feeds: so what it says counts only with a MAC whose key is
+the feed's identity, which whoever may read the feed's table knows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from ...errors import StoreUnavailable
+from ...model import Event, EventKind
+from ..base import Hearer
 from .pg_connect import DRIVER_ERRORS, Server
 
 CHANNEL: Final = "coatcheck_events"
 LISTENER: Final = "coatcheck listener"
 """The name under which the server shows this connection."""
 _SETTINGS: Final = {"application_name": LISTENER, "synchronous_commit": "off"}
+_MOST: Final = 7900
+"""Bytes of a notice; the server takes 7999 (PostgreSQL, NOTIFY). What is longer is left to be read."""
+_MAC: Final = 64
+"""Characters of the MAC in front."""
+_KEPT: Final = 100
+"""Events that wait to be told of while the connection is lost; the others are left to be read."""
+_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', $1)"
 _PROBE: Final = 10.0
 """Seconds without any notice after which the connection is tried."""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -33,6 +51,11 @@ class Listener:
         self._wake = asyncio.Event()
         self.wakes = 0
         """Steps whenever something may have been committed."""
+        self.hearer: Hearer | None = None
+        """Called with the events of others that a notice brings."""
+        self.feed = ""
+        """The identity of the feed, once it was read."""
+        self._to_tell: list[Event] = []
 
     def start(self) -> None:
         """Connect, and connect again whenever it is lost, until `stop`."""
@@ -45,10 +68,12 @@ class Listener:
             task.cancel()
             await asyncio.wait({task})
 
-    def announce(self) -> None:
-        """An event was committed here: wake this process at once and the others by way of the server."""
-        self._awaken()
-        self._asked.set()
+    def announce(self, events: Sequence[Event]) -> None:
+        """These were committed here: wake this process at once, and tell the others by way of the server."""
+        if events:
+            self._to_tell = [*self._to_tell, *events][-_KEPT:]
+            self._awaken()
+            self._asked.set()
 
     async def woken(self, wakes: int, wait: float) -> bool:
         """Wait until `wakes` is no longer this, at most so many seconds. Whether it is."""
@@ -94,11 +119,48 @@ class Listener:
             await connection.execute("SELECT 1")
         else:
             self._asked.clear()
-            await connection.execute(f"NOTIFY {CHANNEL}")
+            events, self._to_tell = self._to_tell, []
+            await connection.execute(_NOTIFY, pack(self.feed, events))
 
     def _heard(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        if pid != connection.get_server_pid():
-            self._awaken()
+        if pid == connection.get_server_pid():
+            return
+        events = unpack(self.feed, str(payload))
+        if self.hearer is not None and events:
+            self.hearer(events)
+        self._awaken()
 
     def _lost(self, connection: Any) -> None:
         self._asked.set()
+
+
+_Row = tuple[EventKind, float, str, str, str, int]
+_rows: Final = msgspec.json.Decoder(list[_Row])
+
+
+def pack(feed: str, events: Sequence[Event]) -> str:
+    """The text of a notice; empty when the feed is not known yet or the events do not fit."""
+    rows: list[_Row] = [
+        (event.kind, event.at, event.subject, event.session_id, event.token_id, event.number) for event in events
+    ]
+    said = json.dumps(rows, separators=(",", ":"))  # ASCII, whatever the database's encoding
+    return f"{_mac(feed, said)}{said}" if feed and len(said) + _MAC <= _MOST else ""
+
+
+def unpack(feed: str, text: str) -> list[Event]:
+    """The events of a notice. None of one that does not come from somebody who knows this feed."""
+    mac, said = text[:_MAC], text[_MAC:]
+    if not feed or not said or not hmac.compare_digest(mac.encode(), _mac(feed, said).encode()):
+        return []
+    try:
+        rows = _rows.decode(said)
+    except msgspec.MsgspecError:  # of another version of this program
+        return []
+    return [
+        Event(kind=kind, at=at, subject=subject, session_id=session_id, token_id=token_id, number=number)
+        for kind, at, subject, session_id, token_id, number in rows
+    ]
+
+
+def _mac(feed: str, said: str) -> str:
+    return hmac.new(feed.encode(), said.encode(), "sha256").hexdigest()

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
-from ..base import FeedRead
+from ...model import Event
+from ..base import FeedRead, Hearer
 from ..rules import UNSTORABLE
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
+from .feed import APPENDED
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
 from .pg_listen import Listener
@@ -132,8 +134,17 @@ class PostgresqlDatabase(Database):
         return await self._listener.woken(mark, min(wait, LOOK)) or wait > LOOK
 
     def announce(self) -> None:
-        """See `Database.announce`."""
-        self._listener.announce()
+        """See `Database.announce`. Nothing is left to do: each transaction that appends does it."""
+
+    def tell(self, hearer: Hearer | None) -> None:
+        """See `Database.tell`."""
+        self._listener.hearer = hearer
+
+    async def read_events(self, cursor: str | None, now: float) -> FeedRead:
+        """See `Database.read_events`."""
+        read = await super().read_events(cursor, now)
+        self._listener.feed = read.feed
+        return read
 
     async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
         """See `Database.run_read`."""
@@ -143,7 +154,9 @@ class PostgresqlDatabase(Database):
     async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
         """See `Database.run_write`."""
         async with engine.connect() as connection:
-            return await connection.run_sync(_write, work, sorted(set(locks)))
+            result, appended = await connection.run_sync(_write, work, sorted(set(locks)))
+        self._listener.announce(appended)
+        return result
 
     def _connect(self) -> None:
         engine = create_async_engine(
@@ -167,7 +180,8 @@ class PostgresqlDatabase(Database):
             isolation_level=_ISOLATION,
         )
         try:
-            await self.run_write(engine, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+            async with engine.connect() as connection:
+                await connection.run_sync(_write, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
         except DRIVER_ERRORS as error:
             raise self.failure(error) from error
         finally:
@@ -183,8 +197,10 @@ def _read(connection: Connection, work: Work[T]) -> T:
         raise
 
 
-def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> T:
+def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> tuple[T, Sequence[Event]]:
+    """The result, and the events that were committed with it."""
     transaction = connection.begin()
+    connection.info[APPENDED] = []
     try:
         for lock in locks:
             connection.execute(select(func.pg_advisory_xact_lock(*lock)))
@@ -203,7 +219,7 @@ def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> T:
         if isinstance(error, DRIVER_ERRORS):
             raise unavailable(error) from error
         raise
-    return result
+    return result, connection.info[APPENDED]
 
 
 def _give_up(connection: Connection, error: BaseException) -> bool:

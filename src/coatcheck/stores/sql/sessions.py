@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...model import EventKind, Session, Standing
-from ..base import FeedRead, Reused, Rotation, SessionPage, Touch
+from ..base import FeedRead, Hearer, Reused, Rotation, SessionPage, Touch
 from ..rules import to_json
 from . import feed, operations
 from .database import Database
@@ -131,6 +131,10 @@ class SqlSessions:
         return await self.database.write(
             lambda tx: operations.prune(tx, now, limit) + self.database.prune_feed(tx, now - keep_events, limit)
         )
+
+    def tell(self, hearer: Hearer | None) -> None:
+        """See `Herald.tell`."""
+        self.database.tell(hearer)
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`."""
