@@ -107,6 +107,11 @@ class Auth(_Blocking[_async.Auth]):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(_async.Auth(*args, **settings))
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
+        return self._inner.has_accounts
+
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raises `CrossSite` unless this is the session's CSRF token."""
         self.start()._inner.check_csrf_token(token, session_id)
