@@ -1,0 +1,240 @@
+"""Flask: ``Coatcheck(app, auth)``, then ``@login_required`` on a view and ``current_user`` in it.
+
+``auth`` is a `coatcheck.blocking.Auth`, or its `RemoteVerifier` where the database is elsewhere; it starts itself at
+the first request. Who is asking is decided before each view: a bad bearer token is refused (401) and so is a cross-site
+change that rides on a cookie (403), whether or not the view asks. A cookie that has ended makes a request anonymous.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote, urlencode
+from weakref import WeakSet
+
+from flask import Flask, Response, current_app, redirect, request, url_for
+from werkzeug.local import LocalProxy
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..blocking import Auth
+from ..errors import CoatcheckError, ConfigurationError, NotLoggedIn, StoreUnavailable
+from ..model import Identity
+from . import demands
+from .problems import CONTENT_TYPE, INTERNAL, problem_of
+from .wsgi import FORM_FIELD, BlockingKnower, identify_leniently, presents_nothing, scope_of
+
+__all__ = [
+    "Coatcheck", "auth_of", "csrf_token", "current_user", "exempt", "fresh", "login_required", "optional_user",
+    "requires",
+]  # fmt: skip
+
+View = TypeVar("View", bound=Callable[..., Any])
+Decorator = Callable[[View], View]
+
+log = logging.getLogger("coatcheck.flask")
+
+_NAME: Final = "coatcheck"
+_DECIDED: Final = "coatcheck.decided"
+"""Key of the request's environment: for which `_Here`, and the identity, None, or the error that refuses. Not in ``g``,
+which outlives a request where an application context was pushed around it."""
+_LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
+
+_exempt: WeakSet[Callable[..., Any]] = WeakSet()
+_wrapped: WeakSet[Callable[..., Any]] = WeakSet()
+"""Views that a demand of ours stands before. Routed as they are, they would be open to everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What one application was given."""
+
+    auth: BlockingKnower
+    login_view: str | None
+
+
+class Coatcheck:
+    """The extension: ``Coatcheck(app, auth)``, or ``Coatcheck(auth=auth)`` and `init_app` for an application factory.
+
+    ``login_view``: where a person who is nobody is sent from a page that needs somebody: a path below the application's
+    root, such as ``/auth/login``, or the name of an endpoint. It gets ``next``, the path to come back to. Only a GET
+    that accepts HTML is sent there; a program gets 401. Without it, everybody does.
+
+    Raises `ConfigurationError`.
+    """
+
+    def __init__(
+        self, app: Flask | None = None, auth: BlockingKnower | None = None, *, login_view: str | None = None
+    ) -> None:
+        self._auth = auth
+        self._login_view = login_view
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, auth: BlockingKnower | None = None, *, login_view: str | None = None) -> None:
+        """Set up one application. What is given here goes before what the extension was made with."""
+        auth, login_view = auth or self._auth, login_view or self._login_view
+        if auth is None or iscoroutinefunction(auth.verify):
+            raise ConfigurationError("Flask needs an Auth for threads: Coatcheck(app, coatcheck.blocking.Auth(...))")
+        if login_view is not None and login_view.startswith("/") and not _LOCAL_URL.fullmatch(login_view):
+            raise ConfigurationError("login_view must be a path such as /auth/login, or the name of an endpoint")
+        if _NAME in app.extensions:
+            raise ConfigurationError("this application has been given to Coatcheck already")
+        app.extensions[_NAME] = _Here(auth, login_view)
+        app.before_request(_before_request)
+        app.register_error_handler(CoatcheckError, _on_refusal)
+        app.context_processor(_for_templates)
+        app.add_template_global(csrf_token)
+
+
+def optional_user() -> Identity | None:
+    """Who is asking, or None for nobody: for views that serve everybody.
+
+    Raises what refuses the request: `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
+    environ, here = request.environ, _here()
+    decided = environ.get(_DECIDED)
+    if decided is None or decided[0] is not here:
+        decided = environ[_DECIDED] = (here, _decide(here.auth))
+    found: Identity | CoatcheckError | None = decided[1]
+    if isinstance(found, CoatcheckError):
+        raise found
+    return found
+
+
+class _Nobody(NotLoggedIn, RuntimeError):
+    """A RuntimeError too, by which `LocalProxy` knows that there is nothing behind it."""
+
+
+def _somebody() -> Identity:
+    identity = optional_user()
+    if identity is None:
+        raise _Nobody("current_user is nobody")
+    return identity
+
+
+current_user: Identity = cast(Identity, LocalProxy(_somebody))
+"""Who is asking. When that is nobody it is false, and whatever else is asked of it raises `NotLoggedIn`, which is
+answered with 401. In a view without `login_required`, `optional_user` says it with types. Templates have
+``current_user`` too; there, nobody is None."""
+
+
+def login_required(view: View) -> View:
+    """A view, or a ``before_request`` function, that needs somebody logged in; otherwise 401.
+
+    It goes below ``@app.get(...)``, and into ``decorators`` of a class of views."""
+    return _behind(demands.LOGGED_IN, view)
+
+
+def requires(*roles: str) -> Decorator[View]:
+    """As `login_required`, and for whoever lacks one of these roles 403. Raises `ValueError` without any."""
+    demand = demands.requires(*roles)
+    return lambda view: _behind(demand, view)
+
+
+def fresh(*, minutes: float) -> Decorator[View]:
+    """As `login_required`, and for whoever last proved who they are more than so many minutes ago 401
+    ``login_too_old`` (RFC 9470)."""
+    demand = demands.fresh(minutes=minutes)
+    return lambda view: _behind(demand, view)
+
+
+def exempt(view: View) -> View:
+    """A view that knows its callers in another way, such as a webhook with a bearer token of its own: nothing is
+    refused before it. Whatever asks for `current_user` there is refused as anywhere."""
+    _exempt.add(view)
+    return view
+
+
+def csrf_token() -> str:
+    """A CSRF token for a form of this page, as the value of a hidden field ``csrf_token``; empty for nobody.
+
+    Browsers say by themselves where a form comes from; the token is for those that do not. Raises
+    `ConfigurationError` with a `RemoteVerifier`, which cannot make one."""
+    identity, auth = optional_user(), _here().auth
+    if not isinstance(auth, Auth):
+        raise ConfigurationError("only the service with the database makes CSRF tokens, not a RemoteVerifier")
+    return auth.csrf_token(identity.session_id) if identity else ""
+
+
+def auth_of(app: Flask) -> BlockingKnower:
+    """What verifies for this application. Raises `ConfigurationError` when it has not been set up."""
+    here: _Here | None = app.extensions.get(_NAME)
+    if here is None:
+        raise ConfigurationError("no Coatcheck here: Coatcheck(app, auth), or init_app in the application's factory")
+    return here.auth
+
+
+def _here() -> _Here:
+    auth_of(current_app)
+    here: _Here = current_app.extensions[_NAME]
+    return here
+
+
+def _decide(auth: BlockingKnower) -> Identity | CoatcheckError | None:
+    environ = request.environ
+    if presents_nothing(environ):
+        return None
+    try:
+        return identify_leniently(auth, scope_of(environ), lambda: request.form.get(FORM_FIELD))
+    except CoatcheckError as error:
+        return error
+
+
+def _before_request() -> None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view in _wrapped:
+        raise ConfigurationError(
+            f"{request.endpoint}: put the route above login_required, requires or fresh, not below"
+        )
+    if view not in _exempt:
+        optional_user()
+
+
+def _behind(demand: demands.Demand, view: View) -> View:
+    @wraps(view)
+    def asking(*args: Any, **kwargs: Any) -> Any:
+        demand.check(optional_user(), _here().auth.clock)
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    _wrapped.add(view)
+    return cast(View, asking)
+
+
+def _for_templates() -> dict[str, Identity | None]:
+    try:
+        return {"current_user": optional_user()}
+    except CoatcheckError:  # the page that says so needs no user
+        return {"current_user": None}
+
+
+def _on_refusal(error: CoatcheckError) -> BaseResponse:
+    problem, here = problem_of(error), _here()
+    if problem is INTERNAL:
+        raise error
+    if isinstance(error, StoreUnavailable):
+        log.warning("cannot answer: %s", error)
+    if isinstance(error, NotLoggedIn) and here.login_view is not None and _is_visit():
+        response = redirect(_login_url(here.login_view), 303)
+    else:
+        response = Response(problem.body(), problem.status, problem.headers, content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _is_visit() -> bool:
+    """Whether a person goes to a page, and not a program to an API."""
+    reads = request.method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in request.environ
+    return reads and "text/html" in request.environ.get("HTTP_ACCEPT", "")
+
+
+def _login_url(view: str) -> str:
+    url = f"{quote(request.root_path)}{view}" if view.startswith("/") else url_for(view)
+    query = request.query_string.decode("latin-1")
+    back = quote(request.root_path + request.path) + (f"?{query}" if query else "")
+    if not _LOCAL_URL.fullmatch(back):  # whoever follows it may take it for another host
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'next': back})}"

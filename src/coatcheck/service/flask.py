@@ -1,0 +1,110 @@
+"""The service's routes in a Flask application.
+
+Names that an application needs besides are here too, so that a small one imports one module. An application that only
+verifies imports `coatcheck.adapters.flask`, which loads nothing of the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..adapters.flask import Coatcheck, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
+from ..adapters.wsgi import scope_of
+from ..blocking import Auth
+from ..issuer import Credentials
+from ..model import Mode
+from .bridge import Answered
+from .delivery import cookies
+from .envelope import MAX_BODY
+from .refusals import BY_STATUS, TOO_LARGE, Refusal
+from .wsgi import WsgiAuthApp, check_body, check_length, refused
+
+__all__ = [
+    "Auth", "Coatcheck", "auth_blueprint", "csrf_token", "current_user", "deliver", "exempt", "fresh", "login_required",
+    "mount_auth", "optional_user", "requires",
+]  # fmt: skip
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def mount_auth(
+    app: Flask,
+    auth: Auth | str = "sqlite:///coatcheck.db",
+    *,
+    prefix: str = "/auth",
+    login_view: str | None = None,
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+) -> Auth:
+    """Everything at once: `Coatcheck` for the application and `auth_blueprint` under ``prefix``.
+
+    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``login_view`` is the login page unless it
+    says otherwise, where there are pages. Returns the `Auth`. Raises `ConfigurationError`."""
+    if isinstance(auth, str):
+        auth = Auth(auth)
+    has_pages = pages and auth.has_accounts and Mode.SESSION in auth.policy.modes
+    Coatcheck(app, auth, login_view=login_view or (f"{prefix}/login" if has_pages else None))
+    app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages), url_prefix=prefix)
+    return auth
+
+
+def auth_blueprint(
+    auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True, name: str = "coatcheck"
+) -> Blueprint:
+    """The API and the pages, to be registered: ``app.register_blueprint(auth_blueprint(auth), url_prefix="/auth")``.
+
+    It is `coatcheck.service.auth_app` on the background loop, without ``/events``; see `coatcheck.service.wsgi`. Raises
+    `ConfigurationError`."""
+    service = WsgiAuthApp(auth, service_keys=service_keys, pages=pages)
+    routes = Blueprint(name, __name__, url_prefix="/auth")
+
+    @exempt  # the service decides for itself, and some of its bearer tokens are service keys
+    def serve(path: str = "") -> Response:
+        prefix = request.path.removesuffix(path)
+        return _Faithful.of(service.answer(request.environ, _body(), prefix=prefix))
+
+    @routes.app_errorhandler(Refusal)
+    def on_refusal(refusal: Refusal) -> Response:
+        return _Faithful.of(refused(request.environ, refusal.problem))
+
+    for rule in ("/", "/<path:path>"):
+        routes.add_url_rule(rule, "serve", serve, methods=_METHODS)
+    return routes
+
+
+def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/auth") -> BaseResponse:
+    """The response with the cookies of these credentials: what an application with users of its own answers to its own
+    login. ``mount``: where `auth_blueprint` is, for the refresh cookie goes to its refresh route only.
+
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http."""
+    for value in cookies(scope_of(request.environ), credentials, mount=mount):
+        response.headers.add("Set-Cookie", value)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class _Faithful(Response):
+    """Adds nothing of its own to what the service answered."""
+
+    default_mimetype = None
+    automatically_set_content_length = False
+
+    @classmethod
+    def of(cls, answered: Answered) -> _Faithful:
+        return cls(answered.body, answered.status, answered.text_headers())
+
+
+def _body() -> bytes:
+    """The body, also where somebody has read it before with ``request.get_data()``. Raises `Refusal`."""
+    check_length(request.environ)
+    request.max_content_length = MAX_BODY
+    try:
+        return check_body(request.environ, request.get_data())
+    except RequestEntityTooLarge:
+        raise Refusal(TOO_LARGE) from None
+    except ClientDisconnected:
+        raise Refusal(BY_STATUS[400]) from None
