@@ -21,11 +21,14 @@ _SECOND_CHANCES: Final = 16
 class Entry:
     """One verified credential. Times are local and monotonic."""
 
-    __slots__ = ("absolute", "deadline", "identity", "idle", "key", "placed", "saved", "seen", "token_id", "written")
+    __slots__ = (
+        "absolute", "deadline", "edition", "epoch", "identity", "idle", "key", "placed", "saved", "seen", "token_id",
+        "version", "written",
+    )  # fmt: skip
 
     def __init__(
         self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
-        idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0,
+        idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0, epoch: int = 0, version: int = 0, edition: int = 0,
     ) -> None:  # fmt: skip
         self.key: str = key
         self.identity: Identity = identity
@@ -42,6 +45,11 @@ class Entry:
         """The last use that the store knows of."""
         self.written: float = saved
         """When this process last wrote it, or the store's value of then."""
+        self.epoch: int = epoch
+        """The epoch that the credential counts for, the version of its subject and, of a session token, that of its
+        session: a guard that stands on this entry is told by them which events are news."""
+        self.version: int = version
+        self.edition: int = edition
 
 
 class Table:
@@ -134,6 +142,12 @@ class Table:
             if entry is not None:
                 yield entry
 
+    def used(self, entry: Entry, now: float) -> None:
+        """Note a use that no lookup has seen, of an entry that may have gone."""
+        entry.seen = now
+        if entry.idle > 0 and self._entries.get(entry.key) is not entry:
+            self._keep_unsaved(entry)
+
     def due(self, now: float, interval: float) -> list[Entry]:
         """Entries with a use that the store does not know of, last written at least ``interval`` seconds ago. Of those
         that were evicted, each is given once."""
@@ -153,9 +167,12 @@ class Table:
         key, entry = next(iter(self._entries.items()))
         self.remove(key)
         if _is_unsaved(entry):
-            self._evicted[entry.identity.session_id] = entry
-            if len(self._evicted) > self._max_entries:
-                self._evicted.popitem(last=False)
+            self._keep_unsaved(entry)
+
+    def _keep_unsaved(self, entry: Entry) -> None:
+        self._evicted[entry.identity.session_id] = entry
+        if len(self._evicted) > self._max_entries:
+            self._evicted.popitem(last=False)
 
 
 def _is_unsaved(entry: Entry) -> bool:

@@ -19,7 +19,7 @@ from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Carrier, Credential
 from .errors import InvalidCredential, MalformedCredential, RevokedCredential, StoreUnavailable
 from .follower import Follower
-from .model import Identity, Mode, Session, SubjectFacts
+from .model import Identity, Mode, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
 from .stores.base import SessionStore
 from .subjects import SubjectSource
@@ -130,7 +130,17 @@ class AccessVerifier(ABC):
             token_id=claims.jti,
         )
         now = self._clock.monotonic()
-        self._table.put(Entry(key, identity, self._clock.local(claims.exp), seen=now, token_id=claims.jti))
+        self._table.put(
+            Entry(
+                key,
+                identity,
+                self._clock.local(claims.exp),
+                seen=now,
+                token_id=claims.jti,
+                epoch=claims.epoch,
+                version=claims.ver,
+            )
+        )
         return identity
 
 
@@ -190,7 +200,7 @@ class Verifier(AccessVerifier):
                 self._view.check_standing(standing)
             except Overtaken:
                 continue
-            return self._remember_session(credential.key, standing.session, facts, began)
+            return self._remember_session(credential.key, standing, facts, began)
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
@@ -199,7 +209,8 @@ class Verifier(AccessVerifier):
             raise RevokedCredential("session is not live")
         decide.check_version(claims, standing.version)
 
-    def _remember_session(self, key: str, session: Session, facts: SubjectFacts, began: float) -> Identity:
+    def _remember_session(self, key: str, standing: Standing, facts: SubjectFacts, began: float) -> Identity:
+        session = standing.session
         identity = Identity(
             subject=session.subject,
             session_id=session.id,
@@ -220,6 +231,9 @@ class Verifier(AccessVerifier):
                 idle=session.idle_timeout,
                 absolute=local(session.absolute_deadline),
                 saved=min(local(session.seen), began),
+                epoch=session.epoch,
+                version=standing.version,
+                edition=session.version,
             )
         )
         return identity
