@@ -240,14 +240,19 @@ class Verifier(AccessVerifier):
 
 
 def _hit_path(table: Table, follower: Follower, clock: Clock) -> Known:
-    """The hit path as a closure, so that each name in it is one local load."""
+    """The hit path as a closure, so that each name in it is one local load.
+
+    It may run in any thread, and that thread may stand still between any two lines while the follower goes on. Hence
+    the order: the lease first, then the entry, then the time. With the lease loaded after the entry, an event could
+    come between the two, and the lease that proves it would let the removed entry pass."""
     get, lease, monotonic = table.get, follower.lease, clock.monotonic
 
     def known(key: str) -> Identity | None:
+        until = lease.deadline
         entry = get(key)
         if entry is not None:
             now = monotonic()
-            if now < entry.deadline and now < lease.deadline:
+            if now < until and now < entry.deadline:
                 entry.seen = now
                 return entry.identity
         return None

@@ -7,6 +7,9 @@ is asked for again" is a consequence and not a rule of its own.
 
 A long feed is read in pages: a read may see a page that does not hold the revocation though it was committed.
 
+Hits also come from other threads (`coatcheck.blocking`), which may stand still between any two of their loads while
+everything else goes on.
+
 Every interleaving is explored. A violation is an acceptance `S` or more after the revocation had returned. Each rule
 can be switched off, to see that it carries weight.
 """
@@ -22,6 +25,8 @@ PAGE = "page"
 Read = tuple[int, bool | str | None] | None
 """A read under way: when it began, and what it saw: None not yet, False live, True revoked, PAGE a page that is not the
 last one."""
+Glance = tuple[int | None, bool] | None
+"""A hit under way in another thread: the lease's deadline if that was loaded already, and whether the entry was found."""
 
 
 class World(NamedTuple):
@@ -36,6 +41,7 @@ class World(NamedTuple):
     table: bool = False
     """The credential is remembered."""
     find: Read = None
+    glance: Glance = None
 
 
 class Rules(NamedTuple):
@@ -46,6 +52,7 @@ class Rules(NamedTuple):
     fill_needs_lease: bool = True
     hit_needs_lease: bool = True
     last_page_before_lease: bool = True
+    deadline_before_entry: bool = True
 
 
 BUILT = Rules()
@@ -63,6 +70,7 @@ def explore(rules: Rules = BUILT) -> str:
             way = " > ".join(path[-10:])
             return f"VIOLATION ({accepted}) at {world.now}, revoke returned at {world.returned}: {way}"
         for name, other in following:
+            other = _without_dead_glance(other, rules)
             if other not in seen:
                 seen.add(other)
                 todo.append((other, (*path, f"{name}@{other.now}")))
@@ -84,6 +92,9 @@ def _steps(w: World, rules: Rules) -> tuple[str, list[tuple[str, World]]]:
         following += _reads(w, "catch_up", w.catch_up, rules)
     if w.table and (live or not rules.hit_needs_lease):
         accepted = "hit"
+    glanced, going_on = _glances(w, rules)
+    accepted = accepted or glanced
+    following.append(going_on)
     if live and not w.table and not (rules.first_sight_checks_view and w.known):  # an access token: no store at all
         accepted = accepted or "first sight"
         following.append(("first sight", w._replace(table=True)))
@@ -100,6 +111,26 @@ def _steps(w: World, rules: Rules) -> tuple[str, list[tuple[str, World]]]:
     else:
         following.append(("find again", w._replace(find=None)))
     return accepted, following
+
+
+def _glances(w: World, rules: Rules) -> tuple[str, tuple[str, World]]:
+    """The next load of the reader in another thread. Whether it accepts is decided by the time it looks at last."""
+    if w.glance is None:
+        if rules.deadline_before_entry:
+            return "", ("reader loads the deadline", w._replace(glance=(w.lease, False)))
+        return "", ("reader looks up", w._replace(glance=(None, True) if w.table else None))
+    deadline, found = w.glance
+    if not found:
+        return "", ("reader looks up", w._replace(glance=(deadline, True) if w.table else None))
+    until = w.lease if deadline is None else deadline
+    accepts = w.now < until or not rules.hit_needs_lease
+    return "hit in another thread" if accepts else "", ("reader compares", w._replace(glance=None))
+
+
+def _without_dead_glance(w: World, rules: Rules) -> World:
+    """A deadline that has passed accepts nothing any more, so nobody need follow it."""
+    dead = w.glance is not None and w.glance[0] is not None and w.glance[0] <= w.now and rules.hit_needs_lease
+    return w._replace(glance=None) if dead else w
 
 
 def _reads(w: World, name: str, read: Read, rules: Rules) -> list[tuple[str, World]]:
