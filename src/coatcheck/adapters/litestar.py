@@ -1,0 +1,205 @@
+"""Litestar: ``Litestar([...], plugins=[CoatcheckPlugin(auth)])``, and then ``current_user: CurrentUser`` in a handler.
+
+The plugin runs the lifespan of ``auth``, an `Auth` or a `RemoteVerifier`, and adds:
+
+- a middleware: ``request.user`` and ``request.auth`` are the `Identity`, or None. It refuses what the plain ASGI one
+  refuses (see `asgi`); a handler with ``exclude_from_auth=True`` is left out and knows nobody;
+- two dependencies: ``current_user: CurrentUser`` and ``optional_user: OptionalUser``;
+- a handler of exceptions: every `CoatcheckError` is answered with its problem, or closes a WebSocket;
+- the security schemes of the OpenAPI document, and which operations need them.
+
+The guards `logged_in`, `requires` and `fresh` go into ``guards=[...]`` of a handler, controller or router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from typing import Any, Final, cast
+
+from litestar import Request, Response
+from litestar.config.app import AppConfig
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency, Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import WebSocketException
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import InitPlugin, ReceiveRoutePlugin
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from ..auth import Auth
+from ..credentials.cookies import SECURE
+from ..errors import CoatcheckError
+from ..model import Identity
+from ..remote import RemoteVerifier
+from ..verifier import STATE_KEY
+from . import asgi, demands
+from .asgi import IDENTITY, Knower, changes_state, identify_leniently, recognise
+from .problems import CONTENT_TYPE, problem_of
+
+__all__ = [
+    "AuthMiddleware", "CoatcheckPlugin", "CurrentUser", "DemandGuard", "OptionalUser", "auth_of", "current_user",
+    "fresh", "logged_in", "optional_user", "requires",
+]  # fmt: skip
+
+IS_SERVICE: Final = "is_coatcheck_service"
+"""The ``opt`` of the service's own route handler."""
+
+SECURITY_SCHEMES: Final = {
+    "sessionCookie": SecurityScheme(
+        type="apiKey", security_scheme_in="cookie", name=SECURE.session, description="Mode session."
+    ),
+    "accessCookie": SecurityScheme(
+        type="apiKey", security_scheme_in="cookie", name=SECURE.access, description="Mode jwt-cookie."
+    ),
+    "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="Mode jwt."),
+}
+"""As they are in the service's own document."""
+
+_ANY_OF_THEM: Final[list[dict[str, list[str]]]] = [{name: []} for name in SECURITY_SCHEMES]
+
+
+def auth_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Auth:
+    """The `Auth` of the application that serves this request. Raises `RuntimeError` without the plugin."""
+    found = _knower_of(connection.scope)
+    if not isinstance(found, Auth):
+        raise RuntimeError("this application only verifies: its CoatcheckPlugin has a RemoteVerifier")
+    return found
+
+
+def _knower_of(scope: Scope) -> Knower:
+    found: Knower | None = scope["litestar_app"].state.get(STATE_KEY)
+    if found is None:
+        raise RuntimeError("no Auth here: make the application with Litestar(plugins=[CoatcheckPlugin(auth)])")
+    return found
+
+
+def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
+    """Litestar closes a WebSocket with 4500 over what it does not know. Ours is 4000 + status, so 401 is 4401."""
+    if scope["type"] == ScopeType.HTTP:
+        return error
+    problem = problem_of(error)
+    return WebSocketException(detail=problem.code, code=4000 + problem.status)
+
+
+def _demand(demand: demands.Demand, scope: Scope) -> Identity:
+    try:
+        return demand.check(scope.get("user"), _knower_of(scope).clock)
+    except CoatcheckError as error:
+        raise _refusal(error, scope) from error
+
+
+async def current_user(scope: Scope) -> Identity:
+    """Dependency: who is asking. Nobody: 401."""
+    return _demand(demands.LOGGED_IN, scope)
+
+
+async def optional_user(scope: Scope) -> Identity | None:
+    """Dependency: who is asking, or None."""
+    found: Identity | None = scope.get("user")
+    return found
+
+
+CurrentUser = NamedDependency[Identity]
+"""Type of the parameter ``current_user`` of a handler, or of a dependency."""
+
+OptionalUser = NamedDependency[Identity | None]
+"""Type of the parameter ``optional_user``."""
+
+
+class DemandGuard:
+    """A guard that lets pass whoever meets a `Demand`. A coroutine, for Litestar runs other guards in a thread."""
+
+    def __init__(self, demand: demands.Demand) -> None:
+        self.demand = demand
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        if not handler.opt.get(IS_SERVICE):  # what guards a whole application leaves the way in open
+            _demand(self.demand, connection.scope)
+
+
+logged_in: Final = DemandGuard(demands.LOGGED_IN)
+"""Guard: somebody, whoever. Nobody: 401."""
+
+
+def requires(*roles: str) -> DemandGuard:
+    """Guard: all of these roles. A missing one: 403. Raises `ValueError` without any."""
+    return DemandGuard(demands.requires(*roles))
+
+
+def fresh(*, minutes: float) -> DemandGuard:
+    """Guard: a proof of identity at most so many minutes ago. Older: 401 ``login_too_old``, RFC 9470."""
+    return DemandGuard(demands.fresh(minutes=minutes))
+
+
+class AuthMiddleware(ASGIMiddleware):
+    """Finds out who is asking. See the module for what it does."""
+
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
+    exclude_opt_key = "exclude_from_auth"
+
+    def __init__(self, auth: Knower) -> None:
+        self.auth = auth
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        plain = cast("asgi.Scope", scope)
+        try:
+            identity = None if changes_state(plain) else recognise(self.auth.known, plain)
+            identity = identity or await identify_leniently(self.auth, plain)
+        except CoatcheckError as error:
+            raise _refusal(error, scope) from error
+        plain["user"] = plain["auth"] = plain[IDENTITY] = identity
+        await next_app(scope, receive, send)
+
+
+def on_refusal(request: Request[Any, Any, Any], error: CoatcheckError) -> Response[bytes]:
+    """The problem of an error, as an answer."""
+    problem = problem_of(error)
+    headers = dict(problem.headers) | {"Cache-Control": "no-store"}
+    return Response(problem.body(), status_code=problem.status, headers=headers, media_type=CONTENT_TYPE)
+
+
+class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
+    """Everything at once; see the module. ``auth`` is an `Auth` or a `RemoteVerifier` that nobody else starts."""
+
+    def __init__(self, auth: Auth | RemoteVerifier) -> None:
+        self.auth = auth
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """First of all middleware and lifespans; what the application itself has named so stays."""
+        app_config.lifespan.insert(0, self.auth.lifespan)
+        app_config.middleware.insert(0, AuthMiddleware(self.auth))
+        app_config.state[STATE_KEY] = self.auth
+        app_config.dependencies.setdefault("current_user", Provide(current_user))
+        app_config.dependencies.setdefault("optional_user", Provide(optional_user))
+        app_config.exception_handlers = {CoatcheckError: on_refusal, **app_config.exception_handlers}
+        if app_config.openapi_config is not None:
+            document = app_config.openapi_config = copy(app_config.openapi_config)  # the default one is everybody's
+            given = document.components
+            ours = Components(security_schemes=dict(SECURITY_SCHEMES))
+            document.components = [*(given if isinstance(given, list) else [given]), ours]
+        return app_config
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Say in the OpenAPI document which operations need somebody logged in."""
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if _needs_somebody(handler):
+                    handler.security = [*(handler.security or ()), *_ANY_OF_THEM]
+
+
+def _needs_somebody(handler: HTTPRouteHandler) -> bool:
+    if any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards()):
+        return True
+    return _asks(handler.parsed_fn_signature.parameters, handler.resolve_dependencies())
+
+
+def _asks(parameters: Iterable[str], providers: Mapping[str, Provide]) -> bool:
+    """Whether `current_user` is among what a function asks for, or what its dependencies ask for."""
+    asked = [providers[name] for name in parameters if name in providers]
+    return any(
+        each.dependency is current_user or _asks(each.parsed_fn_signature.parameters, providers) for each in asked
+    )

@@ -1,0 +1,67 @@
+"""The service within a Litestar application: ``Litestar([...], plugins=[ServicePlugin(auth)])``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from litestar.config.app import AppConfig
+from litestar.handlers import HTTPRouteHandler, route
+from litestar.types import ASGIApp, Method, Receive, Scope, Send
+
+from ..adapters import asgi
+from ..adapters.litestar import IS_SERVICE, CoatcheckPlugin
+from ..auth import Auth
+from .app import auth_app
+
+_REST: Final = "/{coatcheck_path"
+_METHODS: Final[list[Method]] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+
+
+def auth_routes(
+    auth: Auth, path: str = "/auth", *, service_keys: Sequence[str] = (), pages: bool = True
+) -> HTTPRouteHandler:
+    """The API and the pages at ``path``, as a route handler; see `coatcheck.service.auth_app`.
+
+    It is none of Litestar's mounts: those catch ``/authors/{id}`` too. Neither our middleware and guards nor Litestar's
+    CSRF check come before it, for the service sees to both by itself: refreshing needs no live access token.
+    Raises `ConfigurationError`."""
+    service = auth_app(auth, service_keys=service_keys, pages=pages)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await service(_below(scope), receive, send)  # type: ignore[arg-type]  # the same messages, as dictionaries
+
+    @route(
+        [path, f"{path}{_REST}:path}}"],
+        http_method=_METHODS,
+        status_code=200,
+        include_in_schema=False,
+        opt={"exclude_from_auth": True, "exclude_from_csrf": True, IS_SERVICE: True},
+    )
+    async def coatcheck_service() -> ASGIApp:
+        return answer
+
+    return coatcheck_service
+
+
+def _below(scope: Scope) -> asgi.Scope:
+    """The request as the service sees it. Litestar has taken the root path and a last slash off its path."""
+    before = scope["path_template"].partition(_REST)[0].count("/")
+    parts = scope["path"].split("/")
+    root = scope.get("root_path", "").rstrip("/") + "/".join(parts[: before + 1])
+    return {**scope, "root_path": root, "path": f"{root}/{'/'.join(parts[before + 1 :])}"}
+
+
+class ServicePlugin(CoatcheckPlugin):
+    """`CoatcheckPlugin` together with `auth_routes`."""
+
+    def __init__(
+        self, auth: Auth, path: str = "/auth", *, service_keys: Sequence[str] = (), pages: bool = True
+    ) -> None:
+        super().__init__(auth)
+        self.routes = auth_routes(auth, path, service_keys=service_keys, pages=pages)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """See `CoatcheckPlugin.on_app_init`."""
+        app_config.route_handlers = [*app_config.route_handlers, self.routes]
+        return super().on_app_init(app_config)
