@@ -35,6 +35,8 @@ class Login:
     password_hash: str = field(repr=False)
     """argon2id as Coatcheck writes it, or one of the forms in `coatcheck.accounts.foreign_hashes`. Empty, or anything
     that is no hash: no password matches, and finding that out costs as much as any other login."""
+    email: str = ""
+    """Their address, if there is one: no new password may lean on it, and the service's answers show it."""
 
 
 @runtime_checkable
@@ -47,7 +49,8 @@ class UserSource(SubjectSource, Protocol):
     """
 
     async def login_of(self, name: str) -> Login | None:
-        """The one user with this login name (an address, a user name, whatever they log in with), or None.
+        """The one user with this login name (an address, a user name, whatever they log in with), or None, also where
+        there is more than one.
 
         ``name`` is as it was typed, of any length and content: a name that cannot be one is None and no error. For an
         unknown name it must do what it does for a known one, such as the same query."""

@@ -1,7 +1,8 @@
-"""Coatcheck's own accounts. An application that has users of its own needs nothing of this."""
+"""Logging in by name and password, and Coatcheck's own accounts."""
 
-from .directory import Accounts, Authenticated
+from .directory import Accounts, AuthenticatedAccount
 from .emails import canonical
+from .logins import Authenticated, CheckedLogins, Logins
 from .passwords import (
     OWASP,
     PROFILES,
@@ -15,5 +16,6 @@ from .throttle import Limits, Rate, Throttle
 
 __all__ = [
     "OWASP", "PROFILES", "RFC9106_HIGH_MEMORY", "RFC9106_LOW_MEMORY", "Accounts", "Argon2Profile", "Authenticated",
-    "Limits", "PasswordHasher", "PasswordPolicy", "Rate", "Throttle", "canonical",
+    "AuthenticatedAccount", "CheckedLogins", "Limits", "Logins", "PasswordHasher", "PasswordPolicy", "Rate", "Throttle",
+    "canonical",
 ]  # fmt: skip

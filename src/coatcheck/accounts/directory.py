@@ -1,4 +1,4 @@
-"""Coatcheck's own accounts: registering, proving who one is, and what an operator may change.
+"""Coatcheck's own accounts: registering, and what an operator may change. Logging in is in `coatcheck.accounts.logins`.
 
 Order carries the guarantees. Whoever checks a password has read the subject's epoch *before* the account's row; whoever
 changes a password, the status or the roles has written the row *before* stepping the epoch or version. So a login that
@@ -7,47 +7,36 @@ races such a change loses when its session is created.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from ..errors import Conflict, InvalidEmail, InvalidLogin, NotFound, Rejected, StoreUnavailable, Throttled
+from ..errors import InvalidEmail, NotFound, Rejected
 from ..model import Account, SubjectFacts
 from ..stores.base import AccountPage, AccountStore, SessionStore
-from .emails import MAX_EMAIL, canonical
+from ..subjects import Login
+from . import foreign_hashes
+from .changes import Changes, Revocation
+from .emails import canonical
+from .journal import record
+from .logins import Authenticated, Logins
 from .passwords import PasswordHasher, PasswordPolicy
-from .throttle import Attempt, Throttle
-
-log = logging.getLogger("coatcheck.accounts")
+from .throttle import Throttle
 
 MAX_ROLES: Final = 64
 """Roles an account may have: they travel in every access token."""
 _ROLE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
-_OVERWRITES: Final = 8
-"""Times that setting a password is begun again because the hash was renewed meanwhile."""
+_ID: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,63}")
 
 
-class Revocation(Protocol):
-    """What accounts need of `coatcheck.revocation.Revocation`."""
-
-    async def revoke_subject(self, subject: str, *, excepted: str | None = None) -> int:
-        """End the subject's sessions, but for one. `NotFound` when that one is not live."""
-
-    async def subject_changed(self, subject: str) -> int:
-        """Make changed roles or status count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticated:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatedAccount(Authenticated):
     """Someone has proved to be the owner of an account."""
 
     account: Account
-    epoch: int
-    """The subject's epoch, read before the password's hash was: give it to the new session."""
 
 
 class Accounts:
@@ -70,14 +59,16 @@ class Accounts:
         now: Callable[[], float],
     ) -> None:
         self._accounts = accounts
-        self._sessions = sessions
+        self._changes = Changes(revocation)
         self._revocation = revocation
         self._passwords = passwords
         self._policy = policy
         self._throttle = throttle
         self._now = now
-        self._nobody = _new_id()
-        self._unfinished: set[asyncio.Task[None]] = set()
+        self.logins: Logins = Logins(
+            self, sessions, self._changes, passwords=passwords, policy=policy, throttle=throttle, now=now, key_of=_key
+        )
+        """Logging in and changing passwords."""
 
     async def register(self, email: str, password: str, *, roles: Iterable[str] = (), ip: str = "") -> Account:
         """Make an account.
@@ -97,60 +88,77 @@ class Accounts:
             created=self._now(),
         )
         await self._accounts.insert(account)
-        _record(logging.INFO, "registered", account=account.id, email=account.email, ip=ip)
+        record(logging.INFO, "registered", account=account.id, email=account.email, ip=ip)
         return account
 
-    async def authenticate(self, email: str, password: str, *, ip: str = "") -> Authenticated:
-        """Log in by address and password.
+    async def adopt(
+        self,
+        email: str,
+        password_hash: str,
+        *,
+        roles: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        disabled: bool = False,
+        created: float | None = None,
+        account_id: str | None = None,
+    ) -> Account:
+        """Make an account for somebody who has a password elsewhere, by its hash: one of the forms in
+        `coatcheck.accounts.foreign_hashes`. It is verified as it is, and replaced by one of ours at the first login.
 
-        Raises `InvalidLogin`, with the same work done for an unknown address, a wrong password and a disabled account,
-        and `Throttled` before any of that work."""
-        try:
-            key = canonical(email).key
-        except InvalidEmail:
-            key = ""  # nobody's; and not logged as it is, for it may be a password in the wrong field
-        attempt = await self._admitted(key or email[:MAX_EMAIL], key, ip)
-        known = await self._accounts.by_email(key)
-        subject = known.id if known else self._nobody
-        epoch, _ = await self._sessions.standing_of(subject)
-        account = await self._accounts.by_id(subject)
-        return Authenticated(await self._proved(account, password, attempt, email=key, ip=ip), epoch)
+        ``created``: seconds since the Unix epoch, now by default. ``account_id``: the id to keep; a new one by default.
+        No password policy applies. Raises `InvalidEmail`, `EmailTaken`, `Conflict` for an id that exists, and
+        `Rejected` for a hash that cannot be verified here, a role that is none and an id that cannot be one."""
+        account = self.adoptable(
+            email, password_hash, roles=roles, claims=claims, disabled=disabled, created=created, account_id=account_id
+        )
+        await self._accounts.insert(account)
+        record(logging.INFO, "adopted", account=account.id, email=account.email)
+        return account
 
-    async def check_password(self, account_id: str, password: str, *, ip: str = "") -> Authenticated:
-        """Prove again who one is. Raises as `authenticate` does and counts as a login."""
-        epoch, _ = await self._sessions.standing_of(account_id)
-        account = await self._accounts.by_id(account_id)
-        email = account.email_key if account else ""
-        attempt = await self._admitted(email or account_id, email, ip)
-        return Authenticated(await self._proved(account, password, attempt, email=email, ip=ip), epoch)
+    def adoptable(
+        self,
+        email: str,
+        password_hash: str,
+        *,
+        roles: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        disabled: bool = False,
+        created: float | None = None,
+        account_id: str | None = None,
+    ) -> Account:
+        """The account that `adopt` would make; nothing is written. Raises as it does, but for what is taken."""
+        address = canonical(email)
+        foreign_hashes.read(password_hash)
+        if account_id is not None and not _ID.fullmatch(account_id):
+            raise Rejected("an id is 1 to 64 of the characters a-z A-Z 0-9 _ . : - and does not begin with a dash")
+        return Account(
+            id=_new_id() if account_id is None else account_id,
+            email=address.written,
+            email_key=address.key,
+            password_hash=password_hash,
+            roles=_role_names(roles),
+            claims=dict(claims or {}),
+            disabled=disabled,
+            created=self._now() if created is None else created,
+        )
+
+    async def authenticate(self, email: str, password: str, *, ip: str = "") -> AuthenticatedAccount:
+        """Log in by address and password. See `Logins.authenticate`."""
+        return await self._with_account(await self.logins.authenticate(email, password, ip=ip))
+
+    async def check_password(self, account_id: str, password: str, *, ip: str = "") -> AuthenticatedAccount:
+        """Prove again who one is. See `Logins.check_password`."""
+        return await self._with_account(await self.logins.check_password(account_id, password, ip=ip))
 
     async def change_password(
         self, account_id: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
     ) -> None:
-        """Replace the password and end all sessions but ``keep``; those too, if that one has ended meanwhile.
-
-        Raises `InvalidLogin` and `Throttled` as `authenticate` does, `WeakPassword`, and `Conflict` when someone else
-        was faster. After `StoreUnavailable` the same call again completes what was begun: where ``new`` is the
-        password already, ``current`` is not asked for (a try that fails so counts twice)."""
-        try:
-            proved = await self.check_password(account_id, current, ip=ip)
-        except InvalidLogin:
-            # Perhaps an earlier call wrote the new hash and then could not end the sessions.
-            await self.check_password(account_id, new, ip=ip)
-            await self._unbroken(self._cut_off(account_id, keep))
-            return
-        self._policy.check(new, email=proved.account.email)
-        password_hash = await self._passwords.hash(new)
-        await self._unbroken(self._replace_hash(proved.account, password_hash, keep))
-        _record(logging.INFO, "password changed", account=account_id, ip=ip)
+        """Replace the password and end all sessions but ``keep``. See `Logins.change_password`."""
+        await self.logins.change_password(account_id, current, new, keep=keep, ip=ip)
 
     async def set_password(self, account_id: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
-        account = await self.get(account_id)
-        self._policy.check(new, email=account.email)
-        password_hash = await self._passwords.hash(new)
-        await self._unbroken(self._overwrite_hash(account_id, password_hash))
-        _record(logging.INFO, "password set", account=account_id)
+        await self.logins.set_password(account_id, new)
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> None:
         """Replace the roles; they count at once. Raises `NotFound`, and `Rejected` for a role that is none."""
@@ -161,8 +169,8 @@ class Accounts:
                 raise NotFound("no such account")
             await self._revocation.subject_changed(account_id)
 
-        await self._unbroken(change())
-        _record(logging.INFO, "roles set", account=account_id, roles=" ".join(sorted(names)))
+        await self._changes.run(change())
+        record(logging.INFO, "roles set", account=account_id, roles=" ".join(sorted(names)))
 
     async def disable(self, account_id: str) -> None:
         """Refuse every login from now on and end all sessions. Raises `NotFound`. Idempotent."""
@@ -172,8 +180,8 @@ class Accounts:
                 raise NotFound("no such account")
             await self._revocation.revoke_subject(account_id)
 
-        await self._unbroken(change())
-        _record(logging.INFO, "disabled", account=account_id)
+        await self._changes.run(change())
+        record(logging.INFO, "disabled", account=account_id)
 
     async def enable(self, account_id: str) -> None:
         """Allow logins again; sessions of before stay ended. Raises `NotFound`. Idempotent."""
@@ -183,8 +191,8 @@ class Accounts:
                 raise NotFound("no such account")
             await self._revocation.subject_changed(account_id)
 
-        await self._unbroken(change())
-        _record(logging.INFO, "enabled", account=account_id)
+        await self._changes.run(change())
+        record(logging.INFO, "enabled", account=account_id)
 
     async def get(self, account_id: str) -> Account:
         """The account. Raises `NotFound`."""
@@ -211,87 +219,39 @@ class Accounts:
             return None
         return SubjectFacts(roles=account.roles, claims=account.claims)
 
+    async def login_of(self, name: str) -> Login | None:
+        """See `UserSource.login_of`: the name is the address, in any spelling."""
+        return _login_of(await self._accounts.by_email(_key(name)))
+
+    async def login_of_subject(self, subject: str) -> Login | None:
+        """See `UserSource.login_of_subject`."""
+        return _login_of(await self._accounts.by_id(subject))
+
+    async def replace_hash(self, subject: str, old: str, new: str) -> bool:
+        """See `UserSource.replace_hash`."""
+        return await self._accounts.set_password_hash(subject, new, expected=old)
+
     async def close(self) -> None:
         """Finish the changes under way and end the hashing threads. The stores stay open. Idempotent."""
-        while self._unfinished:
-            await asyncio.wait(self._unfinished)
-        await self._passwords.close()
+        await self.logins.close()
 
-    async def _admitted(self, account: str, email: str, ip: str) -> Attempt:
-        try:
-            return await self._throttle.check(account, ip, now=self._now())
-        except Throttled:
-            _record(logging.WARNING, "login refused", reason="throttled", email=email, ip=ip)
-            raise
+    async def _with_account(self, proved: Authenticated) -> AuthenticatedAccount:
+        account = await self.get(proved.subject)
+        return AuthenticatedAccount(subject=proved.subject, epoch=proved.epoch, email=account.email, account=account)
 
-    async def _proved(
-        self, account: Account | None, password: str, attempt: Attempt, *, email: str, ip: str
-    ) -> Account:
-        """The account, with its hash renewed if need be. Raises `InvalidLogin`."""
-        try:
-            if account is None:
-                verified = await self._passwords.verify_unknown(password)
-            else:
-                verified = await self._passwords.verify(account.password_hash, password)
-        except Throttled:
-            await self._throttle.give_back(attempt, now=self._now())
-            raise
-        if account is None:
-            reason = "unknown account"
-        elif not verified:
-            reason = "wrong password"
-        elif account.disabled:
-            reason = "disabled account"
-        else:
-            await self._throttle.success(attempt, now=self._now())
-            _record(logging.INFO, "login ok", account=account.id, email=account.email, ip=ip)
-            return await self._renewed(account, password) if verified.needs_rehash else account
-        _record(
-            logging.WARNING, "login refused", reason=reason, account=account.id if account else "", email=email, ip=ip
-        )
-        raise InvalidLogin(reason)
 
-    async def _renewed(self, account: Account, password: str) -> Account:
-        """Store the password under the present parameters, unless it was changed meanwhile or there is no room."""
-        try:
-            password_hash = await self._passwords.hash(password)
-        except Throttled:
-            return account
-        if not await self._accounts.set_password_hash(account.id, password_hash, expected=account.password_hash):
-            return account
-        return replace(account, password_hash=password_hash)
+def _login_of(account: Account | None) -> Login | None:
+    if account is None:
+        return None
+    return Login(subject=account.id, password_hash=account.password_hash, email=account.email)
 
-    async def _replace_hash(self, account: Account, password_hash: str, keep: str | None) -> None:
-        if not await self._accounts.set_password_hash(account.id, password_hash, expected=account.password_hash):
-            raise Conflict("the password was changed in the meantime")
-        await self._cut_off(account.id, keep)
 
-    async def _overwrite_hash(self, account_id: str, password_hash: str) -> None:
-        for _ in range(_OVERWRITES):
-            old = (await self.get(account_id)).password_hash
-            if await self._accounts.set_password_hash(account_id, password_hash, expected=old):
-                return await self._cut_off(account_id, None)
-        raise Conflict("the password was changed in the meantime")
-
-    async def _cut_off(self, account_id: str, keep: str | None) -> None:
-        try:
-            await self._revocation.revoke_subject(account_id, excepted=keep)
-        except NotFound:
-            # The session to keep has ended meanwhile; that must not let the others live.
-            await self._revocation.revoke_subject(account_id)
-
-    async def _unbroken(self, change: Coroutine[Any, Any, None]) -> None:
-        """Await the change; a caller who goes away does not stop it between the write and what follows from it."""
-        task = asyncio.create_task(change)
-        self._unfinished.add(task)
-        task.add_done_callback(self._finished)
-        await asyncio.shield(task)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._unfinished.discard(task)
-        # The caller may have gone away and not hear of it.
-        if not task.cancelled() and isinstance(task.exception(), StoreUnavailable):
-            log.warning("a change was not completed, because a store did not answer; it must be repeated")
+def _key(email: str) -> str:
+    """The form in which addresses are compared; empty, which is nobody's, for what is none."""
+    try:
+        return canonical(email).key
+    except InvalidEmail:
+        return ""
 
 
 def _new_id() -> str:
@@ -308,16 +268,3 @@ def _role_names(roles: Iterable[str]) -> frozenset[str]:
     if not all(_ROLE.fullmatch(name) for name in names):
         raise Rejected("a role is 1 to 64 of the characters a-z 0-9 _ . : -")
     return names
-
-
-def _record(level: int, event: str, **details: str) -> None:
-    """One line and one structured record of what happened (ASVS 16.3.1). What a client wrote cannot begin a line or
-    colour a terminal: all that is not printable is escaped (ASVS 16.4.1)."""
-    shown = {name: _printable(value) for name, value in details.items() if value}
-    text = " ".join(f"{name}={value!r}" for name, value in shown.items())
-    log.log(level, "%s: %s", event, text, extra={"event": event, **shown})
-
-
-def _printable(text: str) -> str:
-    kept = text[: MAX_EMAIL * 2]
-    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in kept)

@@ -1,0 +1,239 @@
+"""Logging in by name and password, whoever keeps the users: our own accounts or the application.
+
+The order of reads and writes carries the guarantees. Whoever checks a password has read the subject's epoch *before*
+the password's hash; whoever changes one has written the hash *before* stepping the epoch. So a login that races such a
+change loses when its session is created.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
+
+from ..errors import Conflict, InvalidLogin, NotFound, Throttled
+from ..stores.base import SessionStore
+from ..subjects import ApplicationSubjects, Login, UserSource
+from .changes import Changes
+from .journal import record
+from .passwords import PasswordHasher, PasswordPolicy
+from .throttle import Attempt, Throttle
+
+MAX_NAME: Final = 254
+"""Characters of a login name that tell two of them apart when tries are counted."""
+_OVERWRITES: Final = 8
+"""Times that setting a password is begun again because the hash was renewed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticated:
+    """Someone has proved to be this subject."""
+
+    subject: str
+    epoch: int
+    """The subject's epoch, read before the password's hash was: give it to the new session."""
+    email: str = ""
+    """Their address, where it is known."""
+
+
+class Logins:
+    """Logins by name and password over a `UserSource`.
+
+    ``ip`` is, in every method, the client's address for the limits; without one only the account is limited. Every
+    method raises `StoreUnavailable` when a store or the source cannot tell.
+
+    ``now`` gives seconds since the Unix epoch by the store's clock. ``key_of`` gives the one form in which names are
+    compared, or an empty text for what cannot be a name: it may be a password in the wrong field, and is not logged.
+    Without it, no name is logged.
+    """
+
+    def __init__(
+        self,
+        users: UserSource,
+        sessions: SessionStore,
+        changes: Changes,
+        *,
+        passwords: PasswordHasher,
+        policy: PasswordPolicy,
+        throttle: Throttle,
+        now: Callable[[], float],
+        key_of: Callable[[str], str] | None = None,
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._changes = changes
+        self._passwords = passwords
+        self._policy = policy
+        self._throttle = throttle
+        self._now = now
+        self._key_of = key_of
+        self._nobody = secrets.token_hex(16)
+
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+        """Log in by name and password.
+
+        Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
+        `Throttled` before any password is looked at."""
+        key = self._key_of(name) if self._key_of else ""
+        known = await self._users.login_of(name)
+        # Under the subject, so that one who has two names, or whose name can be spelt in two ways, is not tried twice
+        # as often.
+        counted = f"subject:{known.subject}" if known else f"name:{key or folded(name)}"
+        attempt = await admitted(self._throttle, counted, ip, now=self._now(), shown=key)
+        proof = await self._proved(known.subject if known else self._nobody, password, attempt, shown=key, ip=ip)
+        return _public(proof)
+
+    async def check_password(self, subject: str, password: str, *, ip: str = "") -> Authenticated:
+        """Prove again who one is. Raises as `authenticate` does and counts as a login."""
+        return _public(await self._proved_again(subject, password, ip))
+
+    async def change_password(
+        self, subject: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
+    ) -> None:
+        """Replace the password and end all sessions but ``keep``; those too, if that one has ended meanwhile.
+
+        Raises `InvalidLogin` and `Throttled` as `authenticate` does, `WeakPassword`, and `Conflict` when someone else
+        was faster. After `StoreUnavailable` the same call again completes what was begun: where ``new`` is the
+        password already, ``current`` is not asked for (a try that fails so counts twice)."""
+        try:
+            proof = await self._proved_again(subject, current, ip)
+        except InvalidLogin:
+            # Perhaps an earlier call wrote the new hash and then could not end the sessions.
+            await self._proved_again(subject, new, ip)
+            await self._changes.run(self._changes.cut_off(subject, keep))
+            return
+        self._policy.check(new, email=proof.login.email)
+        new_hash = await self._passwords.hash(new)
+        await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
+        record(logging.INFO, "password changed", account=subject, ip=ip)
+
+    async def set_password(self, subject: str, new: str) -> None:
+        """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
+        self._policy.check(new, email=(await self._login(subject)).email)
+        new_hash = await self._passwords.hash(new)
+        await self._changes.run(self._overwrite_hash(subject, new_hash))
+        record(logging.INFO, "password set", account=subject)
+
+    async def close(self) -> None:
+        """Finish the changes under way and end the hashing threads. Idempotent."""
+        await self._changes.finish()
+        await self._passwords.close()
+
+    async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
+        attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
+        return await self._proved(subject, password, attempt, ip=ip)
+
+    async def _proved(self, subject: str, password: str, attempt: Attempt, *, ip: str, shown: str = "") -> _Proof:
+        """The user, with their hash renewed if need be. Raises `InvalidLogin`."""
+        epoch, _ = await self._sessions.standing_of(subject)
+        login = await self._users.login_of_subject(subject)
+        facts = await self._users.facts(subject)
+        try:
+            if login is None:
+                verified = await self._passwords.verify_unknown(password)
+            else:
+                verified = await self._passwords.verify(login.password_hash, password)
+        except Throttled:
+            await self._throttle.give_back(attempt, now=self._now())
+            raise
+        if login is None:
+            refuse("unknown account", email=shown, ip=ip)
+        if not verified:
+            refuse(verified.fault or "wrong password", account=subject, email=shown, ip=ip)
+        if facts is None:
+            refuse("disabled account", account=subject, email=shown, ip=ip)
+        await self._throttle.success(attempt, now=self._now())
+        record(logging.INFO, "login ok", account=subject, email=shown, ip=ip)
+        return _Proof(await self._renewed(login, password) if verified.needs_rehash else login, epoch)
+
+    async def _renewed(self, login: Login, password: str) -> Login:
+        """Store the password under the present parameters, unless it was changed meanwhile or there is no room."""
+        try:
+            new_hash = await self._passwords.hash(password)
+        except Throttled:
+            return login
+        if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
+            return login
+        return replace(login, password_hash=new_hash)
+
+    async def _login(self, subject: str) -> Login:
+        login = await self._users.login_of_subject(subject)
+        if login is None:
+            raise NotFound("no such account")
+        return login
+
+    async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> None:
+        if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
+            raise Conflict("the password was changed in the meantime")
+        await self._changes.cut_off(login.subject, keep)
+
+    async def _overwrite_hash(self, subject: str, new_hash: str) -> None:
+        for _ in range(_OVERWRITES):
+            old_hash = (await self._login(subject)).password_hash
+            if await self._users.replace_hash(subject, old_hash, new_hash):
+                return await self._changes.cut_off(subject, None)
+        raise Conflict("the password was changed in the meantime")
+
+
+class CheckedLogins:
+    """Logins that the application checks itself: `ApplicationSubjects` with ``authenticate``.
+
+    Tries are counted under the name as it is typed, case and compatibility characters aside.
+    """
+
+    def __init__(
+        self, subjects: ApplicationSubjects, sessions: SessionStore, *, throttle: Throttle, now: Callable[[], float]
+    ) -> None:
+        self._subjects = subjects
+        self._sessions = sessions
+        self._throttle = throttle
+        self._now = now
+
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+        """See `Logins.authenticate`; how alike unknown names and wrong passwords are is up to the application."""
+        attempt = await admitted(self._throttle, f"name:{folded(name)}", ip, now=self._now())
+        subject = await self._subjects.subject_of(name, password)
+        if subject is None:
+            refuse("the application refuses", ip=ip)
+        # Only now is it known whose epoch to read, and it must be read before the password is checked: so once more.
+        epoch, _ = await self._sessions.standing_of(subject)
+        if await self._subjects.subject_of(name, password) != subject:
+            refuse("the application refuses by now", account=subject, ip=ip)
+        if await self._subjects.facts(subject) is None:
+            refuse("disabled account", account=subject, ip=ip)
+        await self._throttle.success(attempt, now=self._now())
+        record(logging.INFO, "login ok", account=subject, ip=ip)
+        return Authenticated(subject=subject, epoch=epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    login: Login
+    epoch: int
+
+
+def _public(proof: _Proof) -> Authenticated:
+    return Authenticated(subject=proof.login.subject, epoch=proof.epoch, email=proof.login.email)
+
+
+def folded(name: str) -> str:
+    """The form in which tries with names that nobody has are counted. That it takes some names for one does no harm."""
+    return unicodedata.normalize("NFKC", name[:MAX_NAME]).casefold().strip()
+
+
+def refuse(reason: str, **details: str) -> NoReturn:
+    """Log the reason and raise `InvalidLogin`."""
+    record(logging.WARNING, "login refused", reason=reason, **details)
+    raise InvalidLogin(reason)
+
+
+async def admitted(throttle: Throttle, counted: str, ip: str, *, now: float, shown: str = "") -> Attempt:
+    """The try, counted. Raises `Throttled`, and logs it."""
+    try:
+        return await throttle.check(counted, ip, now=now)
+    except Throttled:
+        record(logging.WARNING, "login refused", reason="throttled", email=shown, ip=ip)
+        raise
