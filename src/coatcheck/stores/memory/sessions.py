@@ -1,92 +1,29 @@
-"""Everything in the memory of one process: for tests, and for applications that may forget on restart.
-
-An operation does not await between its first look and its last write, so it is atomic within the one event loop
-that may use it.
-"""
+"""Sessions and their feed in dictionaries."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, takewhile
 from typing import Any
 
-from ..decide import is_live
-from ..errors import Conflict, EmailTaken, NotFound
-from ..model import Account, Event, EventKind, Session, Standing
-from .base import (
-    FEED_PAGE,
+from ...decide import is_live
+from ...errors import Conflict, NotFound
+from ...model import Event, EventKind, Session, Standing
+from ..base import (
     MAX_ENDED,
-    AccountPage,
-    FeedLost,
     FeedRead,
     Gone,
     Replayed,
     Reused,
     Rotated,
     Rotation,
-    SealedKey,
     SessionPage,
     Touch,
 )
-from .rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor, used
-
-
-class _Feed:
-    """The log of events. The position of an event is ``pruned`` + its place in the list + 1."""
-
-    def __init__(self, now: float) -> None:
-        self.id = secrets.token_hex(8)
-        self.events: list[Event] = []
-        self.pruned = 0
-        self.since = now
-        self._grown = asyncio.Event()
-
-    def append(self, event: Event) -> None:
-        self.events.append(event)
-        self._grown.set()
-        self._grown = asyncio.Event()
-
-    async def grown(self, wait: float) -> None:
-        """Wait for the next append, at most this many seconds."""
-        try:
-            async with asyncio.timeout(wait):
-                await self._grown.wait()
-        except TimeoutError:
-            pass
-
-    def start(self, cursor: str | None) -> int:
-        """Where in the list the events after the cursor begin."""
-        if cursor is None:
-            return 0
-        feed, _, position = cursor.rpartition(":")
-        if feed != self.id or not (position.isascii() and position.isdigit()):
-            raise FeedLost("the cursor is of another feed")
-        start = int(position) - self.pruned
-        if not 0 <= start <= len(self.events):
-            raise FeedLost("the cursor is older than the feed's tail or beyond its end")
-        return start
-
-    def read(self, cursor: str | None, now: float) -> FeedRead:
-        start = self.start(cursor)
-        end = min(len(self.events), start + FEED_PAGE)
-        return FeedRead(
-            feed=self.id, cursor=f"{self.id}:{self.pruned + end}", events=tuple(self.events[start:end]),
-            since=self.since, now=now, more=end < len(self.events),
-        )  # fmt: skip
-
-    def prune(self, before: float, limit: int) -> int:
-        old = list(takewhile(lambda event: event.at < before, islice(self.events, limit)))
-        if old:
-            del self.events[: len(old)]
-            self.pruned += len(old)
-            self.since = max(self.since, math.nextafter(max(event.at for event in old), math.inf))
-        return len(old)
+from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor, used
+from .feed import MemoryFeed
 
 
 class MemorySessions:
@@ -98,7 +35,7 @@ class MemorySessions:
         self._of_subject: dict[str, set[str]] = {}
         self._epochs: dict[str, int] = {}
         self._versions: dict[str, int] = {}
-        self._feed = _Feed(wall())
+        self._feed = MemoryFeed(wall())
 
     async def open(self, *, migrate: bool = False) -> None:
         """Nothing to connect to, nothing to migrate."""
@@ -281,132 +218,3 @@ class MemorySessions:
 def _copy(session: Session) -> Session:
     """The session with data of its own, so that a caller who changes it does not change the store."""
     return replace(session, data=json.loads(to_json(session.data))) if session.data else session
-
-
-class MemoryAccounts:
-    """The `AccountStore` part."""
-
-    def __init__(self) -> None:
-        self._accounts: dict[str, Account] = {}
-        self._by_email: dict[str, str] = {}
-        self._failures: dict[str, tuple[int, float]] = {}
-
-    async def insert(self, account: Account) -> None:
-        """See `AccountStore.insert`."""
-        if account.email_key in self._by_email:
-            raise EmailTaken("another account has this address")
-        if account.id in self._accounts:
-            raise Conflict("an account with this id exists already")
-        self._accounts[account.id] = replace(account, claims=json.loads(to_json(account.claims)))
-        self._by_email[account.email_key] = account.id
-
-    async def by_id(self, account_id: str) -> Account | None:
-        """See `AccountStore.by_id`."""
-        account = self._accounts.get(account_id)
-        return account and replace(account, claims=json.loads(to_json(account.claims)))
-
-    async def by_email(self, email_key: str) -> Account | None:
-        """See `AccountStore.by_email`."""
-        return await self.by_id(self._by_email.get(email_key, ""))
-
-    async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
-        """See `AccountStore.set_password_hash`."""
-        account = self._accounts.get(account_id)
-        if account is None or account.password_hash != expected:
-            return False
-        self._accounts[account_id] = replace(account, password_hash=password_hash)
-        return True
-
-    async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
-        """See `AccountStore.set_roles`."""
-        account = self._accounts.get(account_id)
-        if account is None:
-            return False
-        self._accounts[account_id] = replace(account, roles=frozenset(roles))
-        return True
-
-    async def set_disabled(self, account_id: str, disabled: bool) -> bool:
-        """See `AccountStore.set_disabled`."""
-        account = self._accounts.get(account_id)
-        if account is None:
-            return False
-        self._accounts[account_id] = replace(account, disabled=disabled)
-        return True
-
-    async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
-        """See `AccountStore.page`."""
-        before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
-        needle = search.casefold()
-        found = [
-            account
-            for account in self._accounts.values()
-            if needle in account.email.casefold() and (account.created, account.id) < before
-        ]
-        found.sort(key=lambda account: (account.created, account.id), reverse=True)
-        size = page_size(limit)
-        page = found[:size]
-        return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
-
-    async def count_failure(self, key: str, *, now: float, window: float) -> int:
-        """See `AccountStore.count_failure`."""
-        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
-            del self._failures[over]
-        count, ends = await self.failures(key, now=now)
-        self._failures[key] = (count + 1, ends if now < ends else now + window)
-        return count + 1
-
-    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
-        """See `AccountStore.failures`."""
-        count, ends = self._failures.get(key, (0, now))
-        return (count, ends) if now < ends else (0, now)
-
-    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.uncount_failure`."""
-        for key in keys:
-            count, ends = await self.failures(key, now=now)
-            if count:
-                self._failures[key] = (count - 1, ends)
-
-    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.clear_failures`."""
-        for key in keys:
-            self._failures.pop(key, None)
-
-
-class MemoryKeys:
-    """The `KeyStore` part."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, SealedKey] = {}
-
-    async def keys(self) -> Sequence[SealedKey]:
-        """See `KeyStore.keys`."""
-        return sorted(self._keys.values(), key=lambda key: (key.created, key.kid))
-
-    async def add_key(self, key: SealedKey, *, expected: Sequence[str]) -> bool:
-        """See `KeyStore.add_key`."""
-        if set(self._keys) != set(expected) or key.kid in self._keys:
-            return False
-        self._keys[key.kid] = key
-        return True
-
-    async def set_retirement(self, kid: str, retires: float) -> None:
-        """See `KeyStore.set_retirement`."""
-        if kid in self._keys:
-            self._keys[kid] = replace(self._keys[kid], retires=retires)
-
-    async def delete_key(self, kid: str) -> None:
-        """See `KeyStore.delete_key`."""
-        self._keys.pop(kid, None)
-
-
-class MemoryStore(MemorySessions, MemoryAccounts, MemoryKeys):
-    """All three stores in one object. Use it from one event loop.
-
-    ``wall`` is the store's clock, seconds since the Unix epoch (default: the machine's).
-    """
-
-    def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
-        MemorySessions.__init__(self, wall)
-        MemoryAccounts.__init__(self)
-        MemoryKeys.__init__(self)

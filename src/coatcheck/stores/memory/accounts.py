@@ -1,0 +1,134 @@
+"""Accounts and signing keys in dictionaries."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from ...errors import Conflict, EmailTaken
+from ...model import Account
+from ..base import (
+    AccountPage,
+    SealedKey,
+)
+from ..rules import pack_cursor, page_size, to_json, unpack_cursor
+
+
+class MemoryAccounts:
+    """The `AccountStore` part."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._by_email: dict[str, str] = {}
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    async def insert(self, account: Account) -> None:
+        """See `AccountStore.insert`."""
+        if account.email_key in self._by_email:
+            raise EmailTaken("another account has this address")
+        if account.id in self._accounts:
+            raise Conflict("an account with this id exists already")
+        self._accounts[account.id] = replace(account, claims=json.loads(to_json(account.claims)))
+        self._by_email[account.email_key] = account.id
+
+    async def by_id(self, account_id: str) -> Account | None:
+        """See `AccountStore.by_id`."""
+        account = self._accounts.get(account_id)
+        return account and replace(account, claims=json.loads(to_json(account.claims)))
+
+    async def by_email(self, email_key: str) -> Account | None:
+        """See `AccountStore.by_email`."""
+        return await self.by_id(self._by_email.get(email_key, ""))
+
+    async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
+        """See `AccountStore.set_password_hash`."""
+        account = self._accounts.get(account_id)
+        if account is None or account.password_hash != expected:
+            return False
+        self._accounts[account_id] = replace(account, password_hash=password_hash)
+        return True
+
+    async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
+        """See `AccountStore.set_roles`."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return False
+        self._accounts[account_id] = replace(account, roles=frozenset(roles))
+        return True
+
+    async def set_disabled(self, account_id: str, disabled: bool) -> bool:
+        """See `AccountStore.set_disabled`."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return False
+        self._accounts[account_id] = replace(account, disabled=disabled)
+        return True
+
+    async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
+        """See `AccountStore.page`."""
+        before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
+        needle = search.casefold()
+        found = [
+            account
+            for account in self._accounts.values()
+            if needle in account.email.casefold() and (account.created, account.id) < before
+        ]
+        found.sort(key=lambda account: (account.created, account.id), reverse=True)
+        size = page_size(limit)
+        page = found[:size]
+        return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
+
+    async def count_failure(self, key: str, *, now: float, window: float) -> int:
+        """See `AccountStore.count_failure`."""
+        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
+            del self._failures[over]
+        count, ends = await self.failures(key, now=now)
+        self._failures[key] = (count + 1, ends if now < ends else now + window)
+        return count + 1
+
+    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
+        """See `AccountStore.failures`."""
+        count, ends = self._failures.get(key, (0, now))
+        return (count, ends) if now < ends else (0, now)
+
+    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
+        """See `AccountStore.uncount_failure`."""
+        for key in keys:
+            count, ends = await self.failures(key, now=now)
+            if count:
+                self._failures[key] = (count - 1, ends)
+
+    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
+        """See `AccountStore.clear_failures`."""
+        for key in keys:
+            self._failures.pop(key, None)
+
+
+class MemoryKeys:
+    """The `KeyStore` part."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, SealedKey] = {}
+
+    async def keys(self) -> Sequence[SealedKey]:
+        """See `KeyStore.keys`."""
+        return sorted(self._keys.values(), key=lambda key: (key.created, key.kid))
+
+    async def add_key(self, key: SealedKey, *, expected: Sequence[str]) -> bool:
+        """See `KeyStore.add_key`."""
+        if set(self._keys) != set(expected) or key.kid in self._keys:
+            return False
+        self._keys[key.kid] = key
+        return True
+
+    async def set_retirement(self, kid: str, retires: float) -> None:
+        """See `KeyStore.set_retirement`."""
+        if kid in self._keys:
+            self._keys[kid] = replace(self._keys[kid], retires=retires)
+
+    async def delete_key(self, kid: str) -> None:
+        """See `KeyStore.delete_key`."""
+        self._keys.pop(kid, None)
