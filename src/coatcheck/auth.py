@@ -10,7 +10,9 @@ from secrets import token_bytes
 from typing import Any, NoReturn, Self
 
 from . import secret_file
-from .accounts import Accounts, PasswordHasher, PasswordPolicy, Throttle
+from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
+from .accounts.composition import Given, Users, can_authenticate, compose, has_logins
+from .accounts.throttle import Counters
 from .clock import Clock
 from .credentials.jwt import AccessTokens
 from .credentials.keyring import Keyring, Secrets
@@ -25,8 +27,8 @@ from .model import Device, Identity, Mode
 from .policy import Policy
 from .revocation import Revocation
 from .stores import KeyedSessions, Store, embedded_path, open_store
-from .stores.base import AccountStore, SessionStore
-from .subjects import ApplicationSubjects, SubjectHook, SubjectSource
+from .stores.base import SessionStore
+from .subjects import SubjectSource
 from .table import Table
 from .verifier import STATE_KEY, Known, Verifier
 from .view import RevocationView
@@ -52,8 +54,7 @@ class _Parts:
     issuer: Issuer
     revocation: Revocation
     maintenance: Maintenance
-    accounts: Accounts | None
-    subjects: SubjectSource
+    users: Users
 
 
 class Auth:
@@ -65,8 +66,9 @@ class Auth:
     Both may also be a store object of one's own (`coatcheck.stores.base`), which is opened and closed here.
     ``secret``: at least 32 bytes from which every key is derived; a sequence has the newest first, and all verify.
     Omitted, an embedded database has one in a file beside it (``app.db.secret``, mode 0600), made at first start.
-    ``subjects``: omitted, Coatcheck's own accounts. An application with its own users passes a callable that gives
-    the roles of a subject (see `ApplicationSubjects`), or ``ApplicationSubjects()`` when it has no roles.
+    ``subjects``: omitted, Coatcheck's own accounts. An application with its own users passes a `UserSource`, which
+    Coatcheck then logs in; or a callable that gives the roles of a subject (see `ApplicationSubjects`), or
+    ``ApplicationSubjects()`` when it has no roles.
 
     Nothing is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one
     line that says what to do) or `StoreUnavailable`, and then leaves nothing open and nothing half-made behind.
@@ -79,7 +81,7 @@ class Auth:
         sessions: str | SessionStore | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
         policy: Policy | None = None,
-        subjects: SubjectSource | SubjectHook | None = None,
+        subjects: Given = None,
         password_hasher: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
@@ -135,8 +137,7 @@ class Auth:
             return
         async with AsyncExitStack() as steps:  # last in, first out; one that fails or is cancelled skips no other
             steps.push_async_callback(_close, parts.sessions, parts.store)
-            if parts.accounts is not None:
-                steps.push_async_callback(parts.accounts.close)
+            steps.push_async_callback(parts.users.close)
             steps.push_async_callback(parts.follower.stop)
             steps.push_async_callback(parts.maintenance.stop)
 
@@ -152,6 +153,13 @@ class Auth:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+        """Who has this name and password, and the epoch to hand to `login`. See `coatcheck.accounts.Logins`.
+
+        ``ip``: the client's address, for the limits. Raises `InvalidLogin`, alike for unknown and wrong, `Throttled`,
+        `StoreUnavailable`, and `ConfigurationError` where nobody can (`can_authenticate`)."""
+        return await self._running.users.authenticate(name, password, ip=ip)
 
     async def login(
         self,
@@ -204,6 +212,11 @@ class Auth:
         """End all sessions of a subject everywhere. See `Revocation.revoke_subject`."""
         await self.revocation.revoke_subject(subject, excepted=excepted, wait=wait)
 
+    async def subject_changed(self, subject: str) -> None:
+        """Make changed roles or claims of an application's own user count at once, everywhere. First write them, then
+        call this; to end somebody's sessions call `revoke_subject` instead, in the same order."""
+        await self.revocation.subject_changed(subject)
+
     @property
     def verifier(self) -> Verifier:
         return self._running.verifier
@@ -219,7 +232,7 @@ class Auth:
     @property
     def subjects(self) -> SubjectSource:
         """Who says what roles a subject has: our own accounts or the application."""
-        return self._running.subjects
+        return self._running.users.subjects
 
     @property
     def sessions(self) -> SessionStore:
@@ -248,20 +261,39 @@ class Auth:
     @property
     def accounts(self) -> Accounts:
         """Our own accounts. Raises `ConfigurationError` when the application has its own users."""
-        accounts = self._running.accounts
+        accounts = self._running.users.accounts
         if accounts is None:
             raise ConfigurationError("this Auth was made with subjects=..., so it keeps no accounts of its own")
         return accounts
 
     @property
+    def logins(self) -> Logins:
+        """Proving who one is and changing passwords, for our own accounts or an application's `UserSource`. Raises
+        `ConfigurationError` when there is neither."""
+        logins = self._running.users.logins
+        if logins is None:
+            raise ConfigurationError("the subjects=... of this Auth say nothing of passwords: see UserSource")
+        return logins
+
+    @property
     def password_policy(self) -> PasswordPolicy:
-        """Which passwords may be chosen in our own accounts."""
+        """Which passwords may be chosen."""
         return self._password_policy
 
     @property
     def has_accounts(self) -> bool:
         """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
         return self._subjects is None
+
+    @property
+    def has_logins(self) -> bool:
+        """Whether there is `logins`."""
+        return has_logins(self._subjects)
+
+    @property
+    def can_authenticate(self) -> bool:
+        """Whether `authenticate` can say yes to anybody: with `logins`, or where the application checks passwords."""
+        return can_authenticate(self._subjects)
 
     @property
     def is_running(self) -> bool:
@@ -304,26 +336,12 @@ class Auth:
         keys = Keys(store, sessions, secrets, access, clock, policy)
         follower = Follower(sessions, table, view, clock, policy, keys.load)
         revocation = Revocation(sessions, follower, clock, policy)
-        accounts = None
-        subjects: SubjectSource
-        if self._subjects is None:
-            if not isinstance(store, AccountStore):
-                raise ConfigurationError(
-                    "Coatcheck's own accounts are kept in SQL: name a SQL database, and give this one as sessions=..., "
-                    "or pass subjects=... if the application has its own users"
-                )
-            subjects = accounts = Accounts(
-                store,
-                sessions,
-                revocation,
-                passwords=self._password_hasher or PasswordHasher(),
-                policy=self._password_policy,
-                throttle=Throttle(store, key=secrets.derive("throttle")[0]),
-                now=clock.now,
-            )
-        else:
-            given = self._subjects
-            subjects = ApplicationSubjects(given) if callable(given) else given
+        users = compose(
+            self._subjects, store, sessions, revocation,
+            local_counters=_local_counters, throttle_key=secrets.derive("throttle")[0],
+            hasher=self._password_hasher, policy=self._password_policy, now=clock.now,
+        )  # fmt: skip
+        subjects = users.subjects
         verifier = Verifier(
             sessions=sessions, subjects=subjects, opaque=opaque, access=access,
             follower=follower, table=table, view=view, clock=clock, policy=policy,
@@ -335,13 +353,18 @@ class Auth:
         return _Parts(
             store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
             verifier=verifier, issuer=issuer, revocation=revocation,
-            maintenance=Maintenance(sessions, keys, table, clock, policy), accounts=accounts,
-            subjects=subjects,
+            maintenance=Maintenance(sessions, keys, table, clock, policy), users=users,
         )  # fmt: skip
 
 
 def _not_running(*_: object) -> NoReturn:
     raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
+
+
+def _local_counters() -> Counters:
+    from .stores.memory import MemoryStore  # only beside a store that cannot count
+
+    return MemoryStore()
 
 
 async def _open(store: SessionStore, url: object) -> None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, Protocol
 
 from ..errors import ConfigurationError, Throttled
-from ..stores.base import AccountStore
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _MIN_KEY: Final = 16
@@ -62,6 +62,15 @@ class Limits:
                 raise ConfigurationError(f"limits.{item.name} must be positive")
 
 
+class Counters(Protocol):
+    """What the throttle needs of an `AccountStore`, and the contract of each is there."""
+
+    async def count_failure(self, key: str, *, now: float, window: float) -> int: ...
+    async def failures(self, key: str, *, now: float) -> tuple[int, float]: ...
+    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None: ...
+    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try that was let through and counted. Hand it to `Throttle.success` or `Throttle.give_back`."""
@@ -78,7 +87,7 @@ class Throttle:
     ``key``: at least 16 secret bytes. The counters' names are MACs under it, so the table holds neither addresses.
     """
 
-    def __init__(self, accounts: AccountStore, *, key: bytes, limits: Limits | None = None) -> None:
+    def __init__(self, accounts: Counters, *, key: bytes, limits: Limits | None = None) -> None:
         if len(key) < _MIN_KEY:
             raise ConfigurationError(f"the key of the throttle must have at least {_MIN_KEY} bytes")
         self.limits: Limits = limits or Limits()

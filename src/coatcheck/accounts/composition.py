@@ -1,0 +1,117 @@
+"""Who logs in here and how: our own accounts, an application's users, or whatever an application checks itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import ConfigurationError
+from ..stores.base import AccountStore, SessionStore
+from ..subjects import ApplicationSubjects, SubjectHook, SubjectSource, UserSource
+from .changes import Changes, Revocation
+from .directory import Accounts
+from .logins import Authenticated, CheckedLogins, Logins
+from .passwords import PasswordHasher, PasswordPolicy
+from .throttle import Counters, Throttle
+
+log = logging.getLogger("coatcheck.accounts")
+
+Given = SubjectSource | SubjectHook | None
+"""What an application may pass as ``subjects``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """The subjects, and what there is for logging them in."""
+
+    subjects: SubjectSource
+    accounts: Accounts | None = None
+    logins: Logins | None = None
+    checked: CheckedLogins | None = None
+
+    async def authenticate(self, name: str, password: str, *, ip: str) -> Authenticated:
+        """See `Logins.authenticate`. Raises `ConfigurationError` where nobody can log in by name and password."""
+        way = self.logins or self.checked
+        if way is None:
+            raise ConfigurationError(
+                "these subjects cannot log in by name and password: pass subjects=... with `login_of` and the rest of "
+                "UserSource, or ApplicationSubjects(..., authenticate=...)"
+            )
+        return await way.authenticate(name, password, ip=ip)
+
+    async def close(self) -> None:
+        """Finish what is under way. Idempotent."""
+        if self.logins is not None:
+            await self.logins.close()
+
+
+def source_of(given: Given) -> SubjectSource | None:
+    """The source that an application's ``subjects`` stands for; None for our own accounts.
+
+    Raises `ConfigurationError` for a class where one of its objects is meant."""
+    if given is None:
+        return None
+    if isinstance(given, type):
+        raise ConfigurationError(f"subjects must be an object, not the class {given.__name__}: write subjects=...()")
+    return given if isinstance(given, SubjectSource) else ApplicationSubjects(given)
+
+
+def compose(
+    given: Given,
+    store: object,
+    sessions: SessionStore,
+    revocation: Revocation,
+    *,
+    local_counters: Callable[[], Counters],
+    throttle_key: bytes,
+    hasher: PasswordHasher | None,
+    policy: PasswordPolicy,
+    now: Callable[[], float],
+) -> Users:
+    """Put it together. Failed logins are counted in ``store`` if it can (SQL, memory); where it cannot (Redis), in
+    ``local_counters``, and the log says what that means. Raises `ConfigurationError`."""
+    source = source_of(given)
+
+    def throttle() -> Throttle:
+        if isinstance(store, AccountStore):
+            return Throttle(store, key=throttle_key)
+        log.warning(
+            "failed logins are counted by each process for itself and forgotten at its end, because the database named "
+            "first keeps no counters: N processes allow N times as many tries. Name a SQL database first, and this one "
+            "as sessions=..."
+        )
+        return Throttle(local_counters(), key=throttle_key)
+
+    if source is None:
+        if not isinstance(store, AccountStore):
+            raise ConfigurationError(
+                "Coatcheck's own accounts are kept in SQL: name a SQL database, and give this one as sessions=..., "
+                "or pass subjects=... if the application has its own users"
+            )
+        accounts = Accounts(
+            store, sessions, revocation,
+            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
+        )  # fmt: skip
+        return Users(subjects=accounts, accounts=accounts, logins=accounts.logins)
+    if isinstance(source, UserSource):
+        logins = Logins(
+            source, sessions, Changes(revocation),
+            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
+        )  # fmt: skip
+        return Users(subjects=source, logins=logins)
+    if isinstance(source, ApplicationSubjects) and source.checks_passwords:
+        return Users(subjects=source, checked=CheckedLogins(source, sessions, throttle=throttle(), now=now))
+    return Users(subjects=source)
+
+
+def can_authenticate(given: Given) -> bool:
+    """Whether subjects can log in by name and password."""
+    source = source_of(given)
+    return has_logins(given) or (isinstance(source, ApplicationSubjects) and source.checks_passwords)
+
+
+def has_logins(given: Given) -> bool:
+    """Whether Coatcheck also has their password hashes, and can change them."""
+    source = source_of(given)
+    return source is None or isinstance(source, UserSource)
