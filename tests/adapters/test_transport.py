@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coatcheck import Mode
-from coatcheck.credentials.cookies import DEVELOPMENT, SECURE, delete_cookie, names_for, set_cookie
+from coatcheck.credentials.cookies import DEVELOPMENT, SECURE, delete_cookie, find_pair, names_for, set_cookie
 from coatcheck.credentials.csrf import Provenance, provenance
 from coatcheck.credentials.transport import Carrier, bearer, collect, find_credential
 from coatcheck.errors import MalformedCredential
@@ -23,6 +25,11 @@ S, A = b"__Host-coatcheck=", b"__Host-coatcheck-access="
         (b"x" + S + b"evil; " + S + b"ccs_1", "ccs_1"),
         (b"x" + S + b"evil", None),
         (b"a=" + S + b"evil", None),
+        (b"a=b " + S + b"evil", None),
+        (b"a=b\t" + S + b"evil", None),
+        (b"a=b " + S + b"evil; " + S + b"ccs_1", "ccs_1"),
+        (b"a=b;\t" + S + b"ccs_1", "ccs_1"),
+        (b" " + S + b"ccs_1", "ccs_1"),
         (b"__host-coatcheck=ccs_1", None),
         (b"__Host-coatcheck =ccs_1", None),
         (b"__Host%2Dcoatcheck=ccs_1", None),
@@ -40,6 +47,17 @@ def test_session_cookie(cookies: bytes, expected: str | None) -> None:
     if found:
         assert found.key == f"__Host-coatcheck={expected}"
         assert found.carrier.mode is Mode.SESSION
+
+
+@given(st.lists(st.sampled_from([S, b";", b" ", b"\t", b"\x0b", b"=", b",", b"a", b'"']), max_size=10).map(b"".join))
+def test_a_cookie_stands_between_semicolons(cookies: bytes) -> None:
+    """Wherever our name stands, it is a cookie's name only at the beginning of what semicolons part (RFC 6265 §4.2)."""
+    ours = [pair for part in cookies.split(b";") if (pair := part.strip(b" \t")).startswith(S)]
+    try:
+        assert find_pair(cookies, S) == (ours[0] if ours else None)
+        assert len(ours) <= 1
+    except MalformedCredential:
+        assert len(ours) > 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ..errors import MalformedCredential
 MAX_COOKIE_BYTES: Final = 4096
 """Name and value together; browsers drop what is longer (RFC 6265bis §5.6)."""
 
+_SEMICOLON: Final = ord(";")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _LOOPBACK: Final = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.I)
 
@@ -87,10 +88,12 @@ def find_pair(header: bytes, needle: bytes) -> bytes | None:
     start = header.find(needle)
     if start < 0:
         return None
-    if (start and header[start - 1] not in b" ;\t") or header.find(needle, start + 1) >= 0:
+    # A space does not begin a cookie: another cookie's value, which a sister host may have set, can hold one.
+    begins = not start or header[start - 1] == _SEMICOLON or header[start - 2 : start] == b"; "
+    if not begins or header.find(needle, start + 1) >= 0:
         return _parse_for(header, needle)
     end = header.find(b";", start)
-    return header[start:].rstrip() if end < 0 else header[start:end].rstrip()
+    return (header[start:] if end < 0 else header[start:end]).rstrip(b" \t")
 
 
 def _parse_for(header: bytes, needle: bytes) -> bytes | None:
