@@ -134,7 +134,8 @@ async def test_mounted_service(app_path: str, root_path: str) -> None:
     prefix = root_path + app_path
 
     async def mounted(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "root_path": root_path}, receive, send)
+        served: Any = app
+        await served({**scope, "root_path": root_path}, receive, send)
 
     async with app.lifespan(), client(mounted) as web:
         body = {"email": EMAIL, "password": PASSWORD, "mode": "jwt-cookie"}
