@@ -117,6 +117,11 @@ class Logins:
         await self._changes.run(self._overwrite_hash(subject, new_hash))
         record(logging.INFO, "password set", account=subject)
 
+    async def email_of(self, subject: str) -> str | None:
+        """Their address, None where it is not known."""
+        login = await self._users.login_of_subject(subject)
+        return login.email or None if login else None
+
     async def close(self) -> None:
         """Finish the changes under way and end the hashing threads. Idempotent."""
         await self._changes.finish()

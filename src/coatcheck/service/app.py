@@ -96,8 +96,12 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     if feed:
         parts.append(events.router(auth, service_keys))
     parts.append(admin.routes)
+    if auth.can_authenticate:
+        parts.append(login.names)
+    if auth.has_logins:
+        parts.append(account.routes)
     if auth.has_accounts:
-        parts += [login.accounts, account.routes, admin.accounts]
+        parts += [login.accounts, admin.accounts]
     parts.append(health.router(metrics))
     with_pages = pages and auth.has_accounts and Mode.SESSION in auth.policy.modes
     if with_pages:

@@ -1,4 +1,4 @@
-"""One's own account: proving again who one is, and changing the password."""
+"""Oneself: proving again who one is, and changing the password. For subjects whose password hashes Coatcheck knows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ async def reauthenticate(request: Request) -> Response:
     auth, identity = await require_identity(request)
     body = await read_json(request, PasswordBody)
     chosen_mode(auth, request.scope, identity.mode.value)
-    proved = await auth.accounts.check_password(identity.subject, body.password, ip=client_ip(request.scope))
+    proved = await auth.logins.check_password(identity.subject, body.password, ip=client_ip(request.scope))
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
-    return login_response(request, credentials, proved.account.email)
+    return login_response(request, credentials, proved.email or None)
 
 
 @routes.post(
@@ -48,7 +48,7 @@ async def change_password(request: Request) -> Response:
     """Change the password. The present session carries on, all others end."""
     auth, identity = await require_identity(request)
     body = await read_json(request, ChangePasswordBody)
-    await auth.accounts.change_password(
+    await auth.logins.change_password(
         identity.subject,
         body.current_password,
         body.new_password,

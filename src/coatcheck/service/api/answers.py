@@ -34,7 +34,7 @@ class Problem(Answer):
 
 
 class SubjectView(Answer):
-    """Who has logged in. ``email`` is null where the application keeps its own users."""
+    """Who has logged in. ``email`` is null where the application keeps its own users and does not tell it."""
 
     id: str
     email: str | None

@@ -37,6 +37,8 @@ _BODY = (400, 403, 413, 415, 422)
 
 accounts = APIRouter()
 """Routes that need accounts of our own."""
+names = APIRouter()
+"""Routes that need subjects who can log in by name and password."""
 routes = APIRouter()
 
 
@@ -57,12 +59,14 @@ async def register(request: Request) -> Response:
     return login_response(request, credentials, account.email, 201)
 
 
-@accounts.post(
+@names.post(
     "/login",
     **described({200: LoginAnswer}, problems=(*_BODY, 401, 429), json=LoginBody),
 )
 async def login(request: Request) -> Response:
-    """Log in with e-mail address and password. Forms of the service's pages get pages back."""
+    """Log in with e-mail address and password. Forms of the service's pages get pages back.
+
+    Where the application keeps its own users, `email` is whatever they log in with."""
     auth = auth_of(request)
     if content_type(request) == FORM and _has_pages(request):
         from ..pages import forms
@@ -71,11 +75,11 @@ async def login(request: Request) -> Response:
     from_our_pages(auth, request)
     body = await read_json(request, LoginBody)
     mode = chosen_mode(auth, request.scope, body.mode)
-    proved = await auth.accounts.authenticate(body.email, body.password, ip=client_ip(request.scope))
+    proved = await auth.authenticate(body.email, body.password, ip=client_ip(request.scope))
     credentials = await log_in(
-        auth, request.scope, proved.account.id, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
+        auth, request.scope, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
     )
-    return login_response(request, credentials, proved.account.email)
+    return login_response(request, credentials, proved.email or None)
 
 
 @routes.post(
@@ -97,9 +101,9 @@ async def refresh(request: Request) -> Response:
         from_our_pages(auth, request)
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT)
         return login_response(request, credentials, await email_of(auth, credentials.session.subject))
-    names = names_of(request.scope)
+    cookie_names = names_of(request.scope)
     try:
-        token = None if names is None else _cookie(request, names)
+        token = None if cookie_names is None else _cookie(request, cookie_names)
         if token is None:
             from_our_pages(auth, request)
             raise not_logged_in()
@@ -176,8 +180,8 @@ async def logout_everywhere(request: Request) -> Response:
 
 
 async def email_of(auth: Auth, subject: str) -> str | None:
-    """The subject's address, None where the application keeps its own users."""
-    return (await auth.accounts.get(subject)).email if auth.has_accounts else None
+    """The subject's address, None where the application keeps its own users and does not tell."""
+    return await auth.logins.email_of(subject) if auth.has_logins else None
 
 
 def login_response(request: Request, credentials: Credentials, email: str | None, status: int = 200) -> Response:
