@@ -101,7 +101,7 @@ class _Faithful(Response):
 def _body() -> bytes:
     """The body, also where somebody has read it before with ``request.get_data()``. Raises `Refusal`."""
     check_length(request.environ)
-    request.max_content_length = MAX_BODY
+    request.max_content_length = MAX_BODY + 1  # a stream that is cut off at its bound looks like one that ends there
     try:
         return check_body(request.environ, request.get_data())
     except RequestEntityTooLarge:
