@@ -49,12 +49,16 @@ class Users:
 def source_of(given: Given) -> SubjectSource | None:
     """The source that an application's ``subjects`` stands for; None for our own accounts.
 
-    Raises `ConfigurationError` for a class where one of its objects is meant."""
+    Raises `ConfigurationError` for what is none, such as a class where one of its objects is meant."""
     if given is None:
         return None
     if isinstance(given, type):
         raise ConfigurationError(f"subjects must be an object, not the class {given.__name__}: write subjects=...()")
-    return given if isinstance(given, SubjectSource) else ApplicationSubjects(given)
+    if isinstance(given, SubjectSource):
+        return given
+    if not callable(given):
+        raise ConfigurationError("subjects must be a UserSource, a SubjectSource or a function; see ApplicationSubjects")
+    return ApplicationSubjects(given)
 
 
 def compose(
