@@ -20,6 +20,7 @@ from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Credential
 from .errors import ConfigurationError, InvalidCredential
 from .follower import Follower
+from .guard import Guard, Guards, Questions
 from .issuer import Credentials, Issuer
 from .keys import Keys
 from .maintenance import Maintenance
@@ -54,6 +55,7 @@ class _Parts:
     issuer: Issuer
     revocation: Revocation
     maintenance: Maintenance
+    guards: Guards
     users: Users
 
 
@@ -140,6 +142,7 @@ class Auth:
             steps.push_async_callback(parts.users.close)
             steps.push_async_callback(parts.follower.stop)
             steps.push_async_callback(parts.maintenance.stop)
+            steps.push_async_callback(parts.guards.close)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
@@ -190,6 +193,11 @@ class Auth:
     async def verify(self, credential: Credential) -> Identity:
         """The identity behind a credential. See `AccessVerifier.verify`; ``bearer(token)`` makes one from a string."""
         return await self.verifier.verify(credential)
+
+    def guard(self, identity: Identity) -> Guard:
+        """``async with auth.guard(identity):`` the body ends when the session does. See `Guard`; for WebSockets and
+        streams there is `coatcheck.adapters.connections`."""
+        return self.guards.guard(identity)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raise `CrossSite` unless this is the session's CSRF token."""
@@ -245,6 +253,11 @@ class Auth:
     @property
     def follower(self) -> Follower:
         return self._running.follower
+
+    @property
+    def guards(self) -> Guards:
+        """The guarded connections of this process."""
+        return self._running.guards
 
     @property
     def table(self) -> Table:
@@ -350,10 +363,12 @@ class Auth:
             sessions=sessions, subjects=subjects, opaque=opaque, access=access,
             revocation=revocation, follower=follower, clock=clock, policy=policy,
         )  # fmt: skip
+        questions = Questions(sessions, users.subjects, follower, view, clock, policy)
+        guards = Guards(follower, table, view, clock, kids=lambda: access.keyring.retirements(), questions=questions)
         return _Parts(
             store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
             verifier=verifier, issuer=issuer, revocation=revocation,
-            maintenance=Maintenance(sessions, keys, table, clock, policy), users=users,
+            maintenance=Maintenance(sessions, keys, table, clock, policy), guards=guards, users=users,
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .clock import Clock
 from .errors import ConfigurationError, StoreUnavailable
@@ -20,6 +20,9 @@ from .policy import Policy
 from .stores.base import Feed, FeedLost, FeedRead, Herald
 from .table import Table
 from .view import RevocationView
+
+if TYPE_CHECKING:
+    from .guard import Guards
 
 log = logging.getLogger("coatcheck.follower")
 
@@ -68,6 +71,8 @@ class Follower:
         self.era: int = 0
         """Counts the losses of the feed. What a store said in an earlier era cannot be checked against the view: events
         that came after it may have been pruned before the view was built anew."""
+        self.guards: Guards | None = None
+        """The long-lived connections, which hear of everything that the table hears of."""
         self._task: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
@@ -127,7 +132,8 @@ class Follower:
         raise StoreUnavailable("the store's feed answers too slowly")
 
     def apply(self, event: Event) -> None:
-        """Take one event in: view first, then the table, in one step that no fill can interleave with."""
+        """Take one event in: view first, then the table, then the guards, in one step that no fill and no entering of a
+        guard can interleave with."""
         self._view.apply(event)
         kind = event.kind
         if kind is EventKind.SESSION_REVOKED or kind is EventKind.SESSION_CHANGED:
@@ -140,6 +146,8 @@ class Follower:
             self._table.remove_token(event.session_id, event.token_id)
         else:
             self._table.remove_access_tokens()
+        if self.guards is not None:
+            self.guards.apply(event)
 
     def _told(self, events: Sequence[Event]) -> None:
         """Act at once upon events that are yet to be read. The lease stays as it is: this proves nothing about others,
@@ -187,6 +195,8 @@ class Follower:
         if self._clock.follow(read.now, began, self._clock.monotonic()):
             log.warning("the store's clock has jumped; credentials are verified again")
             self._table.clear()
+            if self.guards is not None:
+                self.guards.clock_jumped()
         if not self._feed:  # once an era: another read that began without a cursor only adds to the view
             self._view.reset(since=read.since, now=read.now)
             self._feed = read.feed
@@ -195,6 +205,8 @@ class Follower:
             await self._load_keys()
             self._check_era(era)
             self._table.remove_access_tokens()
+            if self.guards is not None:
+                self.guards.keys_loaded()
         self._view.forget(read.now)
         self._cursor = read.cursor
         if not read.more:
@@ -223,6 +235,8 @@ class Follower:
     def _lose(self, why: str) -> None:
         """The cursor proves nothing any more: trust nothing, and build the view anew from what the feed keeps."""
         log.warning("feed lost, starting again: %s", why)
+        if self.guards is not None:
+            self.guards.feed_lost()
         self.lease.deadline = float("-inf")
         self._table.clear()
         self._feed, self._cursor = "", None

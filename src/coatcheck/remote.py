@@ -22,6 +22,7 @@ from .credentials.keyring import TrustedKeys
 from .credentials.transport import Carrier, Credential
 from .errors import ConfigurationError, CrossSite, StoreUnavailable
 from .follower import Follower, report
+from .guard import Guard, Guards
 from .model import Identity
 from .policy import Policy
 from .remote_client import IssuingService, Refused
@@ -147,6 +148,7 @@ class _Parts:
     table: Table
     verifier: _AccessVerifier
     keys: _RemoteKeys
+    guards: Guards
     keeper: asyncio.Task[None]
 
 
@@ -208,6 +210,7 @@ class RemoteVerifier:
         verifier = _AccessVerifier(
             service, keys, access, follower=follower, table=table, view=view, clock=clock, policy=policy
         )
+        guards = Guards(follower, table, view, clock, kids=lambda: access.keyring.retirements(), questions=None)
         service.open()
         try:
             await follower.start()
@@ -218,7 +221,7 @@ class RemoteVerifier:
             raise
         keeper = asyncio.create_task(keys.keep(), name="coatcheck-remote-keys")
         keeper.add_done_callback(report)
-        self._parts = _Parts(follower, table, verifier, keys, keeper)
+        self._parts = _Parts(follower, table, verifier, keys, guards, keeper)
         self.known = verifier.known
 
     async def close(self) -> None:
@@ -232,6 +235,7 @@ class RemoteVerifier:
             steps.push_async_callback(parts.follower.stop)
             steps.push_async_callback(parts.keys.stop)
             steps.callback(parts.keeper.cancel)
+            steps.push_async_callback(parts.guards.close)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, RemoteVerifier]]:
@@ -252,6 +256,11 @@ class RemoteVerifier:
         Raises `InvalidCredential` (its subclass says why, for the log) or `StoreUnavailable`."""
         return await self._running.verifier.verify(credential)
 
+    def guard(self, identity: Identity) -> Guard:
+        """``async with remote.guard(identity):`` the body ends when the session does, or its access token expires:
+        there is nobody here to ask whether the session goes on. See `Guard`."""
+        return self.guards.guard(identity)
+
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raises `CrossSite`, always: the secret that could tell is the issuing service's."""
         raise CrossSite("this service cannot check CSRF tokens: send Sec-Fetch-Site or Origin")
@@ -259,6 +268,11 @@ class RemoteVerifier:
     @property
     def follower(self) -> Follower:
         return self._running.follower
+
+    @property
+    def guards(self) -> Guards:
+        """The guarded connections of this process."""
+        return self._running.guards
 
     @property
     def table(self) -> Table:

@@ -165,6 +165,10 @@ class Keyring:
         """The key whose tokens carry exactly this header segment, or None. The caller looks at its ``retires``."""
         return self._by_header.get(header_segment)
 
+    def retirements(self) -> dict[str, float | None]:
+        """The kids, with when each key stops verifying."""
+        return {key.kid: key.retires for key in self.keys}
+
     def live(self, now: float) -> Keyring:
         """The snapshot without the keys that have retired by ``now``."""
         return Keyring([key for key in self.keys if key.retires is None or now < key.retires])
@@ -200,6 +204,10 @@ class TrustedKeys:
     def find(self, header_segment: str) -> VerifyKey | None:
         """The key whose tokens carry exactly this header segment, or None."""
         return self._by_header.get(header_segment)
+
+    def retirements(self) -> dict[str, float | None]:
+        """The kids. When the keys retire is for their owner to know."""
+        return dict.fromkeys(self._by_kid)
 
     def trust_header(self, segment: str, *, types: Collection[str | None] = jws.ACCESS_TYPES) -> VerifyKey:
         """From now on accept tokens whose header is byte for byte ``segment``, for the key that it names.
