@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from coatcheck import Auth
 from coatcheck.service import auth_app
 
-KEYS = ["a-key-of-the-orders-service-0001", "a-key-of-the-reports-service-001"]
+KEYS = [f"a-key-of-the-{name}" for name in ("orders-service-0001", "reports-service-001", "gateway-service-001")]
 
 auth = Auth("sqlite:///issuer.db")
 app = FastAPI(lifespan=auth.lifespan)
