@@ -57,7 +57,10 @@ class WsgiAuthApp:
     def answer(self, environ: Environ, body: bytes, *, prefix: str = "") -> Answered:
         """What the service answers to a request with this body. ``prefix``: the path below ``SCRIPT_NAME`` at which it
         is mounted, such as ``/auth``; empty when a dispatcher has moved that to ``SCRIPT_NAME``."""
-        scope = service_scope(environ, prefix, len(body))
+        return self.ask(service_scope(environ, prefix, len(body)), body)
+
+    def ask(self, scope: Scope, body: bytes) -> Answered:
+        """The same for a whole ASGI scope, as `service_scope` makes one."""
         return self._auth.run(lambda auth: self._answer(auth, scope, body))
 
     async def _answer(self, auth: Auth, scope: Scope, body: bytes) -> Answered:
