@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from coatcheck import Auth, Identity, Mode
 from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser, OptionalUser, auth_of, fresh, logged_in, requires
 from coatcheck.errors import NotLoggedIn
-from coatcheck.service.litestar import ServicePlugin, auth_routes
+from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver
 
 EMAIL, PASSWORD = "ann@example.com", "nine brown owls"
 
@@ -189,6 +189,37 @@ async def test_nothing_comes_before_the_service() -> None:
         ended = {"authorization": "Bearer nonsense"}
         refreshed = await web.post("/auth/refresh", json={"refresh_token": made["refresh_token"]}, headers=ended)
         assert refreshed.status_code == 200, refreshed.text
+
+
+@pytest.mark.parametrize("mode", [Mode.SESSION, Mode.JWT_COOKIE])
+async def test_a_login_of_the_applications_own(mode: Mode) -> None:
+    """`deliver` sets the cookies that the service would set, and refuses as it does where there can be none."""
+
+    @post("/enter", status_code=200)
+    async def enter(request: Request[Any, Any, Any]) -> Response[None]:
+        return deliver(Response(None), request, await auth_of(request).login(subject, mode=mode), mount="/account")
+
+    app = Litestar([enter, mine], plugins=[ServicePlugin(auth := memory_auth(), "/account")])
+    async with app.lifespan(), client(app) as web:
+        subject = (await auth.accounts.register(EMAIL, PASSWORD)).id
+        body = {"email": EMAIL, "password": PASSWORD, "mode": mode.value}
+        theirs = (await web.post("/account/login", json=body)).headers.get_list("set-cookie")
+        web.cookies.clear()
+        answer = await web.post("/enter")
+        assert answer.headers["cache-control"] == "no-store"
+        ours = answer.headers.get_list("set-cookie")
+        assert [shape_of(text) for text in ours] == [shape_of(text) for text in theirs]
+        assert (await web.get("/mine")).json() == {"subject": subject}
+        async with client(app, "http://app.example") as plain:
+            refused = await plain.post("/enter")
+            assert (refused.status_code, refused.json()["code"]) == (400, "cookies_need_tls")
+
+
+def shape_of(set_cookie: str) -> tuple[str, bool, frozenset[str]]:
+    """A cookie but for its value."""
+    pair, *attributes = set_cookie.lower().split("; ")
+    name, _, value = pair.partition("=")
+    return name, value.strip('"') == "", frozenset(attributes)
 
 
 async def test_a_closed_application_can_be_logged_in_to() -> None:

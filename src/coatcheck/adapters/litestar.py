@@ -38,7 +38,7 @@ from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
 from . import asgi, demands
 from .asgi import IDENTITY, Knower, changes_state, identify_leniently, recognise
-from .problems import CONTENT_TYPE, problem_of
+from .problems import CONTENT_TYPE, Problem, problem_of
 
 __all__ = [
     "AuthMiddleware", "CoatcheckPlugin", "CurrentUser", "DemandGuard", "OptionalUser", "auth_of", "current_user",
@@ -155,11 +155,15 @@ class AuthMiddleware(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-def on_refusal(request: Request[Any, Any, Any], error: CoatcheckError) -> Response[bytes]:
-    """The problem of an error, as an answer."""
-    problem = problem_of(error)
+def response_of(problem: Problem) -> Response[bytes]:
+    """A problem as an answer."""
     headers = dict(problem.headers) | {"Cache-Control": "no-store"}
     return Response(problem.body(), status_code=problem.status, headers=headers, media_type=CONTENT_TYPE)
+
+
+def on_refusal(request: Request[Any, Any, Any], error: CoatcheckError) -> Response[bytes]:
+    """Litestar's handler of our exceptions."""
+    return response_of(problem_of(error))
 
 
 class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):

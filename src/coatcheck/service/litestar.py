@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Literal, TypeVar, cast
 
+from litestar import Request, Response
 from litestar.config.app import AppConfig
+from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, Method, Receive, Scope, Send
 
 from ..adapters import asgi
-from ..adapters.litestar import IS_SERVICE, CoatcheckPlugin
+from ..adapters.litestar import IS_SERVICE, CoatcheckPlugin, response_of
 from ..auth import Auth
+from ..issuer import Credentials
 from .app import auth_app
+from .delivery import cookies
+from .refusals import Refusal
+
+T = TypeVar("T")
 
 _REST: Final = "/{coatcheck_path"
 _METHODS: Final[list[Method]] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
@@ -52,6 +59,40 @@ def _below(scope: Scope) -> asgi.Scope:
     return {**scope, "root_path": root, "path": f"{root}/{'/'.join(parts[before + 1 :])}"}
 
 
+def deliver(
+    response: Response[T], request: Request[Any, Any, Any], credentials: Credentials, *, mount: str = "/auth"
+) -> Response[T]:
+    """The response with the cookies of these credentials: what an application with users of its own answers to its own
+    login. ``mount``: where `auth_routes` is, for the refresh cookie goes to its refresh route only.
+
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http."""
+    for text in cookies(cast("asgi.Scope", request.scope), credentials, mount=mount):
+        response.cookies.append(_cookie(text))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _cookie(text: str) -> Cookie:
+    """One of our Set-Cookie values as Litestar has them."""
+    pair, *rest = text.split("; ")
+    name, _, value = pair.partition("=")
+    given = {key.lower(): said for key, _, said in (item.partition("=") for item in rest)}
+    return Cookie(
+        key=name,
+        value=value,
+        path=given["path"],
+        max_age=int(given["max-age"]) if "max-age" in given else None,
+        secure="secure" in given,
+        httponly="httponly" in given,
+        samesite=cast("Literal['lax', 'strict']", given["samesite"].lower()),
+    )
+
+
+def on_service_refusal(request: Request[Any, Any, Any], error: Refusal) -> Response[bytes]:
+    """What `deliver` refuses, as an answer."""
+    return response_of(error.problem)
+
+
 class ServicePlugin(CoatcheckPlugin):
     """`CoatcheckPlugin` together with `auth_routes`."""
 
@@ -64,4 +105,5 @@ class ServicePlugin(CoatcheckPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """See `CoatcheckPlugin.on_app_init`."""
         app_config.route_handlers = [*app_config.route_handlers, self.routes]
+        app_config.exception_handlers = {Refusal: on_service_refusal, **app_config.exception_handlers}
         return super().on_app_init(app_config)
