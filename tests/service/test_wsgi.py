@@ -229,6 +229,21 @@ def test_a_body_that_breaks_off(auth: Auth, app: Any, terminated: bool | None) -
     assert (status, b"access_token" in content) == (400, False)
 
 
+class Broken(io.RawIOBase):
+    """A body that the server cannot go on reading."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raise OSError("not a chunk")
+
+
+def test_a_body_that_cannot_be_read(app: Any) -> None:
+    """Whatever a server raises over a client's bytes is the client's fault: 400."""
+    assert ask(app, "POST", "/login", JSON, **{"wsgi.input": Broken()})[0] == 400
+
+
 def test_the_rest_is_left_alone(app: Any) -> None:
     """Of a stream that goes on, as without a server that ends it, only what was announced is read."""
     whole, after = login_body("jwt"), b"GET / HTTP/1.1"

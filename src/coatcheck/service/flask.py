@@ -106,5 +106,5 @@ def _body() -> bytes:
         return check_body(request.environ, request.get_data())
     except RequestEntityTooLarge:
         raise Refusal(TOO_LARGE) from None
-    except ClientDisconnected:
-        raise Refusal(BY_STATUS[400]) from None
+    except (ClientDisconnected, OSError) as error:
+        raise Refusal(BY_STATUS[400]) from error

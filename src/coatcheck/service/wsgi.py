@@ -132,9 +132,12 @@ def read_body(environ: Environ) -> bytes:
         return b""
     stream = environ["wsgi.input"]
     parts: list[bytes] = []
-    while wanted > 0 and (part := stream.read(wanted)):
-        parts.append(part)
-        wanted -= len(part)
+    try:
+        while wanted > 0 and (part := stream.read(wanted)):
+            parts.append(part)
+            wanted -= len(part)
+    except OSError as error:  # the client is gone, or its chunks are none
+        raise Refusal(BY_STATUS[400]) from error
     return check_body(environ, b"".join(parts))
 
 

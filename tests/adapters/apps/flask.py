@@ -74,6 +74,11 @@ def create_app(auth: BlockingAuth) -> Flask:
     return app
 
 
+def create_served() -> Flask:
+    """The application for a real server, with accounts in memory."""
+    return create_app(BlockingAuth("memory://"))
+
+
 class WsgiServed:
     """A WSGI application without a server: the environment is made as gunicorn makes it."""
 
