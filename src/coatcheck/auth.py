@@ -173,12 +173,13 @@ class Auth:
         remember: bool = False,
         device: Device | None = None,
         amr: tuple[str, ...] = ("pwd",),
+        auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Credentials:
         """Log in a subject whose identity the application has proved. See `Issuer.login`; to be safe against a
         password change during the check, pass as ``epoch`` what `epoch_of` said before it."""
         return await self.issuer.login(
-            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, data=data
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data
         )
 
     async def epoch_of(self, subject: str) -> int:

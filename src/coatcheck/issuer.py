@@ -7,6 +7,7 @@ asked. Then a race costs a refresh, never an access.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -78,20 +79,23 @@ class Issuer:
         remember: bool = False,
         device: Device | None = None,
         amr: tuple[str, ...] = ("pwd",),
+        auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Credentials:
         """Make a session for a subject whose identity has been proved, and the credentials of its mode.
 
         ``mode`` defaults to the policy's first. ``epoch`` is what `SessionStore.standing_of` said *before* the proof
         was checked; without it the login only races what happens from now on. ``remember`` counts in mode
-        ``session``. Beyond `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for
+        ``session``. ``auth_time``: when the identity was proved, in seconds since the Unix epoch, where that is not
+        now: for a login that another system has made, which must not pass for a fresh one. Beyond `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for
         a subject that may not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a
-        mode that the policy does not allow, `StoreUnavailable`.
+        mode that the policy does not allow, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
         """
         keep = self._policy.sessions_per_subject
         return await self._login(
-            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, data=data, keep=keep
-        )
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
+            keep=keep,
+        )  # fmt: skip
 
     async def _login(
         self,
@@ -102,12 +106,15 @@ class Issuer:
         remember: bool,
         device: Device | None,
         amr: tuple[str, ...],
+        auth_time: float | None = None,
         data: Mapping[str, Any] | None,
         keep: int,
     ) -> Credentials:
         mode = mode or self._policy.modes[0]
         if mode not in self._policy.modes:
             raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
+        if auth_time is not None and not 0 <= auth_time < math.inf:
+            raise ValueError("auth_time must be in seconds since the Unix epoch")
         now = self._clock.now()
         standing_epoch, version = await self._sessions.standing_of(subject)
         facts = await self._subjects.facts(subject)
@@ -120,7 +127,7 @@ class Issuer:
             epoch=standing_epoch if epoch is None else epoch,
             mode=mode,
             created=now,
-            authenticated=now,
+            authenticated=now if auth_time is None else min(auth_time, now),
             seen=now,
             idle_timeout=lifetimes.idle,
             idle_deadline=now + lifetimes.idle,

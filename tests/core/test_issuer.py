@@ -139,6 +139,18 @@ async def test_reauthentication_moves_the_session(auth: Auth) -> None:
     assert (await auth.verify(presented(new))).session_id == new.session.id
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_login_brought_along_is_as_old_as_it_was(auth: Auth, mode: Mode) -> None:
+    """Its ``auth_time`` is when the identity was proved, never later than now, and what is no time is refused."""
+    now = auth.clock.now()
+    for given, found in [(now - 86_400, now - 86_400), (now + 3600, now), (0.0, 0.0), (None, now)]:
+        identity = await auth.verify(presented(await auth.login("ann", mode=mode, auth_time=given)))
+        assert identity.auth_time == pytest.approx(found, abs=2)
+    for given in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="auth_time"):
+            await auth.login("ann", mode=mode, auth_time=given)
+
+
 async def test_reauthentication_overtaken_by_revoke_leaves_nothing(auth: Auth, store: GatedStore) -> None:
     """A session that is revoked while it is re-authenticated does not live on under its new id."""
     old = await auth.login("ann", mode=Mode.SESSION)
