@@ -57,7 +57,9 @@ def source_of(given: Given) -> SubjectSource | None:
     if isinstance(given, SubjectSource):
         return given
     if not callable(given):
-        raise ConfigurationError("subjects must be a UserSource, a SubjectSource or a function; see ApplicationSubjects")
+        raise ConfigurationError(
+            "subjects must be a UserSource, a SubjectSource or a function; see ApplicationSubjects"
+        )
     return ApplicationSubjects(given)
 
 

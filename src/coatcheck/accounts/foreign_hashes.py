@@ -30,8 +30,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from ..errors import Rejected
 
-MAX_TEXT: Final = 512
-"""Characters a stored hash may have."""
 MAX_ITERATIONS: Final = 5_000_000
 """Of PBKDF2: some four times what anybody writes today, a few seconds."""
 MAX_BCRYPT_COST: Final = 16
@@ -220,20 +218,19 @@ class BcryptHash(StoredHash):
 def read(text: str) -> StoredHash:
     """The stored hash. Raises `Rejected`, whose text says why and does not hold the hash: a form that is unknown or
     malformed, a cost beyond the bounds above, or bcrypt without the package of that name."""
-    if len(text) <= MAX_TEXT:
-        for pattern, build in _FORMS:
-            if found := pattern.fullmatch(text):
-                try:
-                    return build(found)
-                except ValueError as error:
-                    raise Rejected("the password hash is malformed") from error
+    for pattern, build in _FORMS:
+        if found := pattern.fullmatch(text):
+            try:
+                return build(found)
+            except ValueError as error:
+                raise Rejected("the password hash is malformed") from error
     raise Rejected("the password hash has a form that is not known here")
 
 
 def _argon2(found: re.Match[str]) -> StoredHash:
     cost, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
     _bounded(cost <= MAX_ARGON2_MEMORY and cost * passes <= MAX_ARGON2_WORK and lanes <= MAX_LANES)
-    salt, digest = _base64(found["salt"]), _base64(found["hash"])
+    salt, digest = _bare_base64(found["salt"]), _bare_base64(found["hash"])
     if cost < 8 * lanes or len(salt) < 8 or len(digest) < 16:  # RFC 9106 §3.1; and no digest that is guessed
         raise ValueError("argon2")
     text, version = found[0].removeprefix("argon2"), int(found["v"] or 16)
@@ -321,14 +318,20 @@ def _bounded(bearable: bool) -> None:
 
 
 def _base64(text: str) -> bytes:
-    """Standard base 64, with or without its padding."""
-    bare = text.rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data) != text.encode():  # one spelling of the same bytes, and no other
+        raise ValueError("base64")
+    return data
+
+
+def _bare_base64(text: str) -> bytes:
+    """Without padding, as PHC strings have it."""
+    return _base64(text + "=" * (-len(text) % 4))
 
 
 def _passlib_base64(text: str) -> bytes:
     """Passlib's "adapted" base 64: a dot for the plus, no padding."""
-    return _base64(text.replace(".", "+"))
+    return _bare_base64(text.replace(".", "+"))
 
 
 _ARGON2: Final = argon2.PasswordHasher()
@@ -371,7 +374,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StoredHash]
         (
             rf"\$scrypt\$ln=(?P<ln>{_N}),r=(?P<r>{_N}),p=(?P<p>{_N})\$(?P<salt>[A-Za-z0-9+/]{{0,128}})"
             r"\$(?P<hash>[A-Za-z0-9+/]{1,128})",
-            _scrypt(_base64, _base64, 32),
+            _scrypt(_bare_base64, _bare_base64, 32),
         ),
     )
 )
