@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from .background import called
 from .model import SubjectFacts
 
 SubjectHook = Callable[[str], "Awaitable[SubjectFacts | None] | SubjectFacts | None"]
@@ -90,7 +90,7 @@ class ApplicationSubjects:
         """See `SubjectSource.facts`."""
         if self._hook is None:
             return SubjectFacts()
-        found = self._hook(subject)
+        found = await called(self._hook, subject, here=True)
         return await found if inspect.isawaitable(found) else found
 
     async def subject_of(self, name: str, password: str) -> str | None:
@@ -98,8 +98,8 @@ class ApplicationSubjects:
         check = self._authenticate
         if check is None:
             return None
-        called = await asyncio.to_thread(check, name, password)
-        found: object = await called if inspect.isawaitable(called) else called
+        answer = await called(check, name, password)
+        found: object = await answer if inspect.isawaitable(answer) else answer
         if found is None or (isinstance(found, str) and found):
             return found
         raise TypeError("authenticate must give the id of a subject (a text that is not empty) or None")

@@ -26,7 +26,8 @@ Read = tuple[int, bool | str | None] | None
 """A read under way: when it began, and what it saw: None not yet, False live, True revoked, PAGE a page that is not the
 last one."""
 Glance = tuple[int | None, bool] | None
-"""A hit under way in another thread: the lease's deadline if that was loaded already, and whether the entry was found."""
+"""A hit under way in another thread: the lease's deadline if that was loaded already, and whether the entry was
+found."""
 
 
 class World(NamedTuple):
