@@ -1,24 +1,32 @@
-"""Coatcheck: sessions and JWTs with the same guarantees. The public names, nothing else."""
+"""Coatcheck: sessions and JWTs with the same guarantees. The public names, nothing else.
 
-from .auth import Auth
-from .credentials.transport import Credential, bearer
-from .errors import (
-    CoatcheckError,
-    ConfigurationError,
-    Conflict,
-    Forbidden,
-    InvalidCredential,
-    InvalidLogin,
-    NotFound,
-    Rejected,
-    StoreUnavailable,
-    Throttled,
-)
-from .issuer import Credentials
-from .model import Device, Identity, Mode, Session, SubjectFacts
-from .policy import Lifetimes, Policy
-from .remote import RemoteVerifier
-from .subjects import ApplicationSubjects
+Each is loaded when it is first asked for. The pytest plugin is imported in every test run where Coatcheck is installed,
+and must cost nothing where no test uses it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .auth import Auth
+    from .credentials.transport import Credential, bearer
+    from .errors import (
+        CoatcheckError,
+        ConfigurationError,
+        Conflict,
+        Forbidden,
+        InvalidCredential,
+        InvalidLogin,
+        NotFound,
+        Rejected,
+        StoreUnavailable,
+        Throttled,
+    )
+    from .issuer import Credentials
+    from .model import Device, Identity, Mode, Session, SubjectFacts
+    from .policy import Lifetimes, Policy
+    from .remote import RemoteVerifier
+    from .subjects import ApplicationSubjects
 
 __all__ = [
     "ApplicationSubjects",
@@ -46,3 +54,42 @@ __all__ = [
     "bearer",
 ]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ApplicationSubjects": "subjects",
+    "Auth": "auth",
+    "CoatcheckError": "errors",
+    "ConfigurationError": "errors",
+    "Conflict": "errors",
+    "Credential": "credentials.transport",
+    "Credentials": "issuer",
+    "Device": "model",
+    "Forbidden": "errors",
+    "Identity": "model",
+    "InvalidCredential": "errors",
+    "InvalidLogin": "errors",
+    "Lifetimes": "policy",
+    "Mode": "model",
+    "NotFound": "errors",
+    "Policy": "policy",
+    "Rejected": "errors",
+    "RemoteVerifier": "remote",
+    "Session": "model",
+    "StoreUnavailable": "errors",
+    "SubjectFacts": "model",
+    "Throttled": "errors",
+    "bearer": "credentials.transport",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562: called once for each name."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
