@@ -1,0 +1,243 @@
+"""Starlette: ``Middleware(AuthMiddleware, auth=auth)``, and then ``request.user`` and ``@logged_in``.
+
+`AuthMiddleware` refuses what the plain ASGI one refuses (see `asgi`). It gives ``request.user``, a `User` or `Nobody`,
+and ``request.auth``, whose scopes are ``authenticated`` and, for each role, ``role:`` and its name: a role that is
+called "authenticated" is the scope ``role:authenticated``. So Starlette's own ``@requires`` works as ever, and answers
+a bare 403. The decorators here answer with our problems: `logged_in`, `requires` and `fresh`, for every endpoint.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from starlette.authentication import (
+    AuthCredentials,
+    AuthenticationBackend,
+    AuthenticationError,
+    BaseUser,
+    UnauthenticatedUser,
+)
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from ..errors import CoatcheckError
+from ..model import Identity
+from . import asgi, demands
+from .asgi import IDENTITY, ASGIApp, Knower, Receive, Scope, Send
+from .demands import Demand
+from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
+
+__all__ = [
+    "AuthMiddleware", "CoatcheckBackend", "Nobody", "Refusal", "User", "current_user", "fresh", "lifespans",
+    "logged_in", "on_error", "optional_user", "requires",
+]  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+_CLOCK: Final = "coatcheck.clock"
+
+
+class User(BaseUser):
+    """``request.user`` of somebody logged in."""
+
+    __slots__ = ("_identity",)
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The claim ``name`` where the application gives one, otherwise the subject."""
+        name = self._identity.claims.get("name")
+        return name if isinstance(name, str) else self._identity.subject
+
+    @property
+    def identity(self) -> Identity:  # type: ignore[override]  # Starlette leaves it at a text that names the user
+        return self._identity
+
+
+class Nobody(UnauthenticatedUser):
+    """``request.user`` of an anonymous request."""
+
+    @property
+    def identity(self) -> None:  # type: ignore[override]  # as above
+        return None
+
+
+class Refusal(HTTPException):
+    """A refusal on its way out. Starlette's own handler answers it as ``application/problem+json``."""
+
+    def __init__(self, problem: Problem) -> None:
+        headers = {**dict(problem.headers), "Cache-Control": "no-store", "Content-Type": CONTENT_TYPE}
+        super().__init__(problem.status, problem.body().decode(), headers)
+        self.problem = problem
+
+
+class _Refused(AuthenticationError):
+    """What Starlette's middleware hands to `on_error`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+class AuthMiddleware(asgi.AuthMiddleware):
+    """`asgi.AuthMiddleware`, which also gives ``request.user`` and ``request.auth``.
+
+    ``service``: where the service is mounted within the application, such as ``/auth``. Its requests are left to it,
+    so that a client whose token has ended can still refresh and log in; below it nobody is known."""
+
+    def __init__(self, app: ASGIApp, auth: Knower, service: str | None = None) -> None:
+        async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] in ("http", "websocket"):
+                scope[_CLOCK] = auth.clock
+                scope["auth"], scope["user"] = _known_as(scope[IDENTITY])
+            await app(scope, receive, send)
+
+        super().__init__(with_user, auth)
+        self._inner = app
+        self._below = None if service is None else f"{service.rstrip('/')}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._below is not None and scope["type"] in ("http", "websocket"):
+            root: str = scope.get("root_path", "")
+            if f"{scope['path'].removeprefix(root)}/".startswith(self._below):
+                await self._inner(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+class CoatcheckBackend(AuthenticationBackend):
+    """The same for Starlette's own ``AuthenticationMiddleware(backend=CoatcheckBackend(auth), on_error=on_error)``,
+    which closes a refused WebSocket with 1000; `AuthMiddleware` says why."""
+
+    def __init__(self, auth: Knower) -> None:
+        self.auth = auth
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser]:
+        """Raises `AuthenticationError` for what the middleware refuses."""
+        scope = conn.scope
+        try:
+            scope[IDENTITY] = await asgi.identify_leniently(self.auth, scope)
+        except CoatcheckError as error:
+            raise _Refused(problem_of(error)) from error
+        scope[_CLOCK] = self.auth.clock
+        return _known_as(scope[IDENTITY])
+
+
+def on_error(conn: HTTPConnection, error: Exception) -> Response:
+    """The answer to what a `CoatcheckBackend` or a `Refusal` refuses."""
+    problem = error.problem if isinstance(error, (_Refused, Refusal)) else INTERNAL
+    headers = {**dict(problem.headers), "Cache-Control": "no-store"}
+    return Response(problem.body(), problem.status, headers, CONTENT_TYPE)
+
+
+def optional_user(connection: HTTPConnection) -> Identity | None:
+    """Who is asking, or None: ``request.user.identity``, for type checkers too. Raises `RuntimeError` where no
+    middleware has looked."""
+    if IDENTITY not in connection.scope:
+        raise RuntimeError(
+            "nobody has looked who is asking: make the application with "
+            "middleware=[Middleware(AuthMiddleware, auth=auth)]"
+        )
+    return cast(Identity | None, connection.scope[IDENTITY])
+
+
+def current_user(connection: HTTPConnection) -> Identity:
+    """Who is asking. Raises `Refusal` (401), or `WebSocketException` (4401), for nobody."""
+    return _check(demands.LOGGED_IN, connection)
+
+
+def requires(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator of an endpoint: somebody with all of these roles. Nobody gets 401, anybody else 403."""
+    return _demanding(demands.requires(*roles))
+
+
+def fresh(*, minutes: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator of an endpoint: somebody who proved who they are at most so many minutes ago. Otherwise 401."""
+    return _demanding(demands.fresh(minutes=minutes))
+
+
+def logged_in(endpoint: Callable[P, R]) -> Callable[P, R]:
+    """Decorator of an endpoint: somebody logged in. Nobody gets 401; a WebSocket is closed with 4401."""
+    return _demanding(demands.LOGGED_IN)(endpoint)
+
+
+def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
+    """Several lifespans as one, entered in this order and left in the other, with the state of all:
+    ``lifespan=lifespans(auth.lifespan, my_own)``."""
+
+    @asynccontextmanager
+    async def together(app: Any) -> AsyncIterator[dict[str, Any]]:
+        state: dict[str, Any] = {}
+        async with AsyncExitStack() as stack:
+            for part in parts:
+                own: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
+                state.update(own or {})
+            yield state
+
+    return together
+
+
+def _known_as(identity: Identity | None) -> tuple[AuthCredentials, BaseUser]:
+    if identity is None:
+        return AuthCredentials(), Nobody()
+    return AuthCredentials(_scopes_of(identity.roles)), User(identity)
+
+
+@functools.lru_cache(maxsize=1024)
+def _scopes_of(roles: frozenset[str]) -> tuple[str, ...]:
+    return ("authenticated", *sorted(f"role:{role}" for role in roles))
+
+
+def _check(demand: Demand, connection: HTTPConnection) -> Identity:
+    identity = optional_user(connection)
+    try:
+        return demand.check(identity, connection.scope[_CLOCK])
+    except CoatcheckError as error:
+        problem = problem_of(error)
+        if connection.scope["type"] == "websocket":
+            raise WebSocketException(4000 + problem.status, problem.code) from error
+        raise Refusal(problem) from error
+
+
+def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def decorate(endpoint: Callable[P, R]) -> Callable[P, R]:
+        if inspect.isclass(endpoint):
+            raise TypeError(f"decorate the methods of {endpoint.__name__}, not the class")
+        if not inspect.iscoroutinefunction(endpoint):
+
+            @functools.wraps(endpoint)
+            def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+                _check(demand, _connection(*args, **kwargs))
+                return endpoint(*args, **kwargs)
+
+            return checked
+
+        @functools.wraps(endpoint)
+        async def checked_first(*args: P.args, **kwargs: P.kwargs) -> Any:
+            _check(demand, _connection(*args, **kwargs))
+            return await endpoint(*args, **kwargs)
+
+        return cast(Callable[P, R], checked_first)
+
+    return decorate
+
+
+def _connection(*args: object, **kwargs: object) -> HTTPConnection:
+    """The request or WebSocket that an endpoint, which may be a method, is called with."""
+    for argument in (*args, *kwargs.values()):
+        if isinstance(argument, HTTPConnection):
+            return argument
+    raise TypeError("an endpoint takes a request or a websocket")

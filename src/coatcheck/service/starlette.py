@@ -1,0 +1,56 @@
+"""The service within a Starlette application: ``mount_auth(app, "sqlite:///app.db")``.
+
+Names that an application needs besides are here too, so that a small one imports one module. An application that only
+verifies imports `coatcheck.adapters.starlette`, which loads nothing of the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from ..adapters.starlette import (
+    AuthMiddleware,
+    User,
+    current_user,
+    fresh,
+    lifespans,
+    logged_in,
+    optional_user,
+    requires,
+)
+from ..auth import Auth
+from .app import auth_app
+from .delivery import deliver
+
+__all__ = [
+    "Auth", "AuthMiddleware", "User", "auth_app", "current_user", "deliver", "fresh", "lifespans", "logged_in",
+    "mount_auth", "optional_user", "requires",
+]  # fmt: skip
+
+
+def mount_auth(
+    app: Starlette,
+    auth: Auth | str = "sqlite:///coatcheck.db",
+    *,
+    prefix: str = "/auth",
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+) -> Auth:
+    """Everything at once: the API and the pages under ``prefix``, the `AuthMiddleware` inside of all others, and
+    ``auth`` runs while the application does, from before its own lifespan begins until after that has ended.
+
+    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
+    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, and `RuntimeError` for
+    an application that runs already."""
+    if app.middleware_stack is not None:
+        raise RuntimeError("mount_auth comes before the application starts")
+    if isinstance(auth, str):
+        auth = Auth(auth)
+    app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
+    # Innermost, so that what CORS and others add to answers is on refusals too.
+    app.user_middleware.append(Middleware(AuthMiddleware, auth=auth, service=prefix))
+    app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
+    return auth
