@@ -95,7 +95,7 @@ def optional_user() -> Identity | None:
     """Who is asking, or None for nobody: for views that serve everybody.
 
     Raises what refuses the request: `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
-    environ, here = request.environ, _here()
+    environ, here = request.environ, _here(current_app)
     decided = environ.get(_DECIDED)
     if decided is None or decided[0] is not here:
         decided = environ[_DECIDED] = (here, _decide(here.auth))
@@ -154,7 +154,7 @@ def csrf_token() -> str:
 
     Browsers say by themselves where a form comes from; the token is for those that do not. Raises
     `ConfigurationError` with a `RemoteVerifier`, which cannot make one."""
-    identity, auth = optional_user(), _here().auth
+    identity, auth = optional_user(), auth_of(current_app)
     if not isinstance(auth, Auth):
         raise ConfigurationError("only the service with the database makes CSRF tokens, not a RemoteVerifier")
     return auth.csrf_token(identity.session_id) if identity else ""
@@ -162,15 +162,13 @@ def csrf_token() -> str:
 
 def auth_of(app: Flask) -> BlockingKnower:
     """What verifies for this application. Raises `ConfigurationError` when it has not been set up."""
+    return _here(app).auth
+
+
+def _here(app: Flask) -> _Here:
     here: _Here | None = app.extensions.get(_NAME)
     if here is None:
         raise ConfigurationError("no Coatcheck here: Coatcheck(app, auth), or init_app in the application's factory")
-    return here.auth
-
-
-def _here() -> _Here:
-    auth_of(current_app)
-    here: _Here = current_app.extensions[_NAME]
     return here
 
 
@@ -195,10 +193,12 @@ def _before_request() -> None:
 
 
 def _behind(demand: demands.Demand, view: View) -> View:
+    is_async = iscoroutinefunction(view)
+
     @wraps(view)
     def asking(*args: Any, **kwargs: Any) -> Any:
-        demand.check(optional_user(), _here().auth.clock)
-        return current_app.ensure_sync(view)(*args, **kwargs)
+        demand.check(optional_user(), auth_of(current_app).clock)
+        return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
     _wrapped.add(view)
     return cast(View, asking)
@@ -212,7 +212,7 @@ def _for_templates() -> dict[str, Identity | None]:
 
 
 def _on_refusal(error: CoatcheckError) -> BaseResponse:
-    problem, here = problem_of(error), _here()
+    problem, here = problem_of(error), _here(current_app)
     if problem is INTERNAL:
         raise error
     if isinstance(error, StoreUnavailable):
