@@ -28,7 +28,7 @@ from .model import Device, Identity, Mode
 from .policy import Policy
 from .revocation import Revocation
 from .stores import KeyedSessions, Store, embedded_path, open_store
-from .stores.base import SessionStore
+from .stores.base import AccountStore, SessionStore
 from .subjects import SubjectSource
 from .table import Table
 from .verifier import STATE_KEY, Known, Verifier
@@ -288,6 +288,15 @@ class Auth:
         if logins is None:
             raise ConfigurationError("the subjects=... of this Auth say nothing of passwords: see UserSource")
         return logins
+
+    @property
+    def counters(self) -> Counters:
+        """Counters in the database that all processes share. Raises `ConfigurationError` when it has none: Redis alone
+        keeps only sessions."""
+        store = self._running.store
+        if not isinstance(store, AccountStore):
+            raise ConfigurationError("this needs a SQL database: name one first, and this one as sessions=...")
+        return store
 
     @property
     def password_policy(self) -> PasswordPolicy:

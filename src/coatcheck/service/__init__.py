@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import auth_app
     from .delivery import deliver
+    from .former import Former, TradeIn, trade_in
 
-__all__ = ["auth_app", "deliver"]
+__all__ = ["Former", "TradeIn", "auth_app", "deliver", "trade_in"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from .delivery import deliver
 
         return deliver
+    if name in ("Former", "TradeIn", "trade_in"):
+        from . import former
+
+        return getattr(former, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

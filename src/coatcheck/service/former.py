@@ -1,0 +1,191 @@
+"""Trading in: somebody who is logged in at the system that Coatcheck replaces goes on without logging in again.
+
+The application says how to read the former credential. What is made of it is a session like any other, but as old as
+the former login: it does not pass for a fresh one. A former credential counts once, so that a copy of it is worth
+nothing later on and a logout is not undone by it; and not at all for a subject that was logged out everywhere, or
+whose password was changed, since Coatcheck took over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..adapters.asgi import ASGIApp, Receive, Scope, Send, check_origin, header, names_of, refuse
+from ..adapters.problems import problem_of
+from ..auth import Auth
+from ..credentials.cookies import delete_cookie
+from ..errors import (
+    CoatcheckError,
+    ConfigurationError,
+    Conflict,
+    ExpiredCredential,
+    InvalidCredential,
+    InvalidLogin,
+    RevokedCredential,
+)
+from ..issuer import Credentials
+from ..model import Mode
+from . import delivery
+from .api.bodies import answer_json
+from .api.problems import problem_response
+from .logins import chosen_mode, device_of, presented
+from .refusals import public_problem
+
+log = logging.getLogger("coatcheck.service")
+
+_T = TypeVar("_T")
+_REMEMBERED: Final = 10 * 365 * 86400.0
+"""Seconds for which a former credential is known to have been used: longer than any of them lives."""
+_COOKIE_MODES: Final = (Mode.SESSION, Mode.JWT_COOKIE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What a former credential says, after its signature or its place in the former store was checked."""
+
+    subject: str
+    """Who it is, by the name that Coatcheck knows them by."""
+    credential: str = field(repr=False)
+    """The credential itself, or whatever in it is its own and no other's: it counts once."""
+    expires: float = float("inf")
+    """When it ends there, in seconds since the Unix epoch. It is refused from then on."""
+    auth_time: float = 0.0
+    """When they typed their password there, as far as it is known; 0: long ago."""
+    amr: tuple[str, ...] = ("pwd",)
+    """How they proved who they are (RFC 8176)."""
+    cookies: tuple[str, ...] = ()
+    """Names of cookies that the browser is told to forget (those of the path ``/`` without a domain)."""
+
+
+Reader = Callable[[Scope], "Awaitable[Former | None] | Former | None"]
+"""Reads the former credential of a request. None when there is none, or when it is not genuine."""
+
+
+async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> Credentials:
+    """The credentials of a new session for a former one. ``scope`` tells of the device.
+
+    Asked again within `Policy.reuse_window` it makes another session, for tabs that open at once; later it is refused.
+    Raises `InvalidCredential`, `StoreUnavailable`, `Refusal` for a mode that is not offered here, and
+    `ConfigurationError` without a SQL database."""
+    mode = chosen_mode(auth, scope, mode.value)
+    now = auth.clock.now()
+    if now >= former.expires:
+        raise ExpiredCredential("former credential has expired")
+    if await auth.epoch_of(former.subject) != 0:
+        raise RevokedCredential("subject was logged out everywhere since")
+    key = f"former:{hashlib.sha256(former.credential.encode()).hexdigest()}"
+    count = await auth.counters.count_failure(key, now=now, window=_REMEMBERED)
+    if count > 1:
+        _, ends = await auth.counters.failures(key, now=now)
+        if now - (ends - _REMEMBERED) > auth.policy.reuse_window:
+            raise RevokedCredential("former credential was traded in before")
+    try:
+        credentials = await auth.login(
+            former.subject, mode=mode, epoch=0, device=device_of(scope), amr=former.amr, auth_time=former.auth_time
+        )
+    except (Conflict, InvalidLogin) as error:
+        raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
+    log.info("traded in", extra={"subject": former.subject, "session": credentials.session.id})
+    return credentials
+
+
+async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, mount: str = "/auth") -> Response:
+    """What a route of the application answers that takes a former token in its body: the same as a login, with the
+    tokens of mode ``jwt`` or the cookies of the others, or a refusal. ``mount`` as in `delivery.refresh_path`."""
+    try:
+        check_origin(auth, request.scope, None)  # another site must not log its visitors in as somebody of its choice
+        credentials = await exchange(auth, request.scope, former, mode=mode)
+    except CoatcheckError as error:
+        if isinstance(error, InvalidCredential):
+            log.info("former credential refused", extra={"reason": error.reason})
+        response = problem_response(public_problem(error))
+        response.headers["cache-control"] = "no-store"
+        return response
+    response = answer_json(delivery.login_answer(credentials, None))
+    response.headers["cache-control"] = "no-store"
+    delivery.deliver(response, request.scope, credentials, mount=mount)
+    return delivery.with_cookies(response, _forgotten(request.scope, former))
+
+
+class TradeIn:
+    """ASGI middleware: a person who comes with a former cookie, and with none of ours, is logged in on the way.
+
+    ``app.add_middleware(TradeIn, auth=auth, reader=reader)``. It acts on the first page that a browser loads, and sends
+    it to the same address again, with our cookie in the place of the former one. Programs and scripts are left alone,
+    and so is whoever presents a credential of ours, good or bad. A former cookie that is refused changes nothing: the
+    person is anonymous and logs in. While it cannot be known, the answer is 503.
+
+    The mode is the first of the policy's that has cookies; raises `ConfigurationError` when there is none.
+    """
+
+    def __init__(self, app: ASGIApp, auth: Auth, reader: Reader, *, mount: str = "/auth") -> None:
+        self.app = app
+        self._auth = auth
+        self._reader = reader
+        self._mount = mount
+        self._mode = cookie_mode(auth.policy.modes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_visit(scope) and not presented(scope) and names_of(scope) is not None:
+            try:
+                former = await _awaited(self._reader(scope))
+                made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
+            except InvalidCredential as error:
+                log.info("former credential refused", extra={"reason": error.reason})
+            except CoatcheckError as error:
+                await refuse(scope, send, problem_of(error))
+                return
+            else:
+                if former is not None and made is not None:
+                    response = Response(status_code=303, headers={"location": here(scope), "cache-control": "no-store"})
+                    delivery.with_cookies(response, set_cookies(scope, former, made, mount=self._mount))
+                    await response(scope, receive, send)
+                    return
+        await self.app(scope, receive, send)
+
+
+def is_visit(scope: Scope) -> bool:
+    """Whether a browser loads a page: no script, no image, no program, nothing that changes anything. Also not where
+    the address would be read as that of another host."""
+    if scope["type"] != "http" or scope["method"] != "GET" or here(scope).startswith("//"):
+        return False
+    fetched_as = header(scope, b"sec-fetch-mode")
+    return fetched_as == b"navigate" or (not fetched_as and b"text/html" in header(scope, b"accept"))
+
+
+def here(scope: Scope) -> str:
+    """The path and query of a request, as they may stand in a Location header."""
+    root, path = scope.get("root_path", ""), scope["path"]
+    query = scope.get("query_string", b"").decode("latin-1")
+    full = path if path.startswith(root) else f"{root}{path}"
+    return quote(full, safe="/:@!$&'()*+,;=~") + (f"?{quote(query, safe='/:@!$&()*+,;=~?%')}" if query else "")
+
+
+def set_cookies(scope: Scope, former: Former, credentials: Credentials, *, mount: str) -> list[str]:
+    """Set-Cookie values: ours, and the end of the former ones."""
+    return [*delivery.cookies(scope, credentials, mount=mount), *_forgotten(scope, former)]
+
+
+def cookie_mode(modes: tuple[Mode, ...]) -> Mode:
+    """The first mode that has cookies. Raises `ConfigurationError` when there is none."""
+    found = next((mode for mode in modes if mode in _COOKIE_MODES), None)
+    if found is None:
+        raise ConfigurationError("a former cookie can only be traded in for a mode with cookies: see policy.modes")
+    return found
+
+
+def _forgotten(scope: Scope, former: Former) -> list[str]:
+    return [delete_cookie(name, secure=scope["scheme"] == "https") for name in former.cookies]
+
+
+async def _awaited(found: Awaitable[_T] | _T) -> _T:
+    return await found if inspect.isawaitable(found) else found
