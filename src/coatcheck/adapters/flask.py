@@ -34,7 +34,6 @@ __all__ = [
 ]  # fmt: skip
 
 View = TypeVar("View", bound=Callable[..., Any])
-Decorator = Callable[[View], View]
 
 log = logging.getLogger("coatcheck.flask")
 
@@ -129,13 +128,13 @@ def login_required(view: View) -> View:
     return _behind(demands.LOGGED_IN, view)
 
 
-def requires(*roles: str) -> Decorator[View]:
+def requires(*roles: str) -> Callable[[View], View]:
     """As `login_required`, and for whoever lacks one of these roles 403. Raises `ValueError` without any."""
     demand = demands.requires(*roles)
     return lambda view: _behind(demand, view)
 
 
-def fresh(*, minutes: float) -> Decorator[View]:
+def fresh(*, minutes: float) -> Callable[[View], View]:
     """As `login_required`, and for whoever last proved who they are more than so many minutes ago 401
     ``login_too_old`` (RFC 9470)."""
     demand = demands.fresh(minutes=minutes)
