@@ -135,6 +135,7 @@ class Event:
     at: float
     """When it was appended, by the store's clock."""
     subject: str = ""
+    """Whose; empty for TOKEN_REVOKED and KEYS_CHANGED."""
     session_id: str = ""
     """The session meant; of SUBJECT_CUT_OFF, the one excepted (or empty)."""
     token_id: str = ""
