@@ -6,26 +6,33 @@ verifies imports `coatcheck.adapters.flask`, which loads nothing of the service.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
+from ..adapters.asgi import names_of
 from ..adapters.flask import Coatcheck, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
 from ..adapters.wsgi import scope_of
 from ..blocking import Auth
+from ..errors import InvalidCredential
 from ..issuer import Credentials
 from ..model import Mode
 from .bridge import Answered
 from .delivery import cookies
 from .envelope import MAX_BODY
+from .former import Former, cookie_mode, exchange, here, is_visit, set_cookies
+from .logins import presented
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
-from .wsgi import WsgiAuthApp, check_body, check_length, refused
+from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
+
+log = logging.getLogger("coatcheck.service")
 
 __all__ = [
-    "Auth", "Coatcheck", "auth_blueprint", "csrf_token", "current_user", "deliver", "exempt", "fresh", "login_required",
-    "mount_auth", "optional_user", "requires",
+    "Auth", "Coatcheck", "Former", "auth_blueprint", "csrf_token", "current_user", "deliver", "exempt", "fresh",
+    "login_required", "mount_auth", "optional_user", "requires", "trade_in_visits",
 ]  # fmt: skip
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -85,6 +92,33 @@ def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/
         response.headers.add("Set-Cookie", value)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None], *, mount: str = "/auth") -> None:
+    """Whoever comes with a former cookie, and with none of ours, is logged in on the way: `TradeIn` for Flask.
+
+    ``reader`` looks at ``flask.request`` for what the former system has issued. Raises `ConfigurationError` for a
+    policy without a mode that has cookies."""
+    mode = cookie_mode(auth.policy.modes)
+
+    @app.before_request
+    def trading() -> BaseResponse | None:
+        scope = service_scope(request.environ, "", 0)
+        if not is_visit(scope) or presented(scope) or names_of(scope) is None:
+            return None
+        former = reader()
+        if former is None:
+            return None
+        try:
+            made = auth.run(lambda running: exchange(running, scope, former, mode=mode))
+        except InvalidCredential as error:
+            log.info("former credential refused", extra={"reason": error.reason})
+            return None
+        response = redirect(here(scope), 303)
+        for value in set_cookies(scope, former, made, mount=mount):
+            response.headers.add("Set-Cookie", value)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 class _Faithful(Response):
