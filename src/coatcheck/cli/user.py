@@ -10,16 +10,20 @@ import click
 
 from ..errors import WeakPassword
 from ..model import Account
+from . import user_import
 from .deployment import Deployment, json_option, run, store_options
 from .output import answer, printable, table, timestamp
 
 
-@click.group("user", short_help="Add, list, disable and enable accounts, and set their passwords and roles.")
+@click.group("user", short_help="Add, import, list, disable and enable accounts, and set their passwords and roles.")
 def command() -> None:
     """Accounts with an e-mail address and a password.
 
     USER is an e-mail address or an account's id.
     """
+
+
+command.add_command(user_import.command)
 
 
 @command.command("add")
