@@ -11,9 +11,11 @@ import pytest
 from litestar import Litestar, Request, Response, Router, WebSocket, get, post, websocket
 from litestar.config.csrf import CSRFConfig
 from litestar.di import NamedDependency
+from litestar.middleware import MiddlewareProtocol
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import Auth, Identity, Mode
 from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser, OptionalUser, auth_of, fresh, logged_in, requires
@@ -91,6 +93,27 @@ async def test_dependencies_and_guards() -> None:
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 
 
+async def test_what_others_call_a_user() -> None:
+    """Somebody else's ``request.user`` is nobody to us."""
+
+    class Theirs(MiddlewareProtocol):
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            scope["user"] = "an anonymous user of theirs"
+            await self.app(scope, receive, send)
+
+    handlers = [
+        get("/asked", exclude_from_auth=True)(mine.fn), get("/guarded", guards=[logged_in])(public.fn),
+        get("/both", guards=[logged_in], exclude_from_auth=True)(public.fn),
+    ]  # fmt: skip
+    app = Litestar(handlers, plugins=[CoatcheckPlugin(memory_auth())], middleware=[Theirs])
+    async with app.lifespan(), client(app) as web:
+        for path in ("/asked", "/guarded", "/both"):
+            assert (await web.get(path)).status_code == 401
+
+
 async def test_answers_of_the_application_win() -> None:
     """An application says in Litestar's own way how it answers a refusal."""
 
@@ -115,14 +138,10 @@ async def test_document() -> None:
     assert schemes["sessionCookie"] | {"description": ""} == {
         "type": "apiKey", "in": "cookie", "name": "__Host-coatcheck", "description": "",
     }  # fmt: skip
-    needed = {path: "security" in operation for path, item in document["paths"].items() for operation in item.values()}
-    locked = {path for path, locks in needed.items() if locks}
-    assert locked == {"/mine", "/guarded", "/admin", "/team"}
-    assert document["paths"]["/mine"]["get"]["security"] == [
-        {"sessionCookie": []},
-        {"accessCookie": []},
-        {"bearer": []},
-    ]
+    one_of: list[dict[str, list[str]]] = [{"sessionCookie": []}, {"accessCookie": []}, {"bearer": []}]
+    ways = {path: next(iter(item.values())).get("security") for path, item in document["paths"].items()}
+    locked = dict.fromkeys(("/mine", "/guarded", "/admin", "/team"), one_of)
+    assert ways == locked | {"/open": [*one_of, {}], "/public": [*one_of, {}]}
     assert not any(path.startswith("/auth") for path in document["paths"])
     assert "sessionCookie" not in str(Litestar([public]).openapi_schema.to_schema())
 

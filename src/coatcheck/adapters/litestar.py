@@ -13,7 +13,7 @@ The guards `logged_in`, `requires` and `fresh` go into ``guards=[...]`` of a han
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, Final, cast
 
@@ -24,7 +24,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import WebSocketException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.middleware import ASGIMiddleware
+from litestar.middleware import DefineMiddleware, MiddlewareProtocol
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
@@ -44,6 +44,9 @@ __all__ = [
     "AuthMiddleware", "CoatcheckPlugin", "CurrentUser", "DemandGuard", "OptionalUser", "auth_of", "current_user",
     "fresh", "logged_in", "optional_user", "requires",
 ]  # fmt: skip
+
+EXCLUDED: Final = "exclude_from_auth"
+"""The ``opt`` by which Litestar's own authentication leaves a handler out too."""
 
 IS_SERVICE: Final = "is_coatcheck_service"
 """The ``opt`` of the service's own route handler."""
@@ -85,9 +88,15 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
     return WebSocketException(detail=problem.code, code=4000 + problem.status)
 
 
+def _identity_of(scope: Scope) -> Identity | None:
+    """From our own key: in ``user`` there may be anything, where another middleware has put it."""
+    found: Identity | None = cast("asgi.Scope", scope).get(IDENTITY)
+    return found
+
+
 def _demand(demand: demands.Demand, scope: Scope) -> Identity:
     try:
-        return demand.check(scope.get("user"), _knower_of(scope).clock)
+        return demand.check(_identity_of(scope), _knower_of(scope).clock)
     except CoatcheckError as error:
         raise _refusal(error, scope) from error
 
@@ -99,8 +108,7 @@ async def current_user(scope: Scope) -> Identity:
 
 async def optional_user(scope: Scope) -> Identity | None:
     """Dependency: who is asking, or None."""
-    found: Identity | None = scope.get("user")
-    return found
+    return _identity_of(scope)
 
 
 CurrentUser = NamedDependency[Identity]
@@ -135,24 +143,23 @@ def fresh(*, minutes: float) -> DemandGuard:
     return DemandGuard(demands.fresh(minutes=minutes))
 
 
-class AuthMiddleware(ASGIMiddleware):
+class AuthMiddleware(MiddlewareProtocol):
     """Finds out who is asking. See the module for what it does."""
 
-    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
-    exclude_opt_key = "exclude_from_auth"
-
-    def __init__(self, auth: Knower) -> None:
+    def __init__(self, app: ASGIApp, auth: Knower) -> None:
+        self.app = app
         self.auth = auth
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         plain = cast("asgi.Scope", scope)
-        try:
-            identity = None if changes_state(plain) else recognise(self.auth.known, plain)
-            identity = identity or await identify_leniently(self.auth, plain)
-        except CoatcheckError as error:
-            raise _refusal(error, scope) from error
-        plain["user"] = plain["auth"] = plain[IDENTITY] = identity
-        await next_app(scope, receive, send)
+        if not scope["route_handler"].opt.get(EXCLUDED):
+            try:
+                identity = None if changes_state(plain) else recognise(self.auth.known, plain)
+                identity = identity or await identify_leniently(self.auth, plain)
+            except CoatcheckError as error:
+                raise _refusal(error, scope) from error
+            plain["user"] = plain["auth"] = plain[IDENTITY] = identity
+        await self.app(scope, receive, send)
 
 
 def response_of(problem: Problem) -> Response[bytes]:
@@ -175,7 +182,7 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """First of all middleware and lifespans; what the application itself has named so stays."""
         app_config.lifespan.insert(0, self.auth.lifespan)
-        app_config.middleware.insert(0, AuthMiddleware(self.auth))
+        app_config.middleware.insert(0, DefineMiddleware(AuthMiddleware, auth=self.auth))
         app_config.state[STATE_KEY] = self.auth
         app_config.dependencies.setdefault("current_user", Provide(current_user))
         app_config.dependencies.setdefault("optional_user", Provide(optional_user))
@@ -188,22 +195,23 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Say in the OpenAPI document which operations need somebody logged in."""
+        """Say in the OpenAPI document who gets in to which operation."""
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
-                if _needs_somebody(handler):
-                    handler.security = [*(handler.security or ()), *_ANY_OF_THEM]
+                handler.security = [*(handler.security or ()), *_ways_in(handler)]
 
 
-def _needs_somebody(handler: HTTPRouteHandler) -> bool:
-    if any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards()):
-        return True
-    return _asks(handler.parsed_fn_signature.parameters, handler.resolve_dependencies())
+def _ways_in(handler: HTTPRouteHandler) -> list[dict[str, list[str]]]:
+    """One entry is enough; an empty one is for nobody. An empty list says nothing."""
+    asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
+    if current_user in asked or any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards()):
+        return _ANY_OF_THEM
+    return [*_ANY_OF_THEM, {}] if optional_user in asked else []
 
 
-def _asks(parameters: Iterable[str], providers: Mapping[str, Provide]) -> bool:
-    """Whether `current_user` is among what a function asks for, or what its dependencies ask for."""
-    asked = [providers[name] for name in parameters if name in providers]
-    return any(
-        each.dependency is current_user or _asks(each.parsed_fn_signature.parameters, providers) for each in asked
-    )
+def _asked_for(parameters: Iterable[str], providers: Mapping[str, Provide]) -> Iterator[object]:
+    """The dependencies of a function, and theirs."""
+    for name in parameters:
+        if name in providers:
+            yield providers[name].dependency
+            yield from _asked_for(providers[name].parsed_fn_signature.parameters, providers)

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, Method, Receive, Scope, Send
 
 from ..adapters import asgi
-from ..adapters.litestar import IS_SERVICE, CoatcheckPlugin, response_of
+from ..adapters.litestar import EXCLUDED, IS_SERVICE, CoatcheckPlugin, response_of
 from ..auth import Auth
 from ..issuer import Credentials
 from .app import auth_app
@@ -43,7 +43,7 @@ def auth_routes(
         http_method=_METHODS,
         status_code=200,
         include_in_schema=False,
-        opt={"exclude_from_auth": True, "exclude_from_csrf": True, IS_SERVICE: True},
+        opt={EXCLUDED: True, "exclude_from_csrf": True, IS_SERVICE: True},
     )
     async def coatcheck_service() -> ASGIApp:
         return answer
