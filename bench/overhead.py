@@ -98,7 +98,7 @@ def server(kind: str, mode: str) -> Iterator[Server]:
         process = subprocess.Popen(command, env=env)
         try:
             deadline = time.monotonic() + 30
-            while not _answers(port):
+            while not answers(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the {kind} server with mode {mode} did not start")
                 time.sleep(0.05)
@@ -108,7 +108,8 @@ def server(kind: str, mode: str) -> Iterator[Server]:
             process.wait(timeout=30)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

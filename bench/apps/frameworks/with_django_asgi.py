@@ -1,0 +1,21 @@
+"""Django under ASGI, with an asynchronous view: see `django_site`."""
+
+from __future__ import annotations
+
+from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django_site import configure
+from shared import ANSWER, GUARDED
+
+configure(__name__)
+
+from coatcheck.adapters.django import login_required  # noqa: E402  # it reads the settings
+
+
+async def hello(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(ANSWER)
+
+
+urlpatterns = [path("", login_required(hello) if GUARDED else hello)]
+app = get_asgi_application()
