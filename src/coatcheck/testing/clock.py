@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ..clock import Clock
+
 
 class TravelClock:
     """Wall and monotonic clock of a test, in seconds; they move together and only by `advance`.
 
-    Pass the object itself, or its ``now``, wherever a ``wall`` is wanted.
+    Pass the object itself, or its ``now``, wherever a ``wall`` is wanted, and `as_clock` to an `Auth`. Sessions and
+    tokens end when it has moved past their time. So does the lease, but nothing has to be done about it: the next
+    request asks the store, and its lease runs on.
     """
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
@@ -29,3 +33,7 @@ class TravelClock:
         if seconds < 0:
             raise ValueError("this clock does not run backwards")
         self._elapsed += seconds
+
+    def as_clock(self) -> Clock:
+        """What ``Auth(clock=...)`` takes. For stores that have no clock of their own: in memory, and SQLite."""
+        return Clock(monotonic=self.monotonic, wall=self.now)

@@ -16,7 +16,7 @@ Override ``second`` as well where another client can open the same data, and ``i
 more than one step, so that the races between two clients are forced and not left to luck.
 
 The store must be empty when a test begins. Times are arguments near the store's own ``time()``, so no clock is faked.
-Needs pytest and pytest-asyncio.
+Needs pytest and pytest-asyncio, in either of its modes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,246 @@
+"""The store contract in somebody else's project: one fixture is overridden, and what is wrong with a store is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.kit import run_pytest
+
+_STORE = '''"""A store of somebody else's: everything in lists and dictionaries, nothing of Coatcheck's own stores."""
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+
+from coatcheck.errors import Conflict, NotFound, Rejected
+from coatcheck.model import Event, EventKind, Standing
+from coatcheck.stores.base import MAX_ENDED, MAX_PAGE, FeedLost, FeedRead, Gone, Replayed, Reused, Rotated, SessionPage
+from coatcheck.stores.rules import pack_cursor, unpack_cursor
+
+
+class TinyStore:
+    def __init__(self):
+        self.rows, self.epochs, self.versions = {}, {}, {}
+        self.log, self.pruned, self.since = [], 0, time.time()
+        self.feed = f"tiny-{id(self)}"
+        self.grown = asyncio.Event()
+
+    async def open(self):
+        pass
+
+    async def close(self):
+        pass
+
+    async def time(self):
+        return time.time()
+
+    def _say(self, kind, now, **fields):
+        self.log.append(Event(kind=kind, at=now, **fields))
+        self.grown.set()
+        self.grown = asyncio.Event()
+
+    def _live(self, session_id, now):
+        row = self.rows.get(session_id)
+        if row is None or row.epoch != self.epochs.get(row.subject, 0):
+            return None
+        return row if now < min(row.idle_deadline, row.absolute_deadline) else None
+
+    def _of(self, subject, now):
+        rows = [row for row in self.rows.values() if row.subject == subject and self._live(row.id, now)]
+        return sorted(rows, key=lambda row: (row.created, row.id), reverse=True)
+
+    def _standing(self, row):
+        epoch, version = self.epochs.get(row.subject, 0), self.versions.get(row.subject, 0)
+        return Standing(session=self._copy(row), epoch=epoch, version=version)
+
+    def _copy(self, row):
+        return replace(row, data=self._plain(row.data))
+
+    def _plain(self, data):
+        try:
+            return json.loads(json.dumps(dict(data), allow_nan=False))
+        except (TypeError, ValueError):
+            raise Rejected("data that JSON cannot say") from None
+
+    def _end(self, row, now):
+        del self.rows[row.id]
+        self._say(EventKind.SESSION_REVOKED, now, subject=row.subject, session_id=row.id)
+
+    def _used(self, row, seen):
+        idle = min(max(row.idle_deadline, seen + row.idle_timeout), row.absolute_deadline)
+        return replace(row, seen=max(row.seen, seen), idle_deadline=idle)
+
+    async def standing_of(self, subject):
+        return self.epochs.get(subject, 0), self.versions.get(subject, 0)
+
+    async def create(self, session, *, now, keep=None):
+        session = self._copy(session)
+        if session.id in self.rows or session.epoch != self.epochs.get(session.subject, 0):
+            raise Conflict("the epoch has been stepped, or the id is taken")
+        old = self._of(session.subject, now)[::-1]
+        self.rows[session.id] = session
+        excess = 0 if keep is None else max(0, min(len(old) + 1 - max(1, keep), MAX_ENDED))
+        for row in old[:excess]:
+            self._end(row, now)
+        return tuple(row.id for row in old[:excess])
+
+    async def find(self, session_id, *, now):
+        row = self._live(session_id, now)
+        return row and self._standing(row)
+
+    async def touch(self, touches, *, now):
+        for touch in touches:
+            if row := self._live(touch.session_id, now):
+                self.rows[row.id] = self._used(row, touch.seen)
+        return frozenset(touch.session_id for touch in touches if not self._live(touch.session_id, now))
+
+    async def rotate(self, session_id, generation, *, window, now):
+        row = self._live(session_id, now)
+        if row is None or not 0 <= generation <= row.generation:
+            return Gone()
+        if generation == row.generation:
+            self.rows[row.id] = replace(self._used(row, now), generation=generation + 1, rotated=now)
+            return Rotated(self._standing(self.rows[row.id]))
+        if generation == row.generation - 1 and now - row.rotated <= window:
+            return Replayed(self._standing(row))
+        self._end(row, now)
+        return Reused(row)
+
+    async def update(self, session_id, version, *, now, data=None, label=None, authenticated=None, amr=None):
+        row = self._live(session_id, now)
+        if row is None:
+            return None
+        if row.version != version:
+            raise Conflict("changed meanwhile")
+        device = row.device if label is None else replace(row.device, label=label)
+        self.rows[row.id] = changed = replace(
+            row,
+            version=version + 1,
+            device=device,
+            data=row.data if data is None else self._plain(data),
+            authenticated=row.authenticated if authenticated is None else authenticated,
+            amr=row.amr if amr is None else tuple(amr),
+        )
+        if authenticated is not None or amr is not None:
+            fields = {"subject": row.subject, "session_id": row.id, "number": changed.version}
+            self._say(EventKind.SESSION_CHANGED, now, **fields)
+        return self._copy(changed)
+
+    async def revoke(self, session_id, *, now):
+        row = self._live(session_id, now)
+        if row is not None:
+            self._end(row, now)
+        return row
+
+    async def revoke_subject(self, subject, *, now, excepted=None):
+        row = self._live(excepted, now) if excepted is not None else None
+        if excepted is not None and (row is None or row.subject != subject):
+            raise NotFound("the excepted session is not a live one of this subject")
+        epoch = self.epochs[subject] = self.epochs.get(subject, 0) + 1
+        if row is not None:
+            self.rows[row.id] = replace(row, epoch=epoch)
+        self._say(EventKind.SUBJECT_CUT_OFF, now, subject=subject, session_id=excepted or "", number=epoch)
+        return epoch
+
+    async def step_version(self, subject, *, now):
+        version = self.versions[subject] = self.versions.get(subject, 0) + 1
+        self._say(EventKind.SUBJECT_CHANGED, now, subject=subject, number=version)
+        return version
+
+    async def revoke_token(self, session_id, token_id, *, now):
+        self._say(EventKind.TOKEN_REVOKED, now, session_id=session_id, token_id=token_id)
+
+    async def announce_keys(self, *, now):
+        self._say(EventKind.KEYS_CHANGED, now)
+
+    async def sessions_of(self, subject, *, now, limit=50, cursor=None):
+        rows = self._of(subject, now)
+        if cursor is not None:
+            created, last = unpack_cursor(cursor)
+            rows = [row for row in rows if (row.created, row.id) < (created, last)]
+        limit = max(1, min(limit, MAX_PAGE))
+        page = [self._copy(row) for row in rows[:limit]]
+        more = pack_cursor(page[-1].created, page[-1].id) if len(rows) > limit else None
+        return SessionPage(sessions=page, next=more)
+
+    async def prune(self, *, now, keep_events, limit=1000):
+        dead = [row for row in self.rows.values() if not self._live(row.id, now)][:limit]
+        for row in dead:
+            del self.rows[row.id]
+        old = 0
+        while old < min(limit, len(self.log)) and self.log[old].at < now - keep_events:
+            old += 1
+        if old:
+            del self.log[:old]
+            self.pruned += old
+            self.since = max(self.since, now - keep_events)
+        return len(dead) + old
+
+    def _start(self, cursor):
+        if cursor is None:
+            return 0
+        feed, _, position = cursor.rpartition(":")
+        if feed != self.feed or not position.isdigit() or not 0 <= int(position) - self.pruned <= len(self.log):
+            raise FeedLost("no cursor of this feed")
+        return int(position) - self.pruned
+
+    async def events(self, cursor, *, wait):
+        start, page = self._start(cursor), 10_000
+        if cursor is not None and start == len(self.log) and wait:
+            try:
+                await asyncio.wait_for(self.grown.wait(), wait)
+            except TimeoutError:
+                pass
+            start = self._start(cursor)
+        end = min(len(self.log), start + page)
+        return FeedRead(
+            feed=self.feed, cursor=f"{self.feed}:{self.pruned + end}", events=tuple(self.log[start:end]),
+            since=self.since, now=time.time(), more=end < len(self.log),
+        )
+'''
+_TEST = """
+import pytest_asyncio
+from coatcheck.testing.store_contract import SessionContract
+from tiny import TinyStore
+
+class TestTinyStore(SessionContract):
+    @pytest_asyncio.fixture
+    async def store(self):
+        store = TinyStore()
+        await store.open()
+        yield store
+        await store.close()
+"""
+
+
+def test_a_store_that_keeps_it(tmp_path: Path) -> None:
+    """A small store of somebody else's passes the whole suite, in pytest-asyncio's strict mode."""
+    done = run_pytest(tmp_path, {"tiny.py": _STORE, "test_tiny.py": _TEST}, "-x", "--tb=short")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("        self._say(EventKind.SESSION_REVOKED, now, subject=row.subject, session_id=row.id)\n", ""),
+        (" or session.epoch != self.epochs.get(session.subject, 0):", ":"),
+        ("generation == row.generation - 1 and now", "now"),
+        ("(row is None or row.subject != subject)", "row is None"),
+    ],
+    ids=[
+        "revoked without an event",
+        "a lost login gets in",
+        "an old token is replayed",
+        "anybody's session is excepted",
+    ],
+)
+def test_a_store_that_breaks_it(tmp_path: Path, right: str, wrong: str) -> None:
+    """What a store must not do is found."""
+    assert right in _STORE
+    done = run_pytest(tmp_path, {"tiny.py": _STORE.replace(right, wrong), "test_tiny.py": _TEST}, "-x", "--tb=short")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "AssertionError" in done.stdout or "DID NOT RAISE" in done.stdout
