@@ -9,7 +9,7 @@ Common to all of them:
 - Cancelling a call never leaves a connection half-read and never half-writes: an operation is one transaction.
 - An operation that changes what a verifier may believe appends its event in the same transaction.
 - A deadline is the first moment at which it no longer holds: live means ``now < deadline``.
-- Session data is JSON; what JSON cannot say is `Rejected`, and nothing changes. What a caller was given or has handed in
+- Session data is JSON; what JSON cannot say is `Rejected`, and nothing changes. What a caller was given or handed in
   is a copy: changing it does not change the store.
 """
 
