@@ -226,25 +226,28 @@ class _Call(Generic[T]):
 
     async def _lend(self, function: Callable[..., Any], *args: Any) -> Any:
         """In the loop: have the waiting thread call a function."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Any] = loop.create_future()
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._inbox.put(partial(_do, answered, function, args))
+        try:
+            return await answered
+        finally:
+            del answered  # or an error would hold the frame that holds it
 
-        def job() -> None:
-            try:
-                found = function(*args)
-            except (SystemExit, KeyboardInterrupt):  # are for the caller, who leaves with it
-                raise
-            except BaseException as error:
-                tell(None, error)
-            else:
-                tell(found, None)
 
-        def tell(found: object, error: BaseException | None) -> None:
-            with suppress(RuntimeError):  # the loop has closed
-                loop.call_soon_threadsafe(_answer, answered, found, error)
-
-        self._inbox.put(job)
-        return await answered
+def _do(answered: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    tell = partial(answered.get_loop().call_soon_threadsafe, _answer, answered)
+    try:
+        found = function(*args)
+    except (SystemExit, KeyboardInterrupt):  # are for the caller, who leaves with it
+        raise
+    except BaseException as error:
+        with suppress(RuntimeError):  # the loop has closed
+            tell(None, error)
+    else:
+        with suppress(RuntimeError):
+            tell(found, None)
+    finally:
+        del answered, tell  # as above
 
 
 def _answer(answered: asyncio.Future[Any], found: object, error: BaseException | None) -> None:

@@ -181,12 +181,13 @@ class _Blocking(Generic[Inner]):
         if life.spoilt:
             raise ConfigurationError(life.spoilt)
         self._end(life, _CLOSE_LIMIT)  # should whoever ended it have been interrupted
-        background = life.background = Background("coatcheck")
+        # In a context of its own: all this outlives the request that happens to be the first.
+        alone = Context()
+        background = life.background = alone.run(Background, "coatcheck")
         life.failure = ""
         life.tries += 1
         try:
-            # In a context of its own: what follows the feed outlives the request that happens to be the first.
-            Context().run(background.run, life.inner.start)
+            alone.run(background.run, life.inner.start)
         except BaseException as error:
             if isinstance(error, StoreUnavailable):
                 life.failure = str(error)

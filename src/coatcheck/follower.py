@@ -127,6 +127,8 @@ class Follower:
                 raise StoreUnavailable("the store's feed did not answer in time") from error
             except FeedLost:
                 continue
+            except StoreUnavailable as error:  # one for each who waits: a shared one would gather the frames of all
+                raise StoreUnavailable(str(error)) from error.__cause__
             if self.is_live():
                 return
         raise StoreUnavailable("the store's feed answers too slowly")
