@@ -16,7 +16,7 @@ from coatcheck.accounts.passwords import MAX_BYTES, MAX_LENGTH, MIN_LENGTH
 from coatcheck.adapters import problems
 from coatcheck.adapters.problems import Problem
 from coatcheck.cli import root
-from coatcheck.errors import Throttled
+from coatcheck.errors import LoginTooOld, Throttled
 from coatcheck.service import refusals
 from coatcheck.service.app import auth_app
 from coatcheck.service.settings import READERS, Settings
@@ -192,7 +192,7 @@ def _every_error() -> list[CoatcheckError]:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
         if kind.__module__ == "coatcheck.errors":
-            found.append(kind(1) if kind is Throttled else kind("why"))  # type: ignore[arg-type]
+            found.append(kind(1) if kind in (Throttled, LoginTooOld) else kind("why"))  # type: ignore[arg-type]
     return found
 
 
