@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, SQLColumnExpression, select, update
+from sqlalchemy import BigInteger, ColumnElement, Engine, SmallInteger, SQLColumnExpression, select, update
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
+from ..background import called
 from ..errors import ConfigurationError, StoreUnavailable
 from ..model import SubjectFacts
 from ..subjects import Login
@@ -24,7 +24,6 @@ T = TypeVar("T")
 UserT = TypeVar("UserT")
 
 Sessions = sessionmaker[Session] | async_sessionmaker[AsyncSession] | Engine | AsyncEngine
-_LARGEST: Final = 2**63 - 1
 
 
 def _nothing(user: object) -> tuple[()]:
@@ -116,17 +115,17 @@ class SqlAlchemyUsers(Generic[UserT]):
 
     async def replace_hash(self, subject: str, old: str, new: str) -> bool:
         """See `UserSource.replace_hash`."""
-        value = self._value(subject)
-        if str(value) != subject:
-            return False
-        change = (
-            update(self._model)
-            .where(self._subject == value, self._password_hash == old)
-            .values({self._password_hash: new})
-            .execution_options(synchronize_session=False)
-        )
 
         def work(session: Session) -> bool:
+            value = self._value(session, subject)
+            if str(value) != subject:
+                return False
+            change = (
+                update(self._model)
+                .where(self._subject == value, self._password_hash == old)
+                .values({self._password_hash: new})
+                .execution_options(synchronize_session=False)
+            )
             changed: int = session.execute(change).rowcount  # type: ignore[attr-defined]  # of an UPDATE there is one
             session.commit()
             return changed == 1
@@ -134,7 +133,7 @@ class SqlAlchemyUsers(Generic[UserT]):
         return await self._run(work)
 
     def _by_subject(self, session: Session, subject: str) -> UserT | None:
-        user = self._only(session, self._subject == self._value(subject))
+        user = self._only(session, self._subject == self._value(session, subject))
         # One subject has one spelling, whatever the database takes for equal.
         return user if user is not None and str(self._read(user, self._subject)) == subject else None
 
@@ -159,7 +158,7 @@ class SqlAlchemyUsers(Generic[UserT]):
     def _read(self, user: UserT, column: InstrumentedAttribute[Any]) -> Any:
         return getattr(user, column.key)
 
-    def _value(self, subject: str) -> Any:
+    def _value(self, session: Session, subject: str) -> Any:
         """The subject as the column has it. What cannot be one becomes a value all the same, so that asking for it
         takes as long; `_by_subject` compares what comes back."""
         if self._type is str:
@@ -170,7 +169,14 @@ class SqlAlchemyUsers(Generic[UserT]):
             number = int(subject) if subject.isascii() and len(subject) < 20 else -1
         except ValueError:
             return UUID(int=0) if self._type is UUID else -1
-        return number if abs(number) <= _LARGEST else -1
+        return number if abs(number) < 1 << self._bits(session) else -1
+
+    def _bits(self, session: Session) -> int:
+        """Of the largest number the column holds: a larger one is an error to some drivers."""
+        if isinstance(self._subject.type, SmallInteger):
+            return 15
+        big = isinstance(self._subject.type, BigInteger) or session.get_bind().dialect.name == "sqlite"
+        return 63 if big else 31
 
     async def _run(self, work: Callable[[Session], T]) -> T:
         """Run it in a session of its own. Raises `StoreUnavailable`."""
@@ -179,7 +185,7 @@ class SqlAlchemyUsers(Generic[UserT]):
             if isinstance(sessions, async_sessionmaker):
                 async with sessions() as session:
                     return await session.run_sync(work)
-            return await asyncio.to_thread(_in_session, sessions, work)
+            return await called(_in_session, sessions, work)
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise StoreUnavailable("the database of the application's users did not answer") from error
 
