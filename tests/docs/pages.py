@@ -38,6 +38,7 @@ import httpx
 
 from coatcheck import Auth
 from tests.docs.servers import Start, start_of
+from tests.support import kit
 from tests.support.service import PATIENCE, environment, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,7 @@ class PageRun:
         self._folder = folder
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._env = environment({"PATH": path, "HOME": str(folder), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"})
+        self._env["PYTEST_ADDOPTS"] = " ".join(kit.OPTIONS)
         self._env.pop("PYTHONWARNINGS")  # a reader has the usual filters, and others' packages warn
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._addresses: dict[str, str] = {}
