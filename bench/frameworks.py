@@ -126,9 +126,9 @@ def status(server: Server, header: str) -> int:
     return found
 
 
-def compare(framework: Framework, rounds: int, seconds: int, modes: tuple[str, ...] = MODES) -> dict[str, Found]:
-    """What each mode costs. Raises `RuntimeError` when the protected route is not protected, or a request fails."""
-    found = {mode: Found() for mode in modes}
+@contextmanager
+def running(framework: Framework, modes: tuple[str, ...]) -> Iterator[tuple[Server, dict[str, Server]]]:
+    """The bare server, and one for each mode. Raises `RuntimeError` when a protected route is not protected."""
     with ExitStack() as stack:
         bare = stack.enter_context(server(framework, "none"))
         guarded = {mode: stack.enter_context(server(framework, mode)) for mode in modes}
@@ -136,6 +136,14 @@ def compare(framework: Framework, rounds: int, seconds: int, modes: tuple[str, .
             statuses = [status(bare, each.header), status(each, each.header), status(each, "Accept: */*")]
             if statuses != [200, 200, 401]:
                 raise RuntimeError(f"{framework.name} with mode {mode} answers {statuses}")
+        yield bare, guarded
+
+
+def compare(framework: Framework, rounds: int, seconds: int, modes: tuple[str, ...] = MODES) -> dict[str, Found]:
+    """What each mode costs. Raises `RuntimeError` also when a request fails."""
+    found = {mode: Found() for mode in modes}
+    with running(framework, modes) as (bare, guarded):
+        for each in guarded.values():  # warm up, and fill the table
             load(bare, each.header, 1)
             load(each, each.header, 1)
         for _ in range(rounds):

@@ -94,13 +94,20 @@ def on_service_refusal(request: Request[Any, Any, Any], error: Refusal) -> Respo
 
 
 class ServicePlugin(CoatcheckPlugin):
-    """`CoatcheckPlugin` together with `auth_routes`."""
+    """`CoatcheckPlugin` together with `auth_routes`. ``auth`` may also be the database's URL, as `coatcheck.Auth` takes
+    it. Raises `ConfigurationError`."""
 
     def __init__(
-        self, auth: Auth, path: str = "/auth", *, service_keys: Sequence[str] = (), pages: bool = True
+        self,
+        auth: Auth | str = "sqlite:///coatcheck.db",
+        path: str = "/auth",
+        *,
+        service_keys: Sequence[str] = (),
+        pages: bool = True,
     ) -> None:
-        super().__init__(auth)
-        self.routes = auth_routes(auth, path, service_keys=service_keys, pages=pages)
+        made = Auth(auth) if isinstance(auth, str) else auth
+        super().__init__(made)
+        self.routes = auth_routes(made, path, service_keys=service_keys, pages=pages)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """See `CoatcheckPlugin.on_app_init`."""
