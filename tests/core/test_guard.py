@@ -65,7 +65,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        return not self.task.done()
+        return self.guard.ended is None and not self.task.done()
 
 
 async def connect(auth: Any, identity: Identity) -> Connection:
@@ -297,6 +297,33 @@ async def test_evicted_identity_is_guarded_all_the_same(auth: Auth, store: Gated
 
 
 @MODES
+async def test_feed_lost_while_the_store_is_asked(mode: Mode) -> None:
+    """The store has answered, then the session is revoked and the feed is lost together with the event: ask again."""
+    async with Elsewhere() as world:
+        who = await known(world.auth, mode)
+        world.auth.table.clear()
+        gate = world.store.hold_after("find")
+        entering = asyncio.create_task(world.auth.guard(who).__aenter__())
+        await gate.reached()
+        await world.other.revoke(who.session_id)
+        world.store._store._feed.events.clear()
+        world.auth.follower._lose("made to")
+        await world.auth.follower.catch_up()
+        gate.open()
+        with pytest.raises(RevokedCredential):
+            await entering
+
+
+@MODES
+async def test_subject_changed_while_the_feed_was_lost(auth: Auth, store: GatedStore, mode: Mode) -> None:
+    """The session lives, but its subject is another than the connection was let in as."""
+    connection = await connect(auth, await known(auth, mode))
+    store._store._versions["ann"] = 1  # and no event says so
+    auth.follower._lose("made to")
+    assert str(await connection.ends()) == "subject has changed"
+
+
+@MODES
 async def test_lost_feed_is_asked_about(auth: Auth, store: GatedStore, mode: Mode) -> None:
     """When the feed was lost together with a revocation, the store says who goes on; others end."""
     out, stays = await known(auth, mode), await known(auth, mode, "bob")
@@ -354,8 +381,9 @@ async def test_absolute_deadline(mode: Mode) -> None:
         for _ in range(4):
             await _pass(world, 24.9)
             assert connection.is_open
+        world.store.fail("find")  # and nobody is asked any more
         await _pass(world, 0.5)
-        assert isinstance(await connection.ends(), SessionEnded)
+        assert str(await connection.ends()) == "the session's time is over"
 
 
 async def test_idle_deadline_and_use() -> None:
