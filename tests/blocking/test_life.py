@@ -326,21 +326,21 @@ def test_the_first_request_is_not_kept() -> None:
     class Request:
         pass
 
-    first = Request()
-    gone = weakref.ref(first)
+    served = []
     auth = made()
 
     def serve() -> None:
+        first = Request()
+        served.append(weakref.ref(first))
         request.set(first)
         auth.start()
 
     thread = threading.Thread(target=serve)
     thread.start()
     thread.join(SECONDS)
-    del first
     gc.collect()
     try:
-        assert gone() is None
+        assert served[0]() is None
     finally:
         auth.close()
 

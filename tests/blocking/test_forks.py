@@ -1,0 +1,285 @@
+"""Processes that fork, in processes of their own."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import migrated_postgresql, shared_postgresql
+from tests.support.servers import redis
+from tests.support.servers.redis_single import Redis
+from tests.support.service import PATIENCE, environment
+
+from .support import script
+
+UNTOLD = "blocking._everyone = lambda: []  # as if the fork were made in C: no hook of ours finds anything\n"
+TOLD = ""
+
+
+def ends_well(done: subprocess.CompletedProcess[str]) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[Redis]:
+    with redis() as server:
+        yield server
+
+
+@pytest.mark.parametrize("hooks", [TOLD, UNTOLD], ids=["told", "untold"])
+def test_made_before(hooks: str, tmp_path: Path) -> None:
+    """What was not started before the fork starts in each process by itself, and each has its own."""
+    ends_well(
+        script(
+            f"""
+            auth = made()
+            {hooks}
+            def work():
+                credential, session = log_in(auth)
+                assert auth.verify(credential).subject == "ann"
+            children = [in_child(work) for _ in range(3)]
+            work()
+            assert [end_of(child) for child in children] == [0, 0, 0]
+            print("done")
+            """,
+            tmp_path,
+        )
+    )
+
+
+def test_started_before(tmp_path: Path) -> None:
+    """Both sides go on, each with connections and locks of its own, and what one revokes the other refuses."""
+    ends_well(
+        script(
+            """
+            auth = made().start()
+            credential, session = log_in(auth)
+            auth.verify(credential)
+            def work():
+                assert auth.known(credential.key) is None
+                assert auth.verify(credential).subject == "ann"
+                assert f" {os.getpid()} " in open("/proc/locks").read()  # the parent's would not protect us
+                auth.revoke(session, wait=True)
+            child = in_child(work)
+            assert auth.verify(credential).subject == "ann"
+            assert end_of(child) == 0
+            try:
+                auth.verify(credential)
+            except InvalidCredential:
+                log_in(auth)
+            else:
+                sys.exit("accepted")
+            auth.close()
+            import sqlite3
+            found = sqlite3.connect("app.db").execute("PRAGMA integrity_check").fetchall()
+            assert found == [("ok",)], found
+            print("done")
+            """,
+            tmp_path,
+            "-W", "ignore::ResourceWarning",  # of the last line
+        )
+    )  # fmt: skip
+
+
+def test_forks_amid_work(tmp_path: Path) -> None:
+    """Threads at work, forks again and again, and children's children: no call is lost on either side, none hangs."""
+    ends_well(
+        script(
+            """
+            auth = made().start()
+            credentials = [log_in(auth, f"user{n}")[0] for n in range(4)]
+            over = threading.Event()
+            served = []
+            def serve(n):
+                while not over.is_set():
+                    try:
+                        assert auth.verify(credentials[n]).subject == f"user{n}"
+                        log_in(auth, f"user{n}")
+                        served.append(n)
+                    except StoreUnavailable:  # its second was over
+                        pass
+            threads = [threading.Thread(target=serve, args=(n,)) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            def work():
+                over.set()
+                assert auth.verify(credentials[0]).subject == "user0"
+                assert end_of(in_child(lambda: auth.verify(credentials[1]))) == 0
+            for _ in range(5):
+                before = len(served)
+                assert end_of(in_child(work)) == 0
+                while len(served) == before:
+                    time.sleep(0.001)
+            over.set()
+            for thread in threads:
+                thread.join()
+            print("done")
+            """,
+            tmp_path,
+        )
+    )
+
+
+def test_fork_while_another_thread_starts(tmp_path: Path) -> None:
+    """Its lock is nobody's in the child, who starts for itself."""
+    ends_well(
+        script(
+            """
+            from coatcheck.stores.memory import MemoryStore
+            blocking._EXIT_LIMIT = 0.3
+            began, may_go_on = threading.Event(), threading.Event()
+            class Slow(MemoryStore):
+                async def open(self, *, migrate=False):
+                    began.set()
+                    while not may_go_on.is_set():
+                        import asyncio; await asyncio.sleep(0.01)
+            stores = [Slow(), MemoryStore()]
+            auth = Auth("memory://", sessions=None, secret="x" * 32, subjects=ApplicationSubjects())
+            slow = Auth(stores[0], secret="x" * 32, subjects=ApplicationSubjects())
+            starting = threading.Thread(target=slow.start)
+            starting.start()
+            began.wait()
+            def work():
+                log_in(auth)
+                try:
+                    slow.start()
+                except ConfigurationError as error:
+                    assert "after the fork" in str(error)
+                else:
+                    sys.exit("it took the parent's store")
+            child = in_child(work)
+            may_go_on.set()
+            starting.join()
+            log_in(slow)
+            assert end_of(child) == 0
+            print("done")
+            """,
+            tmp_path,
+        )
+    )
+
+
+def test_fork_in_the_loop_itself(tmp_path: Path) -> None:
+    """The loop cannot end for it. The child refuses the file, and the parent goes on."""
+    ends_well(
+        script(
+            """
+            auth = made().start()
+            credential, _ = log_in(auth)
+            children = []
+            def refused():
+                try:
+                    auth.verify(credential)
+                except ConfigurationError:
+                    os._exit(0)
+                os._exit(1)
+            async def forks(_):
+                child = os.fork()
+                if child == 0:
+                    refused()
+                children.append(child)
+            auth.run(forks)
+            assert end_of(children[0]) == 0
+            assert auth.verify(credential).subject == "ann"
+            print("done")
+            """,
+            tmp_path,
+        )
+    )
+
+
+def test_untold_with_a_file_open(tmp_path: Path) -> None:
+    """SQLite would take the parent's locks for its own: the child says what to do, hits end with the lease, and the
+    parent's file stays whole, also when the child ends in good order."""
+    ends_well(
+        script(
+            f"""
+            auth = made().start()
+            credential, session = log_in(auth)
+            auth.verify(credential)
+            {UNTOLD}
+            def work():
+                while auth.known(credential.key) is not None:
+                    time.sleep(0.01)
+                for _ in range(2):
+                    try:
+                        auth.verify(credential)
+                    except ConfigurationError as error:
+                        assert "after the fork" in str(error)
+                    else:
+                        sys.exit("accepted")
+            for child in [in_child(work), in_child(lambda: None)]:
+                assert end_of(child) == 0
+            assert auth.verify(credential).subject == "ann"
+            auth.revoke(session)
+            log_in(auth)
+            print("done")
+            """,
+            tmp_path,
+        )
+    )
+
+
+@pytest.mark.parametrize("hooks", [TOLD, UNTOLD], ids=["told", "untold"])
+@pytest.mark.parametrize("engine", ["postgresql", "redis"])
+def test_started_before_with_a_server(engine: str, hooks: str, tmp_path: Path, redis_server: Redis) -> None:
+    """The child makes connections of its own and never speaks on the parent's, nor closes one, also at its end."""
+    url = redis_server.url() if engine == "redis" else migrated_postgresql()
+    done = script(
+        f"""
+        auth = made({url!r}).start()
+        subject = {secrets.token_hex(6)!r}
+        credential, session = log_in(auth, subject)
+        auth.verify(credential)
+        {hooks}
+        def work():
+            until = time.monotonic() + 30
+            while auth.known(credential.key) is not None:  # the parent's, if nobody has told us
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            assert auth.verify(credential).subject == subject
+            auth.revoke(session, wait=True)
+        for each in (work, lambda: None):
+            assert end_of(in_child(each)) == 0
+        try:
+            auth.verify(credential)
+        except InvalidCredential:
+            log_in(auth, subject)
+        else:
+            sys.exit("accepted")
+        print("done")
+        """,
+        tmp_path,
+    )
+    ends_well(done)
+    if engine == "postgresql":
+        assert "unexpected" not in shared_postgresql().output()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_multiprocessing(method: str, tmp_path: Path) -> None:
+    """However its children begin, they work."""
+    (tmp_path / "program.py").write_text(
+        "import multiprocessing, sys\n"
+        "from coatcheck import ApplicationSubjects\n"
+        "from coatcheck.blocking import Auth\n"
+        "auth = Auth('sqlite:///app.db', secret='x' * 32, subjects=ApplicationSubjects())\n"
+        "def work(name):\n"
+        "    return auth.login(name).session.subject\n"
+        "if __name__ == '__main__':\n"
+        "    work('ann')\n"
+        f"    with multiprocessing.get_context({method!r}).Pool(2) as pool:\n"
+        "        assert sorted(pool.map(work, ['ben', 'cat', 'dan'])) == ['ben', 'cat', 'dan']\n"
+        "    work('ann')\n"
+        "    print('done')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    ends_well(done)
