@@ -1,0 +1,29 @@
+"""The installable application."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig, apps
+from django.core import checks
+
+
+class CoatcheckConfig(AppConfig):
+    """``"coatcheck.adapters.django"`` in ``INSTALLED_APPS``. It has no models and no tables in Django's database."""
+
+    name = "coatcheck.adapters.django"
+    label = "coatcheck"
+    verbose_name = "Coatcheck"
+
+    def ready(self) -> None:
+        """Register the checks, and listen to what happens to users."""
+        from . import checks as ours
+
+        checks.register(ours.check_settings, checks.Tags.security)
+        checks.register(ours.check_middleware, checks.Tags.security)
+        checks.register(ours.check_names, checks.Tags.security)
+        checks.register(ours.check_hashers, checks.Tags.security)
+        checks.register(ours.check_deployment, checks.Tags.security, deploy=True)
+        if apps.is_installed("django.contrib.auth"):
+            from . import changes, forms
+
+            changes.listen()
+            forms.listen()

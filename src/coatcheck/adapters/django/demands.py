@@ -1,0 +1,97 @@
+"""What a view asks of whoever calls it: decorators for functions, a mixin for classes. Synchronous and asynchronous.
+
+Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and is nobody is sent to
+``LOGIN_URL`` with ``next``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast, overload
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse
+
+from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
+from .. import demands
+from ..demands import LOGGED_IN, Demand
+from .refusals import refused, sent_to_login
+from .requests import made_for, optional_user, wants_page
+
+View = TypeVar("View", bound=Callable[..., Any])
+Decorator = Callable[[View], View]
+
+
+@overload
+def login_required(view: View) -> View: ...
+@overload
+def login_required(*, login_url: str | None = None) -> Callable[[View], View]: ...
+def login_required(view: View | None = None, *, login_url: str | None = None) -> View | Callable[[View], View]:
+    """A view that needs somebody logged in. ``login_url``: another page than ``LOGIN_URL``."""
+
+    def behind(view: View) -> View:
+        return _behind(LOGGED_IN, view, login_url)
+
+    return behind if view is None else behind(view)
+
+
+def requires(*roles: str, login_url: str | None = None) -> Decorator[View]:
+    """A view for whoever has all of these roles. Raises `ValueError` without any."""
+    demand = demands.requires(*roles)
+    return lambda view: _behind(demand, view, login_url)
+
+
+def fresh(*, minutes: float, login_url: str | None = None, renew_url: str | None = None) -> Decorator[View]:
+    """A view for whoever has proved who they are at most so many minutes ago; otherwise 401 ``login_too_old``.
+    ``renew_url``: where a person is sent instead, to prove it again."""
+    demand = demands.fresh(minutes=minutes)
+    return lambda view: _behind(demand, view, login_url, renew_url)
+
+
+class LoginRequiredMixin:
+    """For class-based views, before `View`: ``class Account(LoginRequiredMixin, View)``.
+
+    ``demand``: `coatcheck.adapters.demands.LOGGED_IN`, or what its ``requires`` and ``fresh`` give."""
+
+    demand: ClassVar[Demand] = LOGGED_IN
+    login_url: ClassVar[str | None] = None
+    renew_url: ClassVar[str | None] = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """See `View.dispatch`."""
+        answer = _refusal(request, self.demand, self.login_url, self.renew_url)
+        return super().dispatch(request, *args, **kwargs) if answer is None else answer  # type: ignore[misc]  # a View's
+
+
+def _behind(demand: Demand, view: View, login_url: str | None, renew_url: str | None = None) -> View:
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def asking_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            answer = _refusal(request, demand, login_url, renew_url)
+            return await view(request, *args, **kwargs) if answer is None else answer
+
+        return cast(View, asking_async)
+
+    @wraps(view)
+    def asking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        answer = _refusal(request, demand, login_url, renew_url)
+        return view(request, *args, **kwargs) if answer is None else answer
+
+    return cast(View, asking)
+
+
+def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_url: str | None) -> HttpResponse | None:
+    """The answer for whoever does not meet the demand, None for whoever does."""
+    identity, clock = optional_user(request), made_for(request).knower.clock
+    try:
+        demand.check(identity, clock)
+    except NotLoggedIn as error:
+        return sent_to_login(request, login_url) if wants_page(request) else refused(request, error)
+    except LoginTooOld as error:
+        sent = renew_url is not None and wants_page(request)
+        return sent_to_login(request, renew_url) if sent else refused(request, error)
+    except CoatcheckError as error:
+        return refused(request, error)
+    return None

@@ -1,0 +1,101 @@
+"""Django's own login form, the admin's and every application that calls ``django.contrib.auth.login``: they give a
+Coatcheck session, and ``logout`` ends it.
+
+Django announces a login when it has been checked. The subject's epoch must be read before the password is, so it is
+checked again here that the user is as they were: if the password was changed in between, the login is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest
+
+from ...blocking import Auth
+from ...credentials import cookies
+from ...credentials.transport import Carrier, cookie
+from ...errors import Conflict
+from ...model import Device, Mode
+from ..asgi import header, names_of
+from .middleware import COOKIES, asking
+from .requests import MADE, scope_of
+from .users import DjangoUsers, is_active
+
+_MAX_USER_AGENT: Final = 256
+
+
+def listen() -> None:
+    """Connect the signals. The application's start does it."""
+    user_logged_in.connect(_logged_in, dispatch_uid="coatcheck.logged_in")
+    user_logged_out.connect(_logged_out, dispatch_uid="coatcheck.logged_out")
+
+
+def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
+    """Raises `BadRequest` where a browser can be given no cookie, `PermissionDenied` for a login that lost a race, and
+    where the policy knows no sessions in cookies."""
+    made = None if request is None else request.META.get(MADE)
+    if request is None or made is None or not isinstance(made.users, DjangoUsers):
+        return
+    auth, users = made.knower, made.users
+    if not isinstance(auth, Auth) or Mode.SESSION not in auth.policy.modes:
+        raise PermissionDenied("logins of mode 'session' are not made here")
+    scope = scope_of(request)
+    names = names_of(scope)
+    if names is None:
+        raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
+    subject = users.subject_of(user)
+    epoch = auth.run(lambda inner: inner.epoch_of(subject))
+    now = users.find(subject)
+    if now is None or not is_active(now) or now.password != user.password:
+        raise PermissionDenied("the user was changed while the password was checked")
+    try:
+        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=_device(scope))
+    except Conflict as error:
+        raise PermissionDenied("sessions were ended while the password was checked") from error
+    before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
+    if before is not None:
+        auth.revoke(before.session_id)  # one browser, one session
+    token = credentials.session_token or ""
+    identity = auth.verify(cookie(Carrier.SESSION_COOKIE, names.session, token))
+    request.identity = identity  # type: ignore[attr-defined]
+    asking.set(identity)
+    _send(request, names, {names.session: token, names.access: ""})
+
+
+def _logged_out(request: HttpRequest | None, **_: Any) -> None:
+    """Raises `StoreUnavailable`: then nobody has been logged out."""
+    made = None if request is None else request.META.get(MADE)
+    if request is None or made is None or not isinstance(made.knower, Auth):
+        return
+    names = names_of(scope_of(request))
+    identity = request.identity  # type: ignore[attr-defined]  # the middleware has set it
+    if identity is not None:
+        made.knower.revoke(identity.session_id)
+        request.identity = None  # type: ignore[attr-defined]
+        asking.set(None)
+    if names is not None:
+        # The refresh cookie is not seen here; its session has ended.
+        _send(request, names, {names.session: "", names.access: ""})
+
+
+def _send(request: HttpRequest, names: cookies.CookieNames, values: dict[str, str]) -> None:
+    request.META[COOKIES] = [
+        {
+            "key": name,
+            "value": value,
+            "max_age": None if value else 0,
+            "secure": names.secure,
+            "httponly": True,
+            "samesite": "Lax",
+        }
+        for name, value in values.items()
+    ]
+
+
+def _device(scope: Any) -> Device:
+    text = header(scope, b"user-agent").decode("latin-1")
+    agent = "".join(char for char in text if char.isprintable())[:_MAX_USER_AGENT]
+    client = scope.get("client")
+    return Device(user_agent=agent, ip=str(client[0]) if client else "")

@@ -1,0 +1,142 @@
+"""Who is asking, for every request: ``request.identity`` and ``request.user``.
+
+Refused before any view are a bad bearer token (401), a cross-site change that rides on a cookie (403), and anything
+while it cannot be known who asks (503). A cookie that has ended makes a request anonymous. Views below the mounted
+service are left to the service.
+
+Django's `CsrfViewMiddleware` and this: a request whose credential was verified here has shown where it comes from (a
+bearer token by itself, a cookie by ``Sec-Fetch-Site``, ``Origin`` or the session's token), so Django's check is not
+made as well. All other requests it judges as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
+
+from ...credentials.transport import Credential
+from ...errors import CoatcheckError
+from ...model import Identity
+from .. import asgi, wsgi
+from ..asgi import Knower
+from ..problems import INTERNAL, problem_of
+from .conf import Made, made
+from .refusals import refused
+from .requests import MADE, is_for_service, scope_of
+
+if TYPE_CHECKING:
+    from .conf import Knower as BlockingKnower
+
+asking: Final[ContextVar[Identity | None]] = ContextVar("coatcheck.asking", default=None)
+"""Who is asking in this thread or task; what changes a user needs to know whose session not to end."""
+
+COOKIES: Final = "coatcheck.cookies"
+"""Key of ``request.META``: keywords of ``response.set_cookie`` for cookies that go out with the answer."""
+
+_READING: Final = frozenset({"GET", "HEAD"})
+
+
+class AuthMiddleware:
+    """``"coatcheck.adapters.django.AuthMiddleware"``, after Django's own session and authentication middleware where
+    those are: ``request.user`` is this one's word. See the module for what it does.
+
+    Works in synchronous and asynchronous chains; what is in memory is answered without leaving the thread.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._made: Made = made()
+        self._async = _Async(self._made.knower)
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._acall(request)
+        identity: Identity | None = None
+        if not wsgi.presents_nothing(request.META):
+            try:
+                identity = wsgi.identify_leniently(self._made.knower, scope_of(request))
+            except CoatcheckError as error:
+                if not _goes_to_service(request):
+                    return refused(request, error)
+        self._attach(request, identity)
+        token = asking.set(identity)
+        try:
+            return _finished(request, self.get_response(request))
+        finally:
+            asking.reset(token)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        identity: Identity | None = None
+        if not wsgi.presents_nothing(request.META):
+            try:
+                scope = scope_of(request)
+                if request.method in _READING:
+                    identity = asgi.recognise(self._made.knower.known, scope)
+                identity = identity or await asgi.identify_leniently(self._async, scope)
+            except CoatcheckError as error:
+                if not _goes_to_service(request):
+                    return refused(request, error)
+        self._attach(request, identity)
+        token = asking.set(identity)
+        try:
+            return _finished(request, await self.get_response(request))
+        finally:
+            asking.reset(token)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """What a view raised of ours is a refusal; a fault of ours is left to whoever looks after faults."""
+        if isinstance(exception, CoatcheckError) and problem_of(exception) is not INTERNAL:
+            return refused(request, exception)
+        return None
+
+    def _attach(self, request: HttpRequest, identity: Identity | None) -> None:
+        request.META[MADE] = self._made
+        request.identity = identity  # type: ignore[attr-defined]  # `Request` says so to views
+        self._made.users.attach(request, identity)
+        if identity is not None:
+            request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # what Django looks at
+
+
+class _Async(Knower):
+    """A knower of threads as one of an event loop: what is not in memory is awaited from the background loop."""
+
+    def __init__(self, inner: BlockingKnower) -> None:
+        self._inner = inner
+        self.policy = inner.policy
+        self.clock = inner.clock
+        self.known = lambda key: inner.known(key)  # which is another one once it has been started
+
+    async def verify(self, credential: Credential) -> Identity:
+        inner = self._inner
+        return await inner.arun(lambda knower: knower.verify(credential))
+
+    def check_csrf_token(self, token: str, session_id: str) -> None:
+        self._inner.check_csrf_token(token, session_id)
+
+
+def _goes_to_service(request: HttpRequest) -> bool:
+    try:
+        return is_for_service(resolve(request.path_info, getattr(request, "urlconf", None)).func)
+    except Resolver404:
+        return False
+
+
+def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Every answer may depend on who asked; a shared cache, Django's among them, must know."""
+    patch_vary_headers(response, ("Cookie", "Authorization"))
+    for cookie in request.META.get(COOKIES, ()):
+        response.set_cookie(**cookie)
+        response["Cache-Control"] = "no-store"
+    return response

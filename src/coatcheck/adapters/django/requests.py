@@ -1,0 +1,100 @@
+"""What a request has after `AuthMiddleware`, and Django's requests as Coatcheck reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from ...errors import ConfigurationError, NotLoggedIn
+from ...model import Identity
+from .. import wsgi
+from ..asgi import Scope
+
+if TYPE_CHECKING:
+    from .conf import Made
+
+MADE: Final = "coatcheck.made"
+"""Key of ``request.META``: what the middleware was made with."""
+
+
+class Request(HttpRequest):
+    """The type of a request that has been through `AuthMiddleware`, for annotations."""
+
+    identity: Identity | None
+    """Who is asking, None for nobody."""
+
+
+class LoggedInRequest(HttpRequest):
+    """The type of a request in a view behind a demand of ours, for annotations."""
+
+    identity: Identity
+
+
+def optional_user(request: HttpRequest) -> Identity | None:
+    """Who is asking, or None for nobody: ``request.identity`` with its type.
+
+    Raises `ConfigurationError` when the request has not been through `AuthMiddleware`: it is not known who asks."""
+    made_for(request)
+    identity: Identity | None = request.identity  # type: ignore[attr-defined]  # the middleware has set it
+    return identity
+
+
+def current_user(request: HttpRequest) -> Identity:
+    """Who is asking. Raises `NotLoggedIn` for nobody, which is answered with 401."""
+    identity = optional_user(request)
+    if identity is None:
+        raise NotLoggedIn("somebody logged in is needed")
+    return identity
+
+
+def made_for(request: HttpRequest) -> Made:
+    """What the middleware that this request has been through was made with. Raises `ConfigurationError`."""
+    made: Made | None = request.META.get(MADE)
+    if made is None:
+        raise ConfigurationError("add 'coatcheck.adapters.django.AuthMiddleware' to MIDDLEWARE")
+    return made
+
+
+def scope_of(request: HttpRequest) -> Scope:
+    """The parts of an ASGI scope that Coatcheck reads. Scheme and host are what Django takes them for, so
+    ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST`` count. Raises Django's `DisallowedHost`."""
+    asgi: Scope | None = getattr(request, "scope", None)
+    if asgi is None:
+        scope = wsgi.scope_of({**request.META, "wsgi.url_scheme": request.scheme})
+    else:
+        # The headers as they came: Django joins several cookie headers with a comma.
+        scope = {
+            "type": "http",
+            "method": request.method,
+            "scheme": request.scheme,
+            "headers": asgi["headers"],
+            "root_path": asgi.get("root_path", ""),
+            "path": asgi["path"],
+            "client": asgi.get("client"),
+        }
+    if settings.USE_X_FORWARDED_HOST:
+        host = host_of(request).encode("latin-1", "replace")
+        scope["headers"] = [*(item for item in scope["headers"] if item[0] != b"host"), (b"host", host)]
+    return scope
+
+
+def host_of(request: HttpRequest) -> str:
+    """The host that the request is for. Raises Django's `DisallowedHost`."""
+    if settings.USE_X_FORWARDED_HOST:
+        return request.get_host()
+    host: str = request.META.get("HTTP_HOST", "")
+    return host
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether a person goes to a page, and not a program to an API."""
+    reads = request.method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in request.META
+    return reads and "text/html" in request.META.get("HTTP_ACCEPT", "")
+
+
+def is_for_service(view: Any) -> bool:
+    """Whether a view is the mounted service, which decides for itself: some of its bearer tokens are service keys, and
+    logging out needs none that is still good."""
+    return getattr(view, "coatcheck_service", False) is True

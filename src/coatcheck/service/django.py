@@ -1,0 +1,123 @@
+"""The service's routes in a Django project: ``path("auth/", include("coatcheck.service.django"))``.
+
+It is `coatcheck.service.auth_app` on the background loop of the project's `Auth`, without ``/events``; see
+`coatcheck.service.wsgi`. Django runs the view in a thread under ASGI and WSGI alike.
+"""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
+from django.urls import path, reverse
+from django.views.decorators.csrf import csrf_exempt
+
+from ..adapters.asgi import Scope
+from ..adapters.django.requests import host_of, made_for, scope_of
+from ..blocking import Auth
+from ..errors import ConfigurationError
+from ..issuer import Credentials
+from .bridge import Answered
+from .delivery import cookies
+from .refusals import BY_STATUS, Refusal
+from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+__all__ = ["deliver", "urlpatterns"]
+
+_NAME = "coatcheck-service"
+_services: WeakKeyDictionary[Auth, WsgiAuthApp] = WeakKeyDictionary()
+
+
+@csrf_exempt  # it judges for itself where requests come from, logging in included
+@transaction.non_atomic_requests
+def serve(request: HttpRequest, path: str = "") -> HttpResponse:
+    """Everything below the path at which it is included."""
+    service = _service(request)
+    try:
+        body = _body(request)
+        return _response(service.ask(_scope(request, path, len(body)), body))
+    except Refusal as refusal:
+        return _response(refused(_environ(request), refusal.problem))
+
+
+serve.coatcheck_service = True  # type: ignore[attr-defined]  # what `is_for_service` looks at
+serve.login_required = False  # type: ignore[attr-defined]  # what `LoginRequiredMiddleware` looks at
+
+urlpatterns = [path("", serve, name=_NAME), path("<path:path>", serve)]
+
+
+def deliver(
+    request: HttpRequest, response: HttpResponseBase, credentials: Credentials, *, mount: str | None = None
+) -> HttpResponseBase:
+    """The response with the cookies of these credentials: what an application answers to a login of its own.
+
+    ``mount``: the path at which the service is included, such as ``/auth``, for the refresh cookie goes to its refresh
+    route only; found in the URLconf when left out. Raises `Refusal` where a mode with cookies is asked for and there
+    can be none, over plain http."""
+    scope = scope_of(request)
+    root = request.META.get("SCRIPT_NAME", "")
+    if mount is None:
+        mount = reverse(_NAME).removeprefix(root)
+    for value in cookies({**scope, "root_path": root}, credentials, mount=mount):
+        response.cookies.load(value)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _service(request: HttpRequest) -> WsgiAuthApp:
+    made = made_for(request)
+    auth = made.knower
+    if not isinstance(auth, Auth):
+        raise ConfigurationError("the service needs a whole Auth; COATCHECK['auth'] is a RemoteVerifier")
+    found = _services.get(auth)
+    if found is None:
+        found = _services.setdefault(auth, WsgiAuthApp(auth, **made.service))
+    return found
+
+
+def _environ(request: HttpRequest) -> dict[str, Any]:
+    """A WSGI environment with the scheme and the host that Django takes the request's for."""
+    return {**request.META, "wsgi.url_scheme": request.scheme, "HTTP_HOST": host_of(request)}
+
+
+def _scope(request: HttpRequest, path: str, length: int) -> Scope:
+    asgi: Scope | None = getattr(request, "scope", None)
+    if asgi is None:
+        scope = service_scope(_environ(request), "", length)
+    else:  # the headers as they came: Django joins several of one name with a comma
+        headers = [item for item in scope_of(request)["headers"] if item[0] != b"content-length"]
+        if length:
+            headers.append((b"content-length", str(length).encode()))
+        scope = {**asgi, "scheme": request.scheme, "headers": headers, "state": {}}
+    root_path = request.META.get("SCRIPT_NAME", "").rstrip("/")
+    scope["root_path"] = root_path + request.path_info.removesuffix(path).rstrip("/")
+    scope["path"] = root_path + request.path_info
+    return scope
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Raises `Refusal`."""
+    check_length(request.META)
+    try:
+        return check_body(request.META, request.body)
+    except RawPostDataException:  # some middleware has read it as a form with files, which nothing here takes
+        raise Refusal(BY_STATUS[415]) from None
+
+
+def _response(answered: Answered) -> HttpResponse:
+    response = HttpResponse(answered.body, status=answered.status)
+    del response["Content-Type"]
+    found: SimpleCookie = response.cookies
+    for name, value in answered.text_headers():
+        if name.lower() == "set-cookie":
+            found.load(value)
+        else:
+            response[name] = value
+    return response

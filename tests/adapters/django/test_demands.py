@@ -1,0 +1,161 @@
+"""What views ask for: pages send a person to the login page, APIs say 401 or 403, in every kind of view."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, RequestFactory, override_settings
+from django.views import View
+
+from coatcheck import Mode
+from coatcheck.adapters.django import DjangoUsers, LoginRequiredMixin, login_required, optional_user, requires
+from coatcheck.blocking import Auth
+from coatcheck.clock import Clock
+from coatcheck.errors import ConfigurationError
+from coatcheck.testing.clock import TravelClock
+from tests.adapters.apps.django_project import MIDDLEWARE
+from tests.adapters.django.browser import OWN, Browser
+
+PAGE = {"Accept": "text/html,application/xhtml+xml"}
+PROTECTED = ("/mine", "/mine-async", "/editors", "/danger", "/sync", "/async", "/decorated", "/raises")
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+def test_nobody(browser: Browser, path: str) -> None:
+    """An API's client gets a problem, a person on the way to a page the login page, and the way back."""
+    answer = browser.get(path)
+    assert (answer.status_code, answer["Content-Type"]) == (401, "application/problem+json")
+    assert (answer["WWW-Authenticate"], answer["Cache-Control"]) == ("Bearer", "no-store")
+    assert answer.json()["code"] == "not_logged_in"
+    assert browser.head(path).content == b""
+    answer = browser.get(f"{path}?a=1&b=//evil.example", headers=PAGE)
+    if path == "/raises":  # nothing but the view knows what it asks for
+        assert answer.status_code == 401
+        return
+    assert (answer.status_code, answer["Cache-Control"]) == (302, "no-store")
+    target = urlsplit(answer["Location"])
+    assert (target.netloc, target.path) == ("", "/elsewhere" if path == "/mine-async" else "/auth/login")
+    assert parse_qs(target.query) == {"next": [f"{path}?a=1&b=//evil.example"]}
+
+
+def test_next_stays_here(browser: Browser) -> None:
+    """What is asked for can lead nowhere else."""
+    answer = browser.get("//evil.example/mine", headers=PAGE)
+    assert answer.status_code in (302, 404)
+    assert "//evil.example" not in answer.get("Location", "").removeprefix("/auth/login?next=")
+
+
+def test_roles(browser: Browser, ann: User) -> None:
+    """All roles are needed; who lacks one is told 403, also on a page."""
+    browser.enter(ann)
+    for headers in ({}, PAGE):
+        for path in ("/editors", "/async"):
+            answer = browser.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    ann.is_staff = True
+    ann.save()
+    assert browser.get("/async").content == b"async"
+    assert browser.get("/editors").status_code == 403
+
+
+def test_served(browser: Browser, ann: User) -> None:
+    """Whoever is logged in is served in every kind of view."""
+    browser.enter(ann)
+    for path in ("/mine", "/mine-async", "/danger", "/sync", "/decorated", "/raises"):
+        assert browser.get(path).status_code == 200, path
+        assert {"Cookie", "Authorization"} <= {part.strip() for part in browser.get(path)["Vary"].split(",")}
+
+
+async def test_asgi(auth: Auth, ann: User) -> None:
+    """The same under ASGI."""
+    client = AsyncClient(headers={"host": "app.example"})
+    for path in PROTECTED:
+        assert (await client.get(path)).status_code == 401
+        assert (await client.get(path, headers=PAGE)).status_code == (401 if path == "/raises" else 302)
+    made = await auth.arun(lambda inner: inner.login(str(ann.pk), mode=Mode.JWT))
+    bearer = {"Authorization": f"Bearer {made.access_token}"}
+    for path in ("/mine", "/mine-async", "/danger", "/sync", "/decorated", "/raises", "/touched-async", "/touched"):
+        assert (await client.get(path, headers=bearer)).status_code == 200, path
+    for path in ("/editors", "/async"):
+        assert (await client.get(path, headers=bearer)).status_code == 403, path
+
+
+def test_fresh(auth: Auth, ann: User) -> None:
+    """A login that is too old is a problem to an API, and a way to prove it again for a person."""
+    time = TravelClock()
+    clock = Clock(monotonic=time.monotonic, wall=time.now)
+    with Auth("memory://", subjects=DjangoUsers(), clock=clock) as auth, override_settings(COATCHECK={"auth": auth}):
+        browser = Browser()
+        browser.bearer = auth.login(str(ann.pk), mode=Mode.JWT).access_token or ""
+        time.advance(300)
+        assert browser.get("/danger").status_code == 200
+        time.advance(2)
+        answer = browser.get("/danger")
+        assert (answer.status_code, answer.json()["code"]) == (401, "login_too_old")
+        assert 'error="insufficient_user_authentication"' in answer["WWW-Authenticate"]
+        browser.cookies["__Host-coatcheck"] = auth.login(str(ann.pk), mode=Mode.SESSION).session_token or ""
+        browser.bearer = ""
+        time.advance(302)
+        assert browser.get("/danger").status_code == 401
+        assert browser.get("/danger", headers=PAGE)["Location"] == "/again?next=%2Fdanger"
+
+
+def test_without_middleware() -> None:
+    """Where nobody asks who is asking, a demand fails and lets nobody in."""
+    request = RequestFactory().get("/")
+
+    class Page(LoginRequiredMixin, View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    for asked in (login_required(view), requires("x")(view), Page.as_view(), optional_user):
+        with pytest.raises(ConfigurationError, match="MIDDLEWARE"):
+            asked(request)
+    with pytest.raises(ValueError, match="role"):
+        requires()
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_own_login(browser: Browser, ann: User, mode: Mode) -> None:
+    """An application's own login delivers the cookies of each mode, the refresh cookie for its route alone."""
+    answer = browser.get(f"/own-login?subject={ann.pk}&mode={mode.value}")
+    assert answer["Cache-Control"] == "no-store"
+    paths = {name: morsel["path"] for name, morsel in answer.cookies.items() if morsel.value}
+    assert (
+        paths
+        == {
+            Mode.SESSION: {"__Host-coatcheck": "/"},
+            Mode.JWT: {},
+            Mode.JWT_COOKIE: {"__Host-coatcheck-access": "/", "__Secure-coatcheck-refresh": "/auth/refresh"},
+        }[mode]
+    )
+    assert browser.who() == (None if mode is Mode.JWT else str(ann.pk))
+
+
+def test_login_required_middleware(auth: Auth, ann: User) -> None:
+    """Django's LoginRequiredMiddleware asks the same user, and leaves the service to whoever wants to log in."""
+    chain = [*MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    with override_settings(MIDDLEWARE=chain):
+        browser = Browser()
+        assert browser.get("/open")["Location"] == "/auth/login?next=/open"
+        assert browser.enter(ann).status_code == 200
+        assert browser.who() == str(ann.pk)
+
+
+def test_service_keys_and_old_tokens(browser: Browser, ann: User) -> None:
+    """The middleware leaves the service's bearer tokens to the service: an ended one may log out."""
+    browser.enter(ann, Mode.JWT)
+    held = browser.bearer
+    assert browser.post("/auth/logout/everywhere", content_type="application/json", headers=OWN).status_code == 204
+    browser.bearer = held
+    assert browser.who() == 401
+    assert browser.post("/auth/logout", content_type="application/json", headers=OWN).status_code == 204
+    browser.bearer = "k" * 40
+    answer = browser.post("/auth/introspect", {"token": held}, headers=OWN)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_service_key")
