@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .model import Device, Identity, Mode, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
-    from .subjects import ApplicationSubjects
+    from .subjects import ApplicationSubjects, Login, UserSource
 
 __all__ = [
     "ApplicationSubjects",
@@ -42,6 +42,7 @@ __all__ = [
     "InvalidCredential",
     "InvalidLogin",
     "Lifetimes",
+    "Login",
     "Mode",
     "NotFound",
     "Policy",
@@ -51,6 +52,7 @@ __all__ = [
     "StoreUnavailable",
     "SubjectFacts",
     "Throttled",
+    "UserSource",
     "bearer",
 ]
 __version__ = "0.1.0"
@@ -69,6 +71,7 @@ _HOMES = {
     "InvalidCredential": "errors",
     "InvalidLogin": "errors",
     "Lifetimes": "policy",
+    "Login": "subjects",
     "Mode": "model",
     "NotFound": "errors",
     "Policy": "policy",
@@ -78,6 +81,7 @@ _HOMES = {
     "StoreUnavailable": "errors",
     "SubjectFacts": "model",
     "Throttled": "errors",
+    "UserSource": "subjects",
     "bearer": "credentials.transport",
 }
 

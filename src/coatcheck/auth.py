@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 
 from . import secret_file
 from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
-from .accounts.composition import Given, Users, can_authenticate, compose, has_logins
+from .accounts.composition import Given, Users, can_authenticate, compose, has_logins, source_of
 from .accounts.throttle import Counters
 from .clock import Clock
 from .credentials.jwt import AccessTokens
@@ -72,8 +72,9 @@ class Auth:
     Coatcheck then logs in; or a callable that gives the roles of a subject (see `ApplicationSubjects`), or
     ``ApplicationSubjects()`` when it has no roles.
 
-    Nothing is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one
-    line that says what to do) or `StoreUnavailable`, and then leaves nothing open and nothing half-made behind.
+    Raises `ConfigurationError` for subjects that are none. Nothing is opened before `start`, which `lifespan` and
+    ``async with`` call. It raises `ConfigurationError` (one line that says what to do) or `StoreUnavailable`, and then
+    leaves nothing open and nothing half-made behind.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Auth:
         self._url = url
         self._sessions = sessions
         self._secret = secret
-        self._subjects = subjects
+        self._subjects = source_of(subjects)
         self._password_hasher = password_hasher
         self._password_policy = password_policy or PasswordPolicy()
         self._parts: _Parts | None = None

@@ -64,7 +64,7 @@ def source_of(given: Given) -> SubjectSource | None:
 
 
 def compose(
-    given: Given,
+    source: SubjectSource | None,
     store: object,
     sessions: SessionStore,
     revocation: Revocation,
@@ -75,9 +75,10 @@ def compose(
     policy: PasswordPolicy,
     now: Callable[[], float],
 ) -> Users:
-    """Put it together. Failed logins are counted in ``store`` if it can (SQL, memory); where it cannot (Redis), in
-    ``local_counters``, and the log says what that means. Raises `ConfigurationError`."""
-    source = source_of(given)
+    """Put it together; without a ``source``, for our own accounts.
+
+    Failed logins are counted in ``store`` if it can (SQL, memory); where it cannot (Redis), in ``local_counters``, and
+    the log says what that means. Raises `ConfigurationError`."""
 
     def throttle() -> Throttle:
         if isinstance(store, AccountStore):
@@ -111,13 +112,11 @@ def compose(
     return Users(subjects=source)
 
 
-def can_authenticate(given: Given) -> bool:
+def can_authenticate(source: SubjectSource | None) -> bool:
     """Whether subjects can log in by name and password."""
-    source = source_of(given)
-    return has_logins(given) or (isinstance(source, ApplicationSubjects) and source.checks_passwords)
+    return has_logins(source) or (isinstance(source, ApplicationSubjects) and source.checks_passwords)
 
 
-def has_logins(given: Given) -> bool:
+def has_logins(source: SubjectSource | None) -> bool:
     """Whether Coatcheck also has their password hashes, and can change them."""
-    source = source_of(given)
     return source is None or isinstance(source, UserSource)
