@@ -250,11 +250,11 @@ async def test_entering_under_a_lapsed_lease_asks_first() -> None:
 
 @MODES
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_event_between_verification_and_guard(auth: Auth, mode: Mode, ending: str) -> None:
+async def test_event_between_verification_and_guard(auth: Auth, users: Users, mode: Mode, ending: str) -> None:
     """What happens after the identity was verified and before it is guarded is not missed."""
     who = await known(auth, mode)
     if ending == "changed":
-        auth._subjects.__self__.roles["ann"] = frozenset({"editor"})  # type: ignore[union-attr]
+        users.roles["ann"] = frozenset({"editor"})
     await ENDINGS[ending](auth, who)
     with pytest.raises((RevokedCredential, StaleCredential)):
         await auth.guard(who).__aenter__()

@@ -3,7 +3,7 @@
 `AuthMiddleware` puts the `Identity`, or None for an anonymous request, into ``scope["coatcheck.identity"]``. It refuses
 by itself a bad bearer token (401), a cross-site change that rides on a cookie (403), and anything while it cannot be
 known who asks (503). A cookie that has ended makes a request anonymous: browsers keep sending it, and a public page
-should not break over it.
+should not break over it. A WebSocket that came with an identity is guarded: it ends when the session does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCred
 from ..model import Identity
 from ..policy import Policy
 from ..verifier import Known
+from .connections import Guarding, serve_guarded
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -40,6 +41,10 @@ class Knower(Protocol):
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raises `CrossSite` unless this is the session's CSRF token."""
+
+
+class GuardingKnower(Knower, Guarding, Protocol):
+    """A `Knower` that also guards long-lived connections, as both kinds do."""
 
 
 IDENTITY: Final = "coatcheck.identity"
@@ -165,7 +170,7 @@ class AuthMiddleware:
     ``auth`` is an `Auth` or a `RemoteVerifier`; start it with ``lifespan=auth.lifespan`` or ``async with auth``.
     """
 
-    def __init__(self, app: ASGIApp, auth: Knower) -> None:
+    def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
         self.app = app
         self.auth = auth
 
@@ -179,7 +184,11 @@ class AuthMiddleware:
         except CoatcheckError as error:
             await refuse(scope, send, problem_of(error))
             return
-        await self.app(scope, receive, send)
+        identity = scope[IDENTITY]
+        if identity is not None and scope["type"] == "websocket":
+            await serve_guarded(self.auth, identity, self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:
