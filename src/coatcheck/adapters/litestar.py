@@ -37,7 +37,8 @@ from ..model import Identity
 from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, Knower, changes_state, identify_leniently, recognise
+from .asgi import IDENTITY, GuardingKnower, Knower, changes_state, identify_leniently, recognise
+from .connections import serve_guarded
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 __all__ = [
@@ -146,7 +147,7 @@ def fresh(*, minutes: float) -> DemandGuard:
 class AuthMiddleware(MiddlewareProtocol):
     """Finds out who is asking. See the module for what it does."""
 
-    def __init__(self, app: ASGIApp, auth: Knower) -> None:
+    def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
         self.app = app
         self.auth = auth
 
@@ -159,6 +160,12 @@ class AuthMiddleware(MiddlewareProtocol):
             except CoatcheckError as error:
                 raise _refusal(error, scope) from error
             plain["user"] = plain["auth"] = plain[IDENTITY] = identity
+            if identity is not None and plain["type"] == "websocket":
+                app = cast("asgi.ASGIApp", self.app)
+                await serve_guarded(
+                    self.auth, identity, app, plain, cast("asgi.Receive", receive), cast("asgi.Send", send)
+                )
+                return
         await self.app(scope, receive, send)
 
 

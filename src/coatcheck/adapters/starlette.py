@@ -28,7 +28,7 @@ from starlette.responses import Response
 from ..errors import CoatcheckError
 from ..model import Identity
 from . import asgi, demands
-from .asgi import IDENTITY, ASGIApp, Knower, Receive, Scope, Send
+from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -98,7 +98,7 @@ class AuthMiddleware(asgi.AuthMiddleware):
     ``service``: where the service is mounted within the application, such as ``/auth``. Its requests are left to it,
     so that a client whose token has ended can still refresh and log in; below it nobody is known."""
 
-    def __init__(self, app: ASGIApp, auth: Knower, service: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
         async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] in ("http", "websocket"):
                 scope[_CLOCK] = auth.clock
