@@ -39,7 +39,10 @@ LOGGED_IN = Demand()
 
 
 def requires(*roles: str) -> Demand:
-    """All of these roles. Raises `ValueError` without any: that would ask for nothing."""
+    """All of these roles. Raises `ValueError` without any, for that would ask for nothing, and `TypeError` for a role
+    that is no text, such as a list of them."""
+    if not all(isinstance(role, str) for role in roles):
+        raise TypeError("roles are texts: requires('admin', 'editor')")
     if not all(roles) or not roles:
         raise ValueError("name at least one role, and none that is empty")
     return Demand(roles=roles)

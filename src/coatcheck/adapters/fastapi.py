@@ -10,23 +10,23 @@ code}``, with the status and headers of the problem. ``app.add_exception_handler
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import cache
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException, WebSocketException
-from fastapi.openapi.models import HTTPBearer
+from fastapi import Depends, FastAPI, HTTPException, WebSocketException, routing
+from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as Dependency
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from ..auth import Auth
+from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError
 from ..model import Identity
-from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
 from . import demands, openapi
-from .asgi import IDENTITY, Knower, Scope, changes_state, identify, identify_leniently, recognise
+from .asgi import IDENTITY, Knower, Scope, identify, identify_leniently, recognise
 from .demands import LOGGED_IN, Demand
 from .problems import CONTENT_TYPE, Problem, problem_of
 from .starlette import lifespans
@@ -61,60 +61,57 @@ def auth_of(connection: HTTPConnection) -> Auth:
 
 
 def _knower_of(scope: Scope) -> Knower:
-    found = scope.get("state", {}).get(STATE_KEY)
-    if not isinstance(found, (Auth, RemoteVerifier)):
+    try:
+        found: Knower = scope["state"][STATE_KEY]
+    except KeyError:
         raise RuntimeError(
             "no Auth here: make the outermost application with FastAPI(lifespan=auth.lifespan), "
             "or with lifespan=lifespans(auth.lifespan, your_own)"
-        )
+        ) from None
     return found
 
 
-class _Dependency(SecurityBase):
-    """What FastAPI shows as a security scheme, for the price of the one call that is needed anyway: three dependencies
-    that only name the three schemes would make a request a third slower. See `openapi` for what the names stand for."""
+@cache
+def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]:
+    """The dependency that gives whoever meets the demand. One for each, so that FastAPI solves it once where a router
+    and its route both ask for it. Plain functions: FastAPI calls objects and security schemes more slowly."""
 
-    model = HTTPBearer(description="A session cookie, an access cookie or a bearer token.")
-    scheme_name = openapi.LOGGED_IN
-
-
-class _Demanded(_Dependency):
-    """Who is asking, provided that they are what is demanded."""
-
-    def __init__(self, demand: Demand) -> None:
-        self._check = demand.check
-
-    async def __call__(self, connection: HTTPConnection) -> Identity:
+    async def user(connection: HTTPConnection) -> Identity:
         scope = connection.scope
         knower = _knower_of(scope)
         identity: Identity | None = scope.get(IDENTITY)
         try:
-            if identity is None and not changes_state(scope):
+            if identity is None and scope.get("method") in SAFE_METHODS:
                 identity = recognise(knower.known, scope)
             if identity is None:
-                identity = await identify(knower, scope)
-            scope[IDENTITY] = found = self._check(identity, knower.clock)
-            return found
+                identity = scope[IDENTITY] = await identify(knower, scope)
+            return demand.check(identity, knower.clock)
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
 
+    _DEMANDED.add(user)
+    return user
 
-class _Optional(_Dependency):
-    """Who is asking, or None."""
 
-    scheme_name = openapi.ANYBODY
+_DEMANDED: Final[set[Callable[..., object]]] = set()
+"""What `_demanded` has made."""
 
-    async def __call__(self, connection: HTTPConnection) -> Identity | None:
-        scope = connection.scope
-        if IDENTITY in scope:
-            known: Identity | None = scope[IDENTITY]
-            return known
-        knower = _knower_of(scope)
-        try:
-            identity = None if changes_state(scope) else recognise(knower.known, scope)
-            return identity or await identify_leniently(knower, scope)
-        except CoatcheckError as error:
-            raise _refusal(error, scope) from error
+current_user: Final = _demanded(LOGGED_IN)
+"""Dependency: who is asking. Nobody, or a refused credential: 401; a cross-site change: 403; cannot tell: 503."""
+
+
+async def optional_user(connection: HTTPConnection) -> Identity | None:
+    """Dependency: who is asking, or None. A cookie that has ended counts as none, a bad bearer token is a 401."""
+    scope = connection.scope
+    if IDENTITY in scope:
+        known: Identity | None = scope[IDENTITY]
+        return known
+    knower = _knower_of(scope)
+    try:
+        identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
+        return identity or await identify_leniently(knower, scope)
+    except CoatcheckError as error:
+        raise _refusal(error, scope) from error
 
 
 def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
@@ -123,15 +120,6 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
         return WebSocketException(4000 + problem.status, problem.code)
     return Refusal(problem)
 
-
-_demanded = cache(_Demanded)
-"""One dependency per demand, so that FastAPI solves it once where a router and its route both ask for it."""
-
-current_user: Final = _demanded(LOGGED_IN)
-"""Dependency: who is asking. Nobody, or a refused credential: 401; a cross-site change: 403; cannot tell: 503."""
-
-optional_user: Final = _Optional()
-"""Dependency: who is asking, or None. A cookie that has ended counts as none, a bad bearer token is a 401."""
 
 CurrentUser = Annotated[Identity, Depends(current_user)]
 """Parameter type of a path operation that needs somebody logged in."""
@@ -155,12 +143,33 @@ def fresh(*, minutes: float) -> Dependency:
 _openapi = FastAPI.openapi
 
 
-def _openapi_with_alternatives(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, where what stands for our schemes is replaced by them."""
-    return openapi.with_alternatives(_openapi(app))
+def _openapi_with_security(self: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, in which operations with our dependencies say so."""
+    document = _openapi(self)
+    for route in _routes(self):
+        calls = set(_calls(getattr(route, "dependant", None)))
+        needed = not calls.isdisjoint(_DEMANDED)
+        if needed or optional_user in calls:
+            for method in route.methods or ():
+                openapi.secure(document, route.path_format, method, optional=not needed)
+    return document
 
 
-# FastAPI lists one scheme per dependency and has no way to say "or nothing"; `openapi` is the method that it offers for
-# changing the document, but no dependency knows its application. So the class's own is changed, which leaves every
-# document alone in which none of our dependencies stands.
-FastAPI.openapi = _openapi_with_alternatives  # type: ignore[method-assign, assignment]
+def _routes(app: FastAPI) -> Iterable[Any]:
+    """All routes, with what the routers around them add. Newer versions of FastAPI put that together in a function."""
+    return getattr(routing, "iter_route_contexts", iter)(app.routes)
+
+
+def _calls(dependant: Dependant | None) -> Iterator[Callable[..., object] | None]:
+    """Everything that is called for a route."""
+    if dependant is not None:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from _calls(inner)
+
+
+# FastAPI shows what is a dependency of its class SecurityBase: one scheme each, never "or nothing", and each is solved
+# anew with every request; three that do nothing make it a third slower. `openapi` is the method that FastAPI offers for
+# changing the document, but no dependency knows its application, so it is the class's own that is changed. Documents in
+# which none of our dependencies stands are left alone.
+FastAPI.openapi = _openapi_with_security  # type: ignore[method-assign]
