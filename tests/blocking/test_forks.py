@@ -202,6 +202,11 @@ def test_untold_with_a_file_open(tmp_path: Path) -> None:
             auth = made().start()
             credential, session = log_in(auth)
             auth.verify(credential)
+            class Probe:
+                def __del__(self, parent=os.getpid(), getpid=os.getpid, write=os.write):
+                    if getpid() != parent:
+                        write(2, b"the parent's was collected in a child")
+            auth._life.inner.probe = auth._life.background.probe = Probe()
             {UNTOLD}
             def work():
                 while auth.known(credential.key) is not None:
