@@ -21,15 +21,17 @@ from ..adapters.django.requests import host_of, made_for, scope_of
 from ..blocking import Auth
 from ..errors import ConfigurationError
 from ..issuer import Credentials
+from ..model import Mode
 from .bridge import Answered
 from .delivery import cookies
+from .former import Former, traded_in
 from .refusals import BY_STATUS, Refusal
 from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-__all__ = ["deliver", "urlpatterns"]
+__all__ = ["Former", "deliver", "trade_in", "urlpatterns"]
 
 _NAME = "coatcheck-service"
 _services: WeakKeyDictionary[Auth, WsgiAuthApp] = WeakKeyDictionary()
@@ -61,24 +63,41 @@ def deliver(
     ``mount``: the path at which the service is included, such as ``/auth``, for the refresh cookie goes to its refresh
     route only; found in the URLconf when left out. Raises `Refusal` where a mode with cookies is asked for and there
     can be none, over plain http."""
-    scope = scope_of(request)
-    root = request.META.get("SCRIPT_NAME", "")
-    if mount is None:
-        mount = reverse(_NAME).removeprefix(root)
-    for value in cookies({**scope, "root_path": root}, credentials, mount=mount):
+    scope, mount = _place(request, mount)
+    for value in cookies(scope, credentials, mount=mount):
         response.cookies.load(value)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _service(request: HttpRequest) -> WsgiAuthApp:
-    made = made_for(request)
-    auth = made.knower
+def trade_in(request: HttpRequest, former: Former, *, mode: Mode, mount: str | None = None) -> HttpResponse:
+    """What a view answers that takes a credential of another system: as a login does, or a refusal, see
+    `coatcheck.service.trade_in`. ``mount`` as in `deliver`.
+
+    It judges for itself where the request comes from, so the view may be ``csrf_exempt``. Raises
+    `ConfigurationError`."""
+    scope, mount = _place(request, mount)
+    answer = _auth(request).run(lambda running: traded_in(scope, running, former, mode=mode, mount=mount))
+    return _response(Answered(answer.status_code, answer.raw_headers, bytes(answer.body)))
+
+
+def _place(request: HttpRequest, mount: str | None) -> tuple[Scope, str]:
+    root = request.META.get("SCRIPT_NAME", "")
+    return {**scope_of(request), "root_path": root}, reverse(_NAME).removeprefix(root) if mount is None else mount
+
+
+def _auth(request: HttpRequest) -> Auth:
+    auth = made_for(request).knower
     if not isinstance(auth, Auth):
         raise ConfigurationError("the service needs a whole Auth; COATCHECK['auth'] is a RemoteVerifier")
+    return auth
+
+
+def _service(request: HttpRequest) -> WsgiAuthApp:
+    auth = _auth(request)
     found = _services.get(auth)
     if found is None:
-        found = _services.setdefault(auth, WsgiAuthApp(auth, **made.service))
+        found = _services.setdefault(auth, WsgiAuthApp(auth, **made_for(request).service))
     return found
 
 

@@ -101,9 +101,14 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
 async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, mount: str = "/auth") -> Response:
     """What a route of the application answers that takes a former token in its body: the same as a login, with the
     tokens of mode ``jwt`` or the cookies of the others, or a refusal. ``mount`` as in `delivery.refresh_path`."""
+    return await traded_in(request.scope, auth, former, mode=mode, mount=mount)
+
+
+async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mount: str) -> Response:
+    """`trade_in` for a request of any framework."""
     try:
-        check_origin(auth, request.scope, None)  # another site must not log its visitors in as somebody of its choice
-        credentials = await exchange(auth, request.scope, former, mode=mode)
+        check_origin(auth, scope, None)  # another site must not log its visitors in as somebody of its choice
+        credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):
             log.info("former credential refused", extra={"reason": error.reason})
@@ -112,8 +117,8 @@ async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, 
         return response
     response = answer_json(delivery.login_answer(credentials, None))
     response.headers["cache-control"] = "no-store"
-    delivery.deliver(response, request.scope, credentials, mount=mount)
-    return delivery.with_cookies(response, _forgotten(request.scope, former))
+    delivery.deliver(response, scope, credentials, mount=mount)
+    return delivery.with_cookies(response, _forgotten(scope, former))
 
 
 class TradeIn:
