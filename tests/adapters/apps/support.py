@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import httpx
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from coatcheck import Auth
+from coatcheck import Auth, Credentials
 from coatcheck.adapters.asgi import ASGIApp, Message, Receive, Scope, Send
 from tests.adapters.suite.contract import Answer, Headers
+from tests.support.issuer import presented
 
 T = TypeVar("T")
 
@@ -101,3 +102,9 @@ async def served(app: ASGIApp, auth: Auth, *, behind_proxy: bool = False) -> Asy
         else:
             await to_app.put({"type": "lifespan.shutdown"})
             await task
+
+
+def sent(made: Credentials) -> Headers:
+    """The header with which a client of this mode presents what a login gave."""
+    credential = presented(made)
+    return [("Cookie" if credential.carrier.is_cookie else "Authorization", credential.key)]
