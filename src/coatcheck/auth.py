@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_bytes
 from typing import Any, NoReturn, Self
 
 from . import secret_file
@@ -33,6 +32,9 @@ from .subjects import SubjectSource
 from .table import Table
 from .verifier import STATE_KEY, Known, Verifier
 from .view import RevocationView
+
+_FORGOTTEN = ("memory://", "sqlite://")
+"""Gone with the process."""
 
 
 def secret_path(database: Path) -> Path:
@@ -114,7 +116,7 @@ class Auth:
         sessions = open_store(self._sessions, wall=wall) if isinstance(self._sessions, str) else self._sessions
         made = self._secret is None and path is not None and secret_file.make(secret_path(path))
         try:
-            secrets = Secrets(self._secrets(path))
+            secrets = Secrets(secret_file.given(self._secret, path and secret_path(path), self._url in _FORGOTTEN))
             await _open(store, self._url)
             if sessions is not None:
                 await _open(sessions, self._sessions)
@@ -326,16 +328,6 @@ class Auth:
     @property
     def _running(self) -> _Parts:
         return self._parts or _not_running()
-
-    def _secrets(self, path: Path | None) -> list[bytes]:
-        if self._secret is None:
-            if path is not None:
-                return secret_file.read(secret_path(path))
-            if self._url in ("memory://", "sqlite://"):  # gone with the process, and so may be the secret
-                return [token_bytes(32)]
-            raise ConfigurationError("a secret of at least 32 characters is needed for this database: set secret=...")
-        given = [self._secret] if isinstance(self._secret, (str, bytes)) else self._secret
-        return [part.encode() if isinstance(part, str) else part for part in given]
 
     async def _follow_clock(self, sessions: SessionStore) -> None:
         """Before anything is dated: what a machine with a wrong clock makes shall not be from another time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,19 @@ from .errors import ConfigurationError
 
 _BYTES: Final = 32
 """256 bits from the operating system (ASVS 11.5.1 asks for 128)."""
+
+
+def given(secret: str | bytes | Sequence[str | bytes] | None, path: Path | None, forgotten: bool) -> list[bytes]:
+    """The secrets as bytes: those of a setting, else those of the file at ``path``, else, where the database is
+    ``forgotten`` at the end of the process, one made up for it. Raises `ConfigurationError`."""
+    if secret is None:
+        if path is not None:
+            return read(path)
+        if forgotten:
+            return [secrets.token_bytes(_BYTES)]
+        raise ConfigurationError("a secret of at least 32 characters is needed for this database: set secret=...")
+    parts = [secret] if isinstance(secret, str | bytes) else secret
+    return [part.encode() if isinstance(part, str) else part for part in parts]
 
 
 def read(path: Path) -> list[bytes]:
