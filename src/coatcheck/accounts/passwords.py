@@ -257,7 +257,10 @@ class PasswordHasher:
 
     async def close(self) -> None:
         """Finish the hashes under way and end the threads. Idempotent."""
-        await asyncio.to_thread(self._pool.shutdown)
+        try:
+            await asyncio.to_thread(self._pool.shutdown)
+        except RuntimeError:  # the process is at its end: the interpreter has waited for all threads, and starts none
+            self._pool.shutdown()
 
     def _hash(self, typed: Typed) -> str:
         with self._memory.held(self.profile.memory):
