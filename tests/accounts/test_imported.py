@@ -126,7 +126,8 @@ async def test_two_upgrades_at_once(world: World) -> None:
 
 async def test_refusals_cost_the_same_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a process has met the forms in use, a refused login costs the same whichever form the account has, ours
-    among them, and whether there is an account at all; and a login that succeeds costs no more than it must."""
+    among them, and whether there is an account at all or one that is disabled; and a login that succeeds costs no more
+    than it must."""
     await world.accounts.register("ours@lovelace.example", PASSWORD)
     stored = {**FORMS, "fewer": generate_password_hash(PASSWORD, "pbkdf2:sha256:100")}
     stored["cheaper"] = "$2b$06$" + BCRYPT[7:]  # another digest, so nobody's
@@ -137,6 +138,12 @@ async def test_refusals_cost_the_same_work(world: World, monkeypatch: pytest.Mon
     for name in names:  # this is how the process meets them
         await work.of(world.accounts.authenticate(f"{name}@lovelace.example", OTHER))
     costs = [await work.of(world.accounts.authenticate(f"{name}@lovelace.example", OTHER)) for name in names]
+    for name in ("pbkdf2", "bcrypt", "ours"):
+        account = await world.accounts.find_by_email(f"{name}@lovelace.example")
+        assert account is not None
+        await world.accounts.disable(account.id)
+        costs += [await work.of(world.accounts.authenticate(account.email, word)) for word in (PASSWORD, OTHER)]
+        await world.accounts.enable(account.id)
     assert all(cost == costs[0] for cost in costs)
     assert costs[0] == {
         "pbkdf2 sha256": 300, "scrypt 128": 1, "bcrypt": 1 << 6, "argon2 m=16,t=2,p=1": 1, "argon2 m=8,t=1,p=1": 1,

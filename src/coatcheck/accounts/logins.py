@@ -137,7 +137,7 @@ class Logins:
         login = await self._users.login_of_subject(subject)
         facts = await self._users.facts(subject)
         try:
-            if login is None:
+            if login is None or facts is None:  # a password that is right must not show either, by being cheaper
                 verified = await self._passwords.verify_unknown(password)
             else:
                 verified = await self._passwords.verify(login.password_hash, password)
@@ -146,10 +146,10 @@ class Logins:
             raise
         if login is None:
             refuse("unknown account", email=shown, ip=ip)
-        if not verified:
-            refuse(verified.fault or "wrong password", account=subject, email=shown, ip=ip)
         if facts is None:
             refuse("disabled account", account=subject, email=shown, ip=ip)
+        if not verified:
+            refuse(verified.fault or "wrong password", account=subject, email=shown, ip=ip)
         await self._throttle.success(attempt, now=self._now())
         record(logging.INFO, "login ok", account=subject, email=shown, ip=ip)
         return _Proof(await self._renewed(login, password) if verified.needs_rehash else login, epoch)
@@ -205,10 +205,10 @@ class CheckedLogins:
             refuse("the application refuses", ip=ip)
         # Only now is it known whose epoch to read, and it must be read before the password is checked: so once more.
         epoch, _ = await self._sessions.standing_of(subject)
-        if await self._subjects.subject_of(name, password) != subject:
-            refuse("the application refuses by now", account=subject, ip=ip)
         if await self._subjects.facts(subject) is None:
             refuse("disabled account", account=subject, ip=ip)
+        if await self._subjects.subject_of(name, password) != subject:
+            refuse("the application refuses by now", account=subject, ip=ip)
         await self._throttle.success(attempt, now=self._now())
         record(logging.INFO, "login ok", account=subject, ip=ip)
         return Authenticated(subject=subject, epoch=epoch)
