@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from werkzeug.security import generate_password_hash
+
+from coatcheck.cli import user_import
+from coatcheck.errors import Rejected
+from tests.accounts.support import World
 
 from .conftest import Cli, assert_refused
 
@@ -146,3 +154,38 @@ def test_files_that_are_none(cli: Cli, tmp_path: Path) -> None:
     (cli.folder / "users.xlsx").write_text("x")
     assert cli("user", "import", "users.xlsx").returncode == 2
     assert cli("user", "import", "nowhere.csv").returncode == 2
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([HASH, "1e308", "9"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+_OBJECTS = st.fixed_dictionaries(
+    {"email": st.just("ann@example.com") | _VALUES, "password_hash": st.just(HASH) | _VALUES},
+    optional=dict.fromkeys(("roles", "id", "claims", "disabled", "created", "x"), _VALUES),
+)
+_CELLS = st.lists(st.text(max_size=8) | st.sampled_from([HASH, "ann@example.com", "true", "\0", '"']), max_size=7)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.lists(st.text(max_size=20) | _OBJECTS.map(json.dumps), max_size=4), st.lists(_CELLS, max_size=4)))
+def test_whatever_is_in_the_file(tmp_path: Path, lines: list[Any]) -> None:
+    """Each line is an account or a reason, or the file is refused; nothing else is ever raised."""
+    world = World()
+    deployment: Any = SimpleNamespace(accounts=world.accounts, account_store=world.store)
+    text = "\n".join(line if isinstance(line, str) else ",".join(line) for line in lines)
+    for name, head in (("users.jsonl", ""), ("users.csv", HEAD + "\n")):
+        file = tmp_path / name
+        file.write_bytes((head + text).encode("utf-8", "surrogatepass"))
+        try:
+            report = asyncio.run(user_import._checked(deployment, file))
+        except Rejected:
+            continue
+        assert report.present == 0
+        assert report.imported <= len(lines) * 20
