@@ -103,6 +103,11 @@ class Follower:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = self._catching_up = None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop in which it follows, and in which all of its `Auth` lives; None while it does not follow."""
+        return None if self._task is None else self._task.get_loop()
+
     def rely_for(self, staleness: float) -> None:
         """From the next completed read on the lease is this long, in seconds: where an issuing service promises less
         than the policy of this process would allow."""

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from coatcheck import Auth, InvalidLogin, Mode, SubjectFacts
+from coatcheck import Auth, InvalidLogin, Mode, RemoteVerifier, SubjectFacts
 from coatcheck import blocking as threads
 from coatcheck.adapters import flask as in_flask
 from coatcheck.adapters import litestar as in_litestar
@@ -30,8 +30,9 @@ from coatcheck.adapters.problems import NOT_LOGGED_IN
 from coatcheck.service import auth_app
 from coatcheck.testing.client import assert_refused_after_revoke, login_as, logout
 from coatcheck.testing.clock import TravelClock
-from coatcheck.testing.lifespan import running
+from coatcheck.testing.lifespan import Running, running
 from coatcheck.testing.memory import blocking_memory_auth, memory_auth
+from coatcheck.verifier import STATE_KEY
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette would rather have httpx2 under its client; both are the same to us
@@ -312,6 +313,17 @@ def test_what_cannot_be(coatcheck_clock: TravelClock) -> None:
         logout(client)
     with pytest.raises(TypeError, match="not a test client"):
         login_as(object(), "ann")  # type: ignore[call-overload]  # that is what is tried
+
+
+async def test_an_application_that_only_verifies(coatcheck_auth: Auth) -> None:
+    """Its `RemoteVerifier` logs nobody in; the `Auth` that issues for it does, and the client has what that gave."""
+    verifier = RemoteVerifier("https://issuer.example", service_key="x" * 32)
+    served = Running(with_fastapi(coatcheck_auth), {STATE_KEY: verifier})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="https://x.example") as client:
+        with pytest.raises(ValueError, match="only verifies: pass auth="):
+            await login_as(client, "ann", mode=Mode.JWT)
+        made = await login_as(client, "ann", mode=Mode.JWT, auth=coatcheck_auth)
+        assert client.headers["authorization"] == f"Bearer {made.access_token}"
 
 
 async def test_an_auth_in_the_test(coatcheck_auth: Auth) -> None:

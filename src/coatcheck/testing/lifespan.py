@@ -34,29 +34,30 @@ async def running(app: ASGIApp) -> AsyncIterator[Running]:
     to_app, from_app = asyncio.Queue[Message](), asyncio.Queue[Message]()
     scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
     task = asyncio.create_task(_live(app, scope, to_app, from_app))
-    await _tell(to_app, from_app, "startup")
     try:
-        yield Running(app, state)
+        has_one = await _tell(to_app, from_app, "startup")
+        try:
+            yield Running(app, state)
+        finally:
+            if has_one:
+                await _tell(to_app, from_app, "shutdown")
     finally:
-        await _tell(to_app, from_app, "shutdown")
-        await task
+        await asyncio.wait([task])
+        task.exception()  # what counts of it has been said
 
 
 async def _live(app: ASGIApp, scope: Scope, to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message]) -> None:
     """In a task of its own, as servers do it: what the application enters there it leaves there."""
-    said: Message = {"type": "lifespan.ended"}
     try:
         await app(scope, to_app.get, from_app.put)
-    except BaseException as error:  # whatever it is, who waits for an answer is told
-        said = {"type": "lifespan.failed", "message": repr(error)}
-        if not isinstance(error, Exception):
-            raise
     finally:
-        from_app.put_nowait(said)
+        from_app.put_nowait({"type": "ended"})
 
 
-async def _tell(to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message], what: str) -> None:
+async def _tell(to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message], what: str) -> bool:
+    """False for an application that has no lifespan: it ends, or raises whatever it likes, instead of answering."""
     to_app.put_nowait({"type": f"lifespan.{what}"})
     answer = await from_app.get()
-    if answer["type"] not in (f"lifespan.{what}.complete", "lifespan.ended"):
+    if answer["type"] == f"lifespan.{what}.failed":
         raise RuntimeError(f"the application's {what} failed: {answer.get('message')}")
+    return bool(answer["type"] != "ended")

@@ -145,10 +145,9 @@ async def _in_its_loop(driver: Driver, auth: AnyAuth, work: Callable[[Auth], Awa
     """Run something where the `Auth` lives: in a thread of its own, in that of a test client, or here."""
     if isinstance(auth, BlockingAuth):
         return auth.run(work)
-    following = auth.follower._task
-    if following is None:
-        raise RuntimeError("the application is not running: enter its client (`with TestClient(app) as client`)")
-    home = following.get_loop()
+    home = auth.follower.loop
+    if home is None:
+        raise RuntimeError("the application's Auth has stopped")
 
     async def there() -> T:
         return await work(auth)
