@@ -58,7 +58,7 @@ def setup() -> Path:
             ],
             DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": folder / "db.sqlite3"}},
             PASSWORD_HASHERS=[
-                "coatcheck.adapters.django.hashers.CoatcheckHasher",
+                "tests.adapters.apps.django_hasher.CheapHasher",
                 "django.contrib.auth.hashers.PBKDF2PasswordHasher",
             ],
             LOGGING_CONFIG=None,

@@ -21,6 +21,7 @@ from coatcheck.accounts import PasswordHasher  # noqa: E402
 from coatcheck.adapters.django import conf  # noqa: E402
 from coatcheck.blocking import Auth  # noqa: E402
 from tests.adapters.django.browser import PASSWORD, Browser  # noqa: E402
+from tests.adapters.suite.contract import CHEAP  # noqa: E402
 
 _NUMBERS = count()
 
@@ -36,7 +37,7 @@ def tables() -> Iterator[None]:
 @pytest.fixture
 def chosen() -> dict[str, Any]:
     """``COATCHECK``; a test that wants it otherwise overrides this."""
-    return {"url": "memory://", "password_hasher": PasswordHasher(concurrency=1)}
+    return {"url": "memory://", "password_hasher": PasswordHasher(CHEAP, concurrency=1)}
 
 
 @pytest.fixture

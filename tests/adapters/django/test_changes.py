@@ -174,3 +174,9 @@ def test_own_password(browser: Browser, ann: User) -> None:
     answer = browser.post("/accounts/password/", form, headers={"Sec-Fetch-Site": "same-origin"})
     assert (answer.status_code, answer["Location"]) == (302, "/open")
     assert (browser.who(), other.who()) == (str(ann.pk), None)
+
+
+def test_own_account(inside: list[Browser], ann: User) -> None:
+    """Whoever deactivates themselves is out too, in every mode."""
+    assert inside[0].get("/leave").content == b"bye"
+    assert are_out(inside)

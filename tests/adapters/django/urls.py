@@ -111,6 +111,14 @@ def own_login(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@login_required
+def leave(request: HttpRequest) -> HttpResponse:
+    """Somebody closes their own account."""
+    request.user.is_active = False
+    request.user.save()
+    return HttpResponse("bye")
+
+
 @transaction.atomic
 def in_transaction(request: HttpRequest) -> JsonResponse:
     """Changes a user, looks at the facts in the middle of it, and takes it back."""
@@ -138,6 +146,7 @@ urlpatterns: list[Any] = [
     path("decorated", Decorated.as_view()),
     path("raises", raises),
     path("own-login", own_login),
+    path("leave", leave),
     path("in-transaction", in_transaction),
     path("accounts/login/", LoginView.as_view(template_name="admin/login.html", next_page="/open")),
     path("accounts/password/", PasswordChangeView.as_view(template_name="admin/login.html", success_url="/open")),

@@ -14,9 +14,11 @@ class CoatcheckConfig(AppConfig):
     verbose_name = "Coatcheck"
 
     def ready(self) -> None:
-        """Register the checks, and listen to what happens to users."""
+        """Hide the settings' secrets, register the checks, and listen to what happens to users."""
         from . import checks as ours
+        from . import conf
 
+        conf.hide()
         checks.register(ours.check_settings, checks.Tags.security)
         checks.register(ours.check_middleware, checks.Tags.security)
         checks.register(ours.check_names, checks.Tags.security)

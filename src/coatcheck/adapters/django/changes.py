@@ -127,10 +127,12 @@ def _before_group_delete(instance: Any, using: str, **_: Any) -> None:
 def _after_commit(subjects: list[str], change: Change, using: str) -> None:
     auth = made().knower
     if subjects and isinstance(auth, BlockingAuth):
-        transaction.on_commit(partial(_carry_out, auth, change, subjects, _own_session()), using=using)
+        transaction.on_commit(partial(_carry_out, auth, change, subjects), using=using)
 
 
-def _carry_out(auth: BlockingAuth, change: Change, subjects: list[str], own: str | None) -> None:
+def _carry_out(auth: BlockingAuth, change: Change, subjects: list[str]) -> None:
+    own = _own_session()
+
     async def all_of_them(inner: Auth) -> None:
         for subject in subjects:
             await change(inner, subject, own)

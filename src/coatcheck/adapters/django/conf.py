@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +57,7 @@ class Made:
 
     knower: Knower
     users: Users
-    service: Mapping[str, Any]
+    service: Mapping[str, Any] = field(repr=False)
     """Keywords for the service, where it is included."""
     ours: bool
     """Whether the knower was made here, and so is closed here."""
@@ -101,6 +101,23 @@ def given() -> Mapping[str, Any]:
             meant = f"; did you mean {close[0]!r}?" if close else ""
             raise ConfigurationError(f"COATCHECK[{name!r}] is no setting{meant}")
     return found
+
+
+class Hidden(str):
+    """A text that does not show in Django's error pages and mails, which print all settings."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<not shown>"
+
+
+def hide() -> None:
+    """Hide what may hold a password. The application's start does it; what Django hides by its name it hides itself."""
+    found = getattr(settings, "COATCHECK", None)
+    if isinstance(found, dict):
+        urls = {name: Hidden(found[name]) for name in ("url", "sessions") if isinstance(found.get(name), str)}
+        settings.COATCHECK = {**found, **urls}
 
 
 def default_url() -> str:

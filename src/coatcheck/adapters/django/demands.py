@@ -20,7 +20,6 @@ from .refusals import refused, sent_to_login
 from .requests import made_for, optional_user, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
-Decorator = Callable[[View], View]
 
 
 @overload
@@ -36,13 +35,13 @@ def login_required(view: View | None = None, *, login_url: str | None = None) ->
     return behind if view is None else behind(view)
 
 
-def requires(*roles: str, login_url: str | None = None) -> Decorator[View]:
+def requires(*roles: str, login_url: str | None = None) -> Callable[[View], View]:
     """A view for whoever has all of these roles. Raises `ValueError` without any."""
     demand = demands.requires(*roles)
     return lambda view: _behind(demand, view, login_url)
 
 
-def fresh(*, minutes: float, login_url: str | None = None, renew_url: str | None = None) -> Decorator[View]:
+def fresh(*, minutes: float, login_url: str | None = None, renew_url: str | None = None) -> Callable[[View], View]:
     """A view for whoever has proved who they are at most so many minutes ago; otherwise 401 ``login_too_old``.
     ``renew_url``: where a person is sent instead, to prove it again."""
     demand = demands.fresh(minutes=minutes)

@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db import router
 from django.http import HttpRequest
 
 from ...blocking import Auth
-from ...credentials import cookies
+from ...credentials.cookies import CookieNames
 from ...credentials.transport import Carrier, cookie
 from ...errors import Conflict
 from ...model import Device, Mode
 from ..asgi import header, names_of
-from .middleware import COOKIES, asking
+from .middleware import COOKIES, Cookie, asking
 from .requests import MADE, scope_of
 from .users import DjangoUsers, is_active
 
@@ -47,7 +48,7 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
         raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
     subject = users.subject_of(user)
     epoch = auth.run(lambda inner: inner.epoch_of(subject))
-    now = users.find(subject)
+    now = users.find(subject, router.db_for_write(type(user)))
     if now is None or not is_active(now) or now.password != user.password:
         raise PermissionDenied("the user was changed while the password was checked")
     try:
@@ -80,18 +81,8 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
         _send(request, names, {names.session: "", names.access: ""})
 
 
-def _send(request: HttpRequest, names: cookies.CookieNames, values: dict[str, str]) -> None:
-    request.META[COOKIES] = [
-        {
-            "key": name,
-            "value": value,
-            "max_age": None if value else 0,
-            "secure": names.secure,
-            "httponly": True,
-            "samesite": "Lax",
-        }
-        for name, value in values.items()
-    ]
+def _send(request: HttpRequest, names: CookieNames, values: dict[str, str]) -> None:
+    request.META[COOKIES] = [Cookie(name, value, names.secure) for name, value in values.items()]
 
 
 def _device(scope: Any) -> Device:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -37,9 +38,24 @@ asking: Final[ContextVar[Identity | None]] = ContextVar("coatcheck.asking", defa
 """Who is asking in this thread or task; what changes a user needs to know whose session not to end."""
 
 COOKIES: Final = "coatcheck.cookies"
-"""Key of ``request.META``: keywords of ``response.set_cookie`` for cookies that go out with the answer."""
+"""Key of ``request.META``: each `Cookie` that goes out with the answer."""
 
 _READING: Final = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """One of ours, to be set, or with an empty value to be forgotten."""
+
+    name: str
+    value: str = field(repr=False)
+    secure: bool
+
+    def put(self, response: HttpResponseBase) -> None:
+        """Into the answer."""
+        response.set_cookie(
+            self.name, self.value, max_age=None if self.value else 0, secure=self.secure, httponly=True, samesite="Lax"
+        )
 
 
 class AuthMiddleware:
@@ -137,6 +153,6 @@ def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
     """Every answer may depend on who asked; a shared cache, Django's among them, must know."""
     patch_vary_headers(response, ("Cookie", "Authorization"))
     for cookie in request.META.get(COOKIES, ()):
-        response.set_cookie(**cookie)
+        cookie.put(response)
         response["Cache-Control"] = "no-store"
     return response

@@ -1,0 +1,46 @@
+"""Nothing secret shows where Django shows much: error pages and mails print settings and the request."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import RequestFactory, override_settings
+from django.views.debug import ExceptionReporter
+
+from coatcheck.adapters.django import conf
+from coatcheck.adapters.django.middleware import COOKIES, Cookie
+from tests.adapters.django.browser import Browser
+
+URL = "postgresql://u:hunter2@db.example/x"
+
+
+def test_settings() -> None:
+    """The password of a database's URL, the secret and the service keys are in no report."""
+    given = {"url": URL, "sessions": "redis://:hunter2@r", "secret": "hunter2" * 5, "service_keys": ["hunter2" * 5]}
+    with override_settings(COATCHECK=given):
+        conf.hide()
+        made = conf.made()
+        request = RequestFactory().get("/")
+        request.META.update({"coatcheck.made": made, COOKIES: [Cookie("n", "hunter2", True)]})
+        reporter = ExceptionReporter(request, ValueError, ValueError("x"), None)
+        for text in (reporter.get_traceback_text(), reporter.get_traceback_html()):
+            assert "COATCHECK" in text
+            assert "hunter2" not in text
+        assert conf.given()["url"] == URL
+
+
+def test_logs(browser: Browser, ann: User, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither what was presented nor a password is logged."""
+    caplog.set_level(logging.DEBUG)
+    browser.enter(ann, password="hunter2 hunter2")
+    browser.enter(ann)
+    token: Any = browser.cookies["__Host-coatcheck"].value
+    browser.who()
+    browser.cookies["__Host-coatcheck"] = f"{token}x"
+    browser.get("/mine")
+    assert caplog.records
+    assert "hunter2" not in caplog.text
+    assert token not in caplog.text
