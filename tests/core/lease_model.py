@@ -7,6 +7,9 @@ is asked for again" is a consequence and not a rule of its own.
 
 A long feed is read in pages: a read may see a page that does not hold the revocation though it was committed.
 
+A store may tell of the revocation at any time after its commit, also while a read is under way, and also never: that
+is acted upon at once and proves nothing, so the lease stays as it is.
+
 Hits also come from other threads (`coatcheck.blocking`), which may stand still between any two of their loads while
 everything else goes on.
 
@@ -88,6 +91,8 @@ def _steps(w: World, rules: Rules) -> tuple[str, list[tuple[str, World]]]:
         following.append(("commit", w._replace(committed=True)))
     elif w.returned is None:
         following.append(("return", w._replace(returned=w.now)))
+    if w.committed:
+        following.append(("told", w._replace(known=True, table=False)))
     following += _reads(w, "follower", w.follower, rules)
     if w.catch_up is not None or not live:
         following += _reads(w, "catch_up", w.catch_up, rules)
