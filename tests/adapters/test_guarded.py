@@ -313,6 +313,16 @@ async def test_stream_whose_source_will_not_end(auth: Auth, who: Identity) -> No
     assert await reading == ["one", str(Ending("invalid_credential", 4401))]
 
 
+async def test_stream_exact_at_the_lease(auth: Auth, who: Identity) -> None:
+    """What a source gives after the event loop was held up past the lease's deadline is not handed on."""
+
+    async def source() -> AsyncIterator[str]:
+        auth.follower.lease.deadline = auth.clock.monotonic()
+        yield "late"
+
+    assert await collect(guarded_events(auth, who, source()), []) == [str(Ending("unavailable", 4503))]
+
+
 async def test_stream_at_the_lease(auth: Auth, store: GatedStore, who: Identity) -> None:
     """When nobody can know any more, the last event says so."""
 
@@ -353,6 +363,11 @@ def test_stream_of_a_thread(tmp_path: Path) -> None:
         assert list(guarded(auth, who, ["secret"])) == []
         other = auth.login("bob", mode=Mode.JWT)
         assert list(guarded(auth, auth.verify(bearer(other.access_token or "")), ["a", "b"])) == ["a", "b"]
+
+        async def open_ones(inner: Auth) -> int:
+            return len(inner.guards)
+
+        assert auth.run(open_ones) == 0
 
 
 async def _open(auth: Any, who: Identity) -> asyncio.Task[None]:
