@@ -137,15 +137,19 @@ class Background:
             raise _ended() from error
 
     def _main(self) -> None:
-        with asyncio.Runner(
-            loop_factory=lambda: self._loop
-        ) as runner:  # cancels and closes whatever is left at the end
-            loop = runner.get_loop()
-            while self._ending is None or not self._ending.done():
-                try:
-                    loop.run_forever()
-                except (SystemExit, KeyboardInterrupt) as error:  # the caller whose work raised it gets it
-                    log.warning("%s in the background loop", type(error).__name__)
+        runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        loop = runner.get_loop()
+        while self._ending is None or not self._ending.done():
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:  # the caller whose work raised it gets it
+                log.warning("%s in the background loop", type(error).__name__)
+        try:
+            runner.close()  # cancels and closes what is left
+        except RuntimeError:
+            # From Python 3.12 on no thread starts when the process ends, not even the one that ends a pool of threads.
+            if threading.main_thread().is_alive():
+                raise
 
     async def _awaited(self, work: Callable[[], Awaitable[T]], elsewhere: Callable[..., Awaitable[Any]]) -> T:
         if self._ending is not None:

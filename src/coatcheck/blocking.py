@@ -110,8 +110,7 @@ class _Blocking(Generic[Inner]):
         Raises what it raises, what `start` raises, `StoreUnavailable` when the loop is stuck or ends meanwhile, and
         `RuntimeError` in the background loop itself. A caller who is interrupted leaves, and the work is cancelled."""
         life = self._life
-        background = life.running or self._started(life)
-        return background.run(lambda: work(life.inner))
+        return self._started(life).run(lambda: work(life.inner))
 
     async def arun(self, work: Callable[[Inner], Awaitable[T]]) -> T:
         """`run` for asynchronous code in another event loop, which goes on meanwhile: ``async def`` views."""
@@ -165,6 +164,8 @@ class _Blocking(Generic[Inner]):
         return self._bound if was_open else ""
 
     def _started(self, life: _Life[Inner]) -> Background:
+        if life.running is not None:
+            return life.running
         tries = life.tries
         _refuse_inside(life)
         with life.lock:

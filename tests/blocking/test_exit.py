@@ -42,8 +42,9 @@ async def session_of(folder: Path, session_id: str) -> Session:
         ("assert False", 1),
         ("import atexit; atexit.register(lambda: auth.login('late'))", 0),
         ("del auth", 0),
+        ("import asyncio; auth.run(lambda _: asyncio.to_thread(int))", 0),
     ],
-    ids=["end", "exit", "interrupt", "error", "used by an exit handler", "forgotten"],
+    ids=["end", "exit", "interrupt", "error", "used by an exit handler", "forgotten", "with a pool"],
 )
 async def test_last_uses_are_written(ending: str, code: int, tmp_path: Path) -> None:
     """However a program ends that is not killed, nobody's idle time starts too early."""
