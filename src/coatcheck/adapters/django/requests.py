@@ -62,7 +62,7 @@ def scope_of(request: HttpRequest) -> Scope:
     ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST`` count. Raises Django's `DisallowedHost`."""
     asgi: Scope | None = getattr(request, "scope", None)
     if asgi is None:
-        scope = wsgi.scope_of({**request.META, "wsgi.url_scheme": request.scheme})
+        scope = {**wsgi.scope_of(request.META), "scheme": request.scheme}
     else:
         # The headers as they came: Django joins several cookie headers with a comma.
         scope = {
