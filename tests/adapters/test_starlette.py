@@ -283,23 +283,26 @@ async def test_without_lifespan(auth: Auth, own: bool) -> None:
             await web.request("GET", "/", headers=[("Authorization", "Bearer nonsense")])
 
 
-async def test_the_service_is_left_alone(setting: Setting) -> None:
+@pytest.mark.parametrize("prefix", ["", "/below"])
+async def test_the_service_is_left_alone(setting: Setting, prefix: str) -> None:
     """A client whose token has ended can refresh and log in, although it sends the token along; what only begins like
-    the service's path is no part of it."""
-    routes = [Route("/authors", who), Mount("/site", routes=[Route("/auth/x", who)])]
-    app = Starlette(routes=routes)
-    auth = mount_auth(app, Auth(**setting.arguments()))
+    the service's path, or ends like it, is no part of it."""
+    auth = Auth(**setting.arguments())
+    app = inner = Starlette(routes=[Route("/authors", who), Mount("/site", routes=[Route("/auth/x", who)])])
+    if prefix:
+        app = Starlette(routes=[Mount(prefix, inner)], lifespan=auth.lifespan)
+    mount_auth(inner, auth)
     async with served(app, auth) as web:
         account = await auth.accounts.register("ann@example.com", "nine brown owls")
         made = await auth.login(account.id, mode=Mode.JWT)
         ended = [*sent(made), JSON]
         setting.clock.advance(auth.policy.access_lifetime + 1)
         for path in ("/authors", "/site/auth/x"):
-            assert is_problem(await web.request("GET", path, headers=ended), 401, "invalid_credential")
+            assert is_problem(await web.request("GET", prefix + path, headers=ended), 401, "invalid_credential")
         body = f'{{"refresh_token": "{made.refresh_token}"}}'.encode()
-        assert (await web.request("POST", "/auth/refresh", headers=ended, body=body)).status == 200
+        assert (await web.request("POST", f"{prefix}/auth/refresh", headers=ended, body=body)).status == 200
         body = b'{"email": "ann@example.com", "password": "nine brown owls", "mode": "jwt"}'
-        assert (await web.request("POST", "/auth/login", headers=ended, body=body)).status == 200
+        assert (await web.request("POST", f"{prefix}/auth/login", headers=ended, body=body)).status == 200
 
 
 async def test_mount_auth_is_inside_of_other_middleware(setting: Setting) -> None:

@@ -84,7 +84,7 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
             if identity is None and scope.get("method") in SAFE_METHODS:
                 identity = recognise(knower.known, scope)
             if identity is None:
-                identity = scope[IDENTITY] = await identify(knower, scope)
+                identity = await identify(knower, scope)
             return demand.check(identity, knower.clock)
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
