@@ -9,9 +9,9 @@ import pytest
 from coatcheck import Auth, Mode
 from coatcheck.errors import RevokedCredential, StoreUnavailable
 from coatcheck.model import Event, EventKind
-from coatcheck.stores import memory
 from coatcheck.stores.base import FeedLost, FeedRead
 from coatcheck.stores.memory import MemoryStore
+from coatcheck.stores.memory import feed as memory_feed
 from tests.support.gates import GatedStore
 
 from .conftest import SECRET, Users, presented
@@ -19,7 +19,7 @@ from .conftest import SECRET, Users, presented
 
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "FEED_PAGE", 3)
+    monkeypatch.setattr(memory_feed, "FEED_PAGE", 3)
 
 
 @pytest.mark.usefixtures("short_pages")
@@ -118,7 +118,7 @@ async def test_follower_that_meets_a_fault_of_ours_says_so(caplog: pytest.LogCap
     """A background task that ends by an unexpected error is no silence in the log."""
 
     class Broken(MemoryStore):
-        async def events(self, cursor: str | None, *, wait: float) -> memory.FeedRead:
+        async def events(self, cursor: str | None, *, wait: float) -> memory_feed.FeedRead:
             if cursor is not None:
                 raise KeyError("a fault")
             return await super().events(cursor, wait=wait)

@@ -14,9 +14,9 @@ from coatcheck import Mode
 from coatcheck.service import feed
 from coatcheck.service.app import auth_app
 from coatcheck.service.feed import Shared
-from coatcheck.stores import memory
 from coatcheck.stores.base import FeedRead
 from coatcheck.stores.memory import MemoryStore
+from coatcheck.stores.memory import feed as memory_feed
 from tests.service.api.conftest import running
 from tests.service.api.world import SERVICE_KEY, World, code
 from tests.support.gates import GatedStore
@@ -264,7 +264,7 @@ async def test_many_restless_cursors(restless: World, monkeypatch: pytest.Monkey
 async def test_pages_of_a_long_feed(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """``more`` says so, from the store and from the ring; each event comes once."""
     monkeypatch.setattr(feed, "FEED_PAGE", 3)
-    monkeypatch.setattr(memory, "FEED_PAGE", 3)
+    monkeypatch.setattr(memory_feed, "FEED_PAGE", 3)
     start = await page(quiet)
     for token in range(10):
         await quiet.store.revoke_token("s", str(token), now=quiet.auth.clock.now())
