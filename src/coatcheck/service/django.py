@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
 from django.urls import path, reverse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
 
 from ..adapters.asgi import Scope
 from ..adapters.django.requests import host_of, made_for, scope_of
@@ -37,6 +38,7 @@ _NAME = "coatcheck-service"
 _services: WeakKeyDictionary[Auth, WsgiAuthApp] = WeakKeyDictionary()
 
 
+@sensitive_variables()  # bodies hold passwords, and Django's error reports hold variables
 @csrf_exempt  # it judges for itself where requests come from, logging in included
 @transaction.non_atomic_requests
 def serve(request: HttpRequest, path: str = "") -> HttpResponse:

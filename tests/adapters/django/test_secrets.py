@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from coatcheck.adapters.django import conf
 from coatcheck.adapters.django.middleware import COOKIES, Cookie
+from coatcheck.service.wsgi import WsgiAuthApp
 from tests.adapters.django.browser import Browser
 
 URL = "postgresql://u:hunter2@db.example/x"
@@ -30,6 +35,24 @@ def test_settings() -> None:
             assert "COATCHECK" in text
             assert "hunter2" not in text
         assert conf.given()["url"] == URL
+
+
+def test_faults(browser: Browser, ann: User) -> None:
+    """A fault while somebody logs in is reported without what they typed."""
+    reports: list[str] = []
+
+    def keep(request: HttpRequest, **_: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(keep)
+    try:
+        with patch.object(WsgiAuthApp, "ask", side_effect=ValueError("a fault")):
+            assert browser.enter(ann, password="hunter2 hunter2").status_code == 500
+    finally:
+        got_request_exception.disconnect(keep)
+    assert len(reports) == 1
+    assert "a fault" in reports[0]
+    assert "hunter2" not in reports[0]
 
 
 def test_logs(browser: Browser, ann: User, caplog: pytest.LogCaptureFixture) -> None:

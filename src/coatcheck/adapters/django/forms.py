@@ -15,7 +15,6 @@ from django.db import router
 from django.http import HttpRequest
 
 from ...blocking import Auth
-from ...credentials.cookies import CookieNames
 from ...credentials.transport import Carrier, cookie
 from ...errors import Conflict
 from ...model import Device, Mode
@@ -58,11 +57,11 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     if before is not None:
         auth.revoke(before.session_id)  # one browser, one session
-    token = credentials.session_token or ""
-    identity = auth.verify(cookie(Carrier.SESSION_COOKIE, names.session, token))
+    sent = Cookie(names.session, credentials.session_token or "", names.secure)
+    identity = auth.verify(cookie(Carrier.SESSION_COOKIE, names.session, sent.value))
     request.identity = identity  # type: ignore[attr-defined]
     asking.set(identity)
-    _send(request, names, {names.session: token, names.access: ""})
+    request.META[COOKIES] = [sent, Cookie(names.access, "", names.secure)]
 
 
 def _logged_out(request: HttpRequest | None, **_: Any) -> None:
@@ -78,11 +77,7 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
         asking.set(None)
     if names is not None:
         # The refresh cookie is not seen here; its session has ended.
-        _send(request, names, {names.session: "", names.access: ""})
-
-
-def _send(request: HttpRequest, names: CookieNames, values: dict[str, str]) -> None:
-    request.META[COOKIES] = [Cookie(name, value, names.secure) for name, value in values.items()]
+        request.META[COOKIES] = [Cookie(name, "", names.secure) for name in (names.session, names.access)]
 
 
 def _device(scope: Any) -> Device:
