@@ -106,7 +106,8 @@ class PageRun:
         self._addresses: dict[str, str] = {}
         self._names: dict[str, Any] = {"__name__": "page"}
         self._runner = asyncio.Runner()
-        (folder / ".curlrc").write_text("silent\n")  # a terminal's reader is not shown a progress meter either
+        # A terminal's reader is not shown a progress meter either, and does not wait for ever.
+        (folder / ".curlrc").write_text(f"silent\nmax-time = {PATIENCE}\n")
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
