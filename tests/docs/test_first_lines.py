@@ -13,7 +13,7 @@ MOST = 8
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_first_lines(name: str) -> None:
-    """The page begins with a whole program of at most eight lines; a command that serves it, a refusal, a login follow."""
+    """The page begins with a whole program of at most eight lines; what serves it, a refusal and a login follow."""
     page = ROOT / "docs" / f"{name}.md"
     assert page in PAGES
     blocks = blocks_of(page)
