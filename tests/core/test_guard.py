@@ -177,6 +177,17 @@ async def test_new_keys_and_withdrawn_keys(auth: Auth, mode: Mode) -> None:
         assert str(await connection.ends()) == "a signing key was withdrawn"
 
 
+async def test_retired_key_ends_nothing(auth: Auth) -> None:
+    """A key that is gone because its time was over is no withdrawn one; a moment earlier it is."""
+    kids, now = auth.access_tokens.keyring.retirements(), auth.clock.now()
+    for retired, stays in ((now, True), (now + 60, False)):
+        connection = await connect(auth, await known(auth, Mode.JWT))
+        auth.guards._known_kids = {**kids, "gone": retired}
+        auth.guards.keys_loaded()
+        assert connection.is_open is stays
+        await hang_up(connection)
+
+
 async def test_changed_proof_of_identity(auth: Auth) -> None:
     """A session that was proved again has another identity; what came with the earlier one ends."""
     made = await auth.login("ann", mode=Mode.SESSION)
