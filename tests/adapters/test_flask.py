@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -164,6 +165,60 @@ def test_a_demand_above_the_route_is_refused(app: Flask, auth: Auth) -> None:
             app.test_client().get("/", headers=headers)
     app.testing = False
     assert app.test_client().get("/").status_code == 500
+
+
+def test_a_demand_above_another_decorator_above_the_route_is_refused(app: Flask) -> None:
+    """What stands between the demand and the route does not hide that the bare view was routed."""
+
+    def counted(view: Callable[[], str]) -> Callable[[], str]:
+        return wraps(view)(lambda: view())
+
+    @login_required
+    @counted
+    @app.get("/bare")
+    def bare() -> str:
+        return "secret"
+
+    @app.get("/behind")
+    @counted
+    @requires("admin")
+    @login_required
+    def behind() -> str:
+        return "secret"
+
+    with pytest.raises(ConfigurationError, match="above"):
+        app.test_client().get("/bare")
+    assert problem(app.test_client().get("/behind")) == (401, "not_logged_in")
+
+
+@pytest.mark.parametrize("whole_application", [True, False])
+def test_a_demand_above_before_request_is_refused(app: Flask, auth: Auth, whole_application: bool) -> None:
+    """In the wrong order nothing would stand before the blueprint, or the application: it answers nobody at all."""
+    inside = Blueprint("inside", __name__)
+
+    @login_required
+    @(app if whole_application else inside).before_request
+    def members_only() -> None:
+        pass
+
+    route(inside, "/in", lambda: "in")
+    app.register_blueprint(inside)
+    route(app, "/out", lambda: "out")
+    for headers in ({}, bearer(auth)):
+        with pytest.raises(ConfigurationError, match="before_request above"):
+            app.test_client().get("/in", headers=headers)
+    if not whole_application:
+        assert app.test_client().get("/out").text == "out"
+
+
+def test_a_demanded_view_may_stand_behind_more(app: Flask, auth: Auth) -> None:
+    """A view behind a demand may be routed as it is and, behind another demand, a second time."""
+    mine = login_required(lambda: "mine")
+    route(app, "/mine", mine)
+    route(app, "/admin", requires("admin")(mine))
+    client = app.test_client()
+    assert [client.get(path, headers=bearer(auth)).status_code for path in ("/mine", "/admin")] == [200, 403]
+    assert [client.get(path).status_code for path in ("/mine", "/admin")] == [401, 401]
 
 
 def test_a_whole_blueprint(app: Flask, auth: Auth) -> None:

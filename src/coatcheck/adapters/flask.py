@@ -45,7 +45,10 @@ _LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
 
 _exempt: WeakSet[Callable[..., Any]] = WeakSet()
 _wrapped: WeakSet[Callable[..., Any]] = WeakSet()
-"""Views that a demand of ours stands before. Routed as they are, they would be open to everybody."""
+"""What a demand of ours stands before. Routed or registered as it is, it would be open to everybody."""
+_asking: WeakSet[Callable[..., Any]] = WeakSet()
+"""What asks first."""
+_ABOVE: Final = "above login_required, requires or fresh, not below"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +186,17 @@ def _decide(auth: BlockingKnower) -> Identity | CoatcheckError | None:
 
 def _before_request() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
-    if view in _wrapped:
-        raise ConfigurationError(
-            f"{request.endpoint}: put the route above login_required, requires or fresh, not below"
-        )
+    if _is_bare(view):
+        raise ConfigurationError(f"{request.endpoint}: put the route {_ABOVE}")
+    for place in (None, *request.blueprints):
+        if any(map(_is_bare, current_app.before_request_funcs.get(place, ()))):
+            raise ConfigurationError(f"{place or current_app.name}: put before_request {_ABOVE}")
     if view not in _exempt:
         optional_user()
+
+
+def _is_bare(function: Callable[..., Any] | None) -> bool:
+    return function in _wrapped and function not in _asking
 
 
 def _behind(demand: demands.Demand, view: View) -> View:
@@ -199,7 +207,11 @@ def _behind(demand: demands.Demand, view: View) -> View:
         demand.check(optional_user(), auth_of(current_app).clock)
         return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
-    _wrapped.add(view)
+    bare: Callable[..., Any] | None = view
+    while bare is not None:  # also what is below other decorators
+        _wrapped.add(bare)
+        bare = getattr(bare, "__wrapped__", None)
+    _asking.add(asking)
     return cast(View, asking)
 
 
