@@ -206,7 +206,25 @@ async def test_under_the_middleware(auth: Auth) -> None:
         await auth.revoke(session)
         assert (await web.request("GET", "/", headers=headers)).json() == "nobody"
         answer = await web.request("GET", "/mine", headers=headers)
-        assert (answer.status, answer.json()) == (401, {"detail": "invalid_credential"})
+        assert (answer.status, answer.json()) == (401, {"detail": "not_logged_in"})
+
+
+async def test_what_the_nearest_middleware_says_counts(auth: Auth, setting: Setting) -> None:
+    """Who is nobody to an application's own middleware is nobody to its dependencies too, whoever they are to the Auth
+    of the application around it."""
+    inner = FastAPI()
+    inner.get("/subject")(_subject)
+    inner.get("/admin", dependencies=[requires("admin")])(_subject)
+    outer = FastAPI(lifespan=auth.lifespan)
+    outer.get("/subject")(_subject)
+    async with Auth(**setting.arguments()) as others, served(outer, auth) as web:
+        inner.add_middleware(AuthMiddleware, auth=others)
+        outer.mount("/inner", inner)
+        headers = await login(auth, "admin", mode=Mode.SESSION)
+        assert (await web.request("GET", "/subject", headers=headers)).status == 200
+        for path in ("/inner/subject", "/inner/admin"):
+            answer = await web.request("GET", path, headers=headers)
+            assert (answer.status, answer.json()) == (401, {"detail": "not_logged_in"})
 
 
 async def test_dependency_overrides(auth: Auth) -> None:

@@ -79,13 +79,11 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
     async def user(connection: HTTPConnection) -> Identity:
         scope = connection.scope
         knower = _knower_of(scope)
-        identity: Identity | None = scope.get(IDENTITY)
         try:
-            if identity is None and scope.get("method") in SAFE_METHODS:
-                identity = recognise(knower.known, scope)
-            if identity is None:
-                identity = await identify(knower, scope)
-            return demand.check(identity, knower.clock)
+            if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
+                return demand.check(scope[IDENTITY], knower.clock)
+            identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
+            return demand.check(identity or await identify(knower, scope), knower.clock)
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
 
