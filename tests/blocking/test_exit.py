@@ -46,17 +46,17 @@ async def session_of(folder: Path, session_id: str) -> Session:
     ],
     ids=["end", "exit", "interrupt", "error", "used by an exit handler", "forgotten", "with a pool"],
 )
-async def test_last_uses_are_written(ending: str, code: int, tmp_path: Path) -> None:
+async def test_last_uses_are_written(ending: str, code: int, folder: Path) -> None:
     """However a program ends that is not killed, nobody's idle time starts too early."""
-    done = script(f"{USE}{ending}", tmp_path)
+    done = script(f"{USE}{ending}", folder)
     assert done.returncode == code, done.stderr
     assert ("Error" in done.stderr or "Interrupt" in done.stderr) == (code not in (0, 3))
-    session = await session_of(tmp_path, done.stdout.strip())
+    session = await session_of(folder, done.stdout.strip())
     assert session.seen >= session.created + 0.05
-    assert not (tmp_path / "app.db-wal").exists()
+    assert not (folder / "app.db-wal").exists()
 
 
-def test_threads_that_still_work(tmp_path: Path) -> None:
+def test_threads_that_still_work(folder: Path) -> None:
     """What is no daemon ends first, and may use it until then."""
     done = script(
         """
@@ -68,12 +68,12 @@ def test_threads_that_still_work(tmp_path: Path) -> None:
         threading.Thread(target=work).start()
         auth.start()
         """,
-        tmp_path,
+        folder,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "worked\n", "")
 
 
-def test_a_loop_that_is_stuck(tmp_path: Path) -> None:
+def test_a_loop_that_is_stuck(folder: Path) -> None:
     """The process ends even so, and says what was not done."""
     done = script(
         """
@@ -86,13 +86,13 @@ def test_a_loop_that_is_stuck(tmp_path: Path) -> None:
         inside.wait()
         print("done")
         """,
-        tmp_path,
+        folder,
     )
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert "not closed at the end of the process" in done.stderr
 
 
-def test_calls_after_the_end(tmp_path: Path) -> None:
+def test_calls_after_the_end(folder: Path) -> None:
     """What calls after everything was closed is told so, and starts nothing."""
     done = script(
         """
@@ -108,6 +108,6 @@ def test_calls_after_the_end(tmp_path: Path) -> None:
         atexit.register(blocking._at_exit)
         auth = made().start()
         """,
-        tmp_path,
+        folder,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "the process is ending\n", "")

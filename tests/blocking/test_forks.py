@@ -22,7 +22,7 @@ TOLD = ""
 
 
 def ends_well(done: subprocess.CompletedProcess[str]) -> None:
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def redis_server() -> Iterator[Redis]:
 
 
 @pytest.mark.parametrize("hooks", [TOLD, UNTOLD], ids=["told", "untold"])
-def test_made_before(hooks: str, tmp_path: Path) -> None:
+def test_made_before(hooks: str, folder: Path) -> None:
     """What was not started before the fork starts in each process by itself, and each has its own."""
     ends_well(
         script(
@@ -47,12 +47,12 @@ def test_made_before(hooks: str, tmp_path: Path) -> None:
             assert [end_of(child) for child in children] == [0, 0, 0]
             print("done")
             """,
-            tmp_path,
+            folder,
         )
     )
 
 
-def test_started_before(tmp_path: Path) -> None:
+def test_started_before(folder: Path) -> None:
     """Both sides go on, each with connections and locks of its own, and what one revokes the other refuses."""
     ends_well(
         script(
@@ -80,13 +80,13 @@ def test_started_before(tmp_path: Path) -> None:
             assert found == [("ok",)], found
             print("done")
             """,
-            tmp_path,
+            folder,
             "-W", "ignore::ResourceWarning",  # of the last line
         )
     )  # fmt: skip
 
 
-def test_forks_amid_work(tmp_path: Path) -> None:
+def test_forks_amid_work(folder: Path) -> None:
     """Threads at work, forks again and again, and children's children: no call is lost on either side, none hangs."""
     ends_well(
         script(
@@ -101,6 +101,7 @@ def test_forks_amid_work(tmp_path: Path) -> None:
                         assert auth.verify(credentials[n]).subject == f"user{n}"
                         log_in(auth, f"user{n}")
                         served.append(n)
+                        time.sleep(0.02)  # or nobody else would ever get SQLite's lock
                     except StoreUnavailable:  # its second was over
                         pass
             threads = [threading.Thread(target=serve, args=(n,)) for n in range(4)]
@@ -120,12 +121,12 @@ def test_forks_amid_work(tmp_path: Path) -> None:
                 thread.join()
             print("done")
             """,
-            tmp_path,
+            folder,
         )
     )
 
 
-def test_fork_while_another_thread_starts(tmp_path: Path) -> None:
+def test_fork_while_another_thread_starts(folder: Path) -> None:
     """Its lock is nobody's in the child, who starts for itself."""
     ends_well(
         script(
@@ -159,12 +160,12 @@ def test_fork_while_another_thread_starts(tmp_path: Path) -> None:
             assert end_of(child) == 0
             print("done")
             """,
-            tmp_path,
+            folder,
         )
     )
 
 
-def test_fork_in_the_loop_itself(tmp_path: Path) -> None:
+def test_fork_in_the_loop_itself(folder: Path) -> None:
     """The loop cannot end for it. The child refuses the file, and the parent goes on."""
     ends_well(
         script(
@@ -188,12 +189,12 @@ def test_fork_in_the_loop_itself(tmp_path: Path) -> None:
             assert auth.verify(credential).subject == "ann"
             print("done")
             """,
-            tmp_path,
+            folder,
         )
     )
 
 
-def test_untold_with_a_file_open(tmp_path: Path) -> None:
+def test_untold_with_a_file_open(folder: Path) -> None:
     """SQLite would take the parent's locks for its own: the child says what to do, hits end with the lease, and the
     parent's file stays whole, also when the child ends in good order."""
     ends_well(
@@ -225,14 +226,14 @@ def test_untold_with_a_file_open(tmp_path: Path) -> None:
             log_in(auth)
             print("done")
             """,
-            tmp_path,
+            folder,
         )
     )
 
 
 @pytest.mark.parametrize("hooks", [TOLD, UNTOLD], ids=["told", "untold"])
 @pytest.mark.parametrize("engine", ["postgresql", "redis"])
-def test_started_before_with_a_server(engine: str, hooks: str, tmp_path: Path, redis_server: Redis) -> None:
+def test_started_before_with_a_server(engine: str, hooks: str, folder: Path, redis_server: Redis) -> None:
     """The child makes connections of its own and never speaks on the parent's, nor closes one, also at its end."""
     url = redis_server.url() if engine == "redis" else migrated_postgresql()
     done = script(
@@ -259,7 +260,7 @@ def test_started_before_with_a_server(engine: str, hooks: str, tmp_path: Path, r
             sys.exit("accepted")
         print("done")
         """,
-        tmp_path,
+        folder,
     )
     ends_well(done)
     if engine == "postgresql":
@@ -267,9 +268,9 @@ def test_started_before_with_a_server(engine: str, hooks: str, tmp_path: Path, r
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing(method: str, tmp_path: Path) -> None:
+def test_multiprocessing(method: str, folder: Path) -> None:
     """However its children begin, they work."""
-    (tmp_path / "program.py").write_text(
+    (folder / "program.py").write_text(
         "import multiprocessing, sys\n"
         "from coatcheck import ApplicationSubjects\n"
         "from coatcheck.blocking import Auth\n"
@@ -284,7 +285,7 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
         "    print('done')\n"
     )
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        [sys.executable, "program.py"], cwd=folder, env=environment(), capture_output=True, text=True,
         timeout=PATIENCE, check=False,
     )  # fmt: skip
     ends_well(done)

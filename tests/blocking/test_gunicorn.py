@@ -106,25 +106,25 @@ def work_through(server: Gunicorn) -> None:
 
 
 @pytest.mark.parametrize(("kind", "loaded"), HOW)
-def test_sqlite(kind: str, loaded: str, tmp_path: Path) -> None:
+def test_sqlite(kind: str, loaded: str, folder: Path) -> None:
     """On a file, however the application is loaded, also if it was started in the master."""
-    with gunicorn(tmp_path, "sqlite:///app.db", kind, loaded) as server:
+    with gunicorn(folder, "sqlite:///app.db", kind, loaded) as server:
         work_through(server)
 
 
 @pytest.mark.parametrize("loaded", ["each", "started"])
 @pytest.mark.parametrize("engine", ["postgresql", "redis"])
-def test_servers(engine: str, loaded: str, tmp_path: Path, redis_server: Redis) -> None:
+def test_servers(engine: str, loaded: str, folder: Path, redis_server: Redis) -> None:
     """On PostgreSQL and on Redis."""
     store = redis_server.url() if engine == "redis" else migrated_postgresql()
-    with gunicorn(tmp_path, store, "gthread", loaded) as server:
+    with gunicorn(folder, store, "gthread", loaded) as server:
         work_through(server)
 
 
 @pytest.mark.parametrize("loaded", ["each", "started"])
-def test_workers_that_die_and_reload(loaded: str, tmp_path: Path) -> None:
+def test_workers_that_die_and_reload(loaded: str, folder: Path) -> None:
     """``kill -9`` of a worker and HUP: whoever comes in their place knows everybody, and what was revoked meanwhile."""
-    with gunicorn(tmp_path, "sqlite:///app.db", "sync", loaded) as server:
+    with gunicorn(folder, "sqlite:///app.db", "sync", loaded) as server:
         kept, ended = server.log_in(), server.log_in()
         workers = server.everyone(kept["token"], 200)
         server.everyone(ended["token"], 200)
