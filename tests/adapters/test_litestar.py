@@ -10,6 +10,7 @@ import httpx
 import pytest
 from litestar import Litestar, Request, Response, Router, WebSocket, get, post, websocket
 from litestar.config.csrf import CSRFConfig
+from litestar.config.response_cache import ResponseCacheConfig, default_cache_key_builder
 from litestar.di import NamedDependency
 from litestar.middleware import MiddlewareProtocol
 from litestar.openapi import OpenAPIConfig
@@ -19,7 +20,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import Auth, Identity, Mode
 from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser, OptionalUser, auth_of, fresh, logged_in, requires
-from coatcheck.errors import NotLoggedIn
+from coatcheck.errors import ConfigurationError, NotLoggedIn
 from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver
 
 EMAIL, PASSWORD = "ann@example.com", "nine brown owls"
@@ -306,3 +307,36 @@ async def test_without_the_plugin_it_says_so() -> None:
     app = Litestar([guarded], debug=True)
     async with app.lifespan(), client(app) as web:
         assert "plugins=[CoatcheckPlugin(auth)]" in (await web.get("/guarded")).text
+
+
+@pytest.mark.parametrize("inherited", [True, False])
+def test_answers_for_one_user_are_not_kept_for_others(inherited: bool) -> None:
+    """A handler that asks for a user, in whatever way, has its answers cached for each user apart or not at all."""
+
+    async def team(current_user: CurrentUser) -> str:
+        return current_user.subject
+
+    async def asks(current_user: CurrentUser) -> str:
+        return current_user.subject
+
+    async def asks_in_turn(team: NamedDependency[str]) -> str:
+        return team
+
+    async def wonders(optional_user: OptionalUser) -> bool:
+        return optional_user is None
+
+    async def anybody() -> str:
+        return "the same"
+
+    def by_user(request: Request[Any, Any, Any]) -> str:
+        return f"{request.url} {request.user and request.user.session_id}"
+
+    auth, dependencies = Auth("memory://"), {"team": team}
+    for function in (asks, asks_in_turn, wonders):
+        with pytest.raises(ConfigurationError, match="cache"):
+            Litestar([get("/", cache=60)(function)], plugins=[CoatcheckPlugin(auth)], dependencies=dependencies)
+        apart = ResponseCacheConfig(key_builder=by_user if inherited else default_cache_key_builder)
+        handler = get("/", cache=True, cache_key_builder=None if inherited else by_user)(function)
+        plugins = [CoatcheckPlugin(auth)]
+        Litestar([handler], plugins=plugins, dependencies=dependencies, response_cache_config=apart)
+    Litestar([get("/", cache=True)(anybody)], plugins=[CoatcheckPlugin(auth)])

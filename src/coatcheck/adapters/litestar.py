@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 from litestar import Request, Response
 from litestar.config.app import AppConfig
+from litestar.config.response_cache import ResponseCacheConfig, default_cache_key_builder
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.enums import ScopeType
@@ -32,7 +33,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ..auth import Auth
 from ..credentials.cookies import SECURE
-from ..errors import CoatcheckError
+from ..errors import CoatcheckError, ConfigurationError
 from ..model import Identity
 from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
@@ -185,9 +186,11 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def __init__(self, auth: Auth | RemoteVerifier) -> None:
         self.auth = auth
+        self._cache = ResponseCacheConfig()
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """First of all middleware and lifespans; what the application itself has named so stays."""
+        self._cache = app_config.response_cache_config
         app_config.lifespan.insert(0, self.auth.lifespan)
         app_config.middleware.insert(0, DefineMiddleware(AuthMiddleware, auth=self.auth))
         app_config.state[STATE_KEY] = self.auth
@@ -202,15 +205,19 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Say in the OpenAPI document who gets in to which operation."""
+        """Say in the OpenAPI document who gets in to which operation. Raises `ConfigurationError` for a handler that
+        asks for a user and whose answers Litestar would keep for everybody: it serves them without asking again."""
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
-                handler.security = [*(handler.security or ()), *_ways_in(handler)]
+                asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
+                key = handler.cache_key_builder or self._cache.key_builder
+                if handler.cache and key is default_cache_key_builder and {current_user, optional_user} & set(asked):
+                    raise ConfigurationError(f"{handler}: cache=... needs a cache_key_builder that tells users apart")
+                handler.security = [*(handler.security or ()), *_ways_in(handler, asked)]
 
 
-def _ways_in(handler: HTTPRouteHandler) -> list[dict[str, list[str]]]:
+def _ways_in(handler: HTTPRouteHandler, asked: list[object]) -> list[dict[str, list[str]]]:
     """One entry is enough; an empty one is for nobody. An empty list says nothing."""
-    asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
     if current_user in asked or any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards()):
         return _ANY_OF_THEM
     return [*_ANY_OF_THEM, {}] if optional_user in asked else []
