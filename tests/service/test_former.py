@@ -131,7 +131,8 @@ async def test_a_change_is_never(web: httpx.AsyncClient) -> None:
     assert "__Host-coatcheck" not in cookies_of(answer)
 
 
-async def test_no_address_of_another_host(auth: Auth, travel: TravelClock) -> None:
+@pytest.mark.parametrize("path", ["//evil.example/", "https://evil.example/", "evil.example"])
+async def test_no_address_of_another_host(auth: Auth, travel: TravelClock, path: str) -> None:
     """Where the path would be read as another host's, nobody is sent anywhere."""
     sent: list[Any] = []
 
@@ -143,7 +144,7 @@ async def test_no_address_of_another_host(auth: Auth, travel: TravelClock) -> No
 
     headers = [(b"host", b"app.example"), (b"accept", b"text/html"), (b"cookie", b"old=ann:1")]
     scope = {
-        "type": "http", "method": "GET", "scheme": "https", "path": "//evil.example/", "raw_path": b"//evil.example/",
+        "type": "http", "method": "GET", "scheme": "https", "path": path, "raw_path": path.encode(),
         "query_string": b"", "headers": headers, "root_path": "", "client": ("203.0.113.7", 1), "server": None,
     }  # fmt: skip
     await application(auth, travel)(scope, receive, send)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -46,6 +47,9 @@ _T = TypeVar("_T")
 _REMEMBERED: Final = 10 * 365 * 86400.0
 """Seconds for which a former credential is known to have been used: longer than any of them lives."""
 _COOKIE_MODES: Final = (Mode.SESSION, Mode.JWT_COOKIE)
+_OF_THIS_HOST: Final = re.compile("/(?!/)")
+"""How an address begins that no browser takes for another host's. A server may hand over what was asked for as it is,
+and that may be a whole URL (RFC 9112 §3.2.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         raise ExpiredCredential("former credential has expired")
     if await auth.epoch_of(former.subject) != 0:
         raise RevokedCredential("subject was logged out everywhere since")
-    key = f"former:{hashlib.sha256(former.credential.encode()).hexdigest()}"
+    key = f"former:{hashlib.sha256(former.credential.encode("utf-8", "surrogatepass")).hexdigest()}"
     count = await auth.counters.count_failure(key, now=now, window=_REMEMBERED)
     if count > 1:
         _, ends = await auth.counters.failures(key, now=now)
@@ -161,7 +165,7 @@ class TradeIn:
 def is_visit(scope: Scope) -> bool:
     """Whether a browser loads a page: no script, no image, no program, nothing that changes anything. Also not where
     the address would be read as that of another host."""
-    if scope["type"] != "http" or scope["method"] != "GET" or here(scope).startswith("//"):
+    if scope["type"] != "http" or scope["method"] != "GET" or not _OF_THIS_HOST.match(here(scope)):
         return False
     fetched_as = header(scope, b"sec-fetch-mode")
     return fetched_as == b"navigate" or (not fetched_as and b"text/html" in header(scope, b"accept"))
