@@ -161,6 +161,14 @@ async def test_it_counts_once(web: httpx.AsyncClient, travel: TravelClock, auth:
     assert (await visit(web, "old=ann:2")).status_code == 303
 
 
+async def test_whatever_it_is_made_of(auth: Auth) -> None:
+    """It counts once also where it holds half of a surrogate pair, as JSON may."""
+    scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example")], "client": None}
+    for number in (1, 2):
+        former = Former(subject="ann", credential=f"\ud800{number}")
+        assert (await exchange(auth, scope, former, mode=Mode.SESSION)).session.subject == "ann"
+
+
 async def test_a_credential_of_ours_goes_first(web: httpx.AsyncClient, auth: Auth) -> None:
     """Whoever presents one, though it has ended, is not logged in by a former cookie."""
     made = await auth.login("bob", mode=Mode.SESSION)

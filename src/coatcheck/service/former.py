@@ -86,7 +86,8 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         raise ExpiredCredential("former credential has expired")
     if await auth.epoch_of(former.subject) != 0:
         raise RevokedCredential("subject was logged out everywhere since")
-    key = f"former:{hashlib.sha256(former.credential.encode("utf-8", "surrogatepass")).hexdigest()}"
+    digest = hashlib.sha256(former.credential.encode("utf-8", "surrogatepass")).hexdigest()
+    key = f"former:{digest}"
     count = await auth.counters.count_failure(key, now=now, window=_REMEMBERED)
     if count > 1:
         _, ends = await auth.counters.failures(key, now=now)
