@@ -36,6 +36,7 @@ def test_none() -> None:
     assert found() == []
     assert found(COATCHECK={}) == []
     assert found(COATCHECK={"auth": "tests.adapters.django.test_conf.given"}) == []
+    assert found(COATCHECK={"url": "memory://", "subject_field": "username"}) == []
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,8 @@ def test_none() -> None:
         ({"COATCHECK": {"url": "memory://", "secret": "s" * 40}, "SECRET_KEY": "s" * 40}, "coatcheck.W005"),
         ({"SESSION_COOKIE_NAME": "__Host-coatcheck"}, "coatcheck.E006"),
         ({"CSRF_TRUSTED_ORIGINS": ["https://spa.example"]}, "coatcheck.W007"),
+        ({"COATCHECK": {"url": "memory://", "subject_field": "email"}}, "coatcheck.E011"),
+        ({"COATCHECK": {"url": "memory://", "subject_field": "nickname"}}, "coatcheck.E011"),
         ({"PASSWORD_HASHERS": ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]}, "coatcheck.W010"),
     ],
 )

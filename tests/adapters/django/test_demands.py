@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, RequestFactory, override_settings
 from django.views import View
+from django.views.generic import TemplateView
+from rest_framework.views import APIView
 
 from coatcheck import Mode
 from coatcheck.adapters.django import DjangoUsers, LoginRequiredMixin, login_required, optional_user, requires
@@ -101,6 +103,23 @@ def test_fresh(auth: Auth, ann: User) -> None:
         time.advance(302)
         assert browser.get("/danger").status_code == 401
         assert browser.get("/danger", headers=PAGE)["Location"] == "/again?next=%2Fdanger"
+
+
+def test_mixin_after_the_view() -> None:
+    """Where a view's own dispatch comes before the mixin it would answer everybody: such a class cannot be made."""
+
+    class Own(View):
+        def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            return HttpResponse("secret")
+
+    class Behind(LoginRequiredMixin, View):
+        pass
+
+    for bases in ((View, LoginRequiredMixin), (Own, LoginRequiredMixin), (Own, Behind), (APIView, Behind)):
+        with pytest.raises(TypeError, match="before"):
+            type("Page", bases, {})
+    for bases in ((LoginRequiredMixin, Own), (TemplateView, Behind), (Behind,)):
+        type("Page", bases, {})
 
 
 def test_without_middleware() -> None:

@@ -188,3 +188,12 @@ async def test_from_an_event_loop(auth: Auth, ann: User) -> None:
     await asyncio.to_thread(auth.start)
     facts = await auth.arun(lambda inner: inner.subjects.facts(str(ann.pk)))
     assert facts is not None
+
+
+async def test_two_of_one_subject(auth: Auth, ann: User) -> None:
+    """A subject that names two users names nobody: neither is taken for the other."""
+    users = DjangoUsers(subject_field="email")
+    for name in ("first", "second"):
+        await User.objects.acreate(username=f"{name}-{ann.pk}", email=f"same-{ann.pk}@example.com")
+    assert await users.facts(f"same-{ann.pk}@example.com") is None
+    assert await users.login_of_subject(f"same-{ann.pk}@example.com") is None

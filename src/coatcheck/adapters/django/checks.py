@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
 
 from ...credentials.cookies import DEVELOPMENT, SECURE
@@ -16,7 +18,7 @@ from ...policy import Policy
 from . import conf
 from .hashers import CoatcheckHasher
 from .middleware import AuthMiddleware
-from .users import DjangoUsers
+from .users import DjangoUsers, Users
 
 _OURS: Final = "coatcheck.adapters.django.AuthMiddleware"
 _HASHER: Final = "coatcheck.adapters.django.hashers.CoatcheckHasher"
@@ -32,12 +34,27 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """Whether ``COATCHECK`` can be used, and whether there is a secret."""
     try:
         found = conf.given()
-        conf.made()
+        wrong = _check_subject_field(conf.made().users)
         if "auth" in found:
-            return []
-        return _check_secret(found.get("url") or conf.default_url(), found.get("secret"))
+            return wrong
+        return [*wrong, *_check_secret(found.get("url") or conf.default_url(), found.get("secret"))]
     except ConfigurationError as error:
         return [Error(str(error), hint="See coatcheck.adapters.django.conf for what there is.", id="coatcheck.E003")]
+
+
+def _check_subject_field(users: Users) -> list[CheckMessage]:
+    if not isinstance(users, DjangoUsers) or users.subject_field == "pk":
+        return []
+    hint = "Choose a field with unique=True that is never given to someone else, or leave it at 'pk'."
+    meta, name = get_user_model()._meta, users.subject_field
+    try:
+        alone = any(constraint.fields == (name,) for constraint in meta.total_unique_constraints)
+        if alone or getattr(meta.get_field(name), "unique", False):
+            return []
+        text = f"Two users may have the same {name!r}, and then neither can log in."
+    except FieldDoesNotExist:
+        text = f"Users have no field {name!r}."
+    return [Error(f"COATCHECK['subject_field']: {text}", hint=hint, id="coatcheck.E011")]
 
 
 def _check_secret(url: object, secret: object) -> list[CheckMessage]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast, overload
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from django.views import View as ClassView
 
 from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
@@ -56,6 +57,13 @@ class LoginRequiredMixin:
     demand: ClassVar[Demand] = LOGGED_IN
     login_url: ClassVar[str | None] = None
     renew_url: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raises `TypeError` where another view's ``dispatch`` comes first: it would answer everybody."""
+        super().__init_subclass__(**kwargs)
+        for first in cls.mro()[: cls.mro().index(LoginRequiredMixin)]:
+            if "dispatch" in vars(first) and issubclass(first, ClassView) and not issubclass(first, LoginRequiredMixin):
+                raise TypeError(f"{cls.__name__}: put LoginRequiredMixin before {first.__name__}, not after")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """See `View.dispatch`."""

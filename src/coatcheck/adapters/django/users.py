@@ -94,14 +94,15 @@ class DjangoUsers:
         return str(getattr(user, self.subject_field))
 
     def find(self, subject: str, using: str | None = None) -> Any | None:
-        """The user whom a subject names, active or not. One query, also for a text that can be nobody."""
+        """The user whom a subject names, active or not; nobody where it names two. One query, also for a text that can
+        be nobody."""
         try:
-            user = _model()._default_manager.using(using).filter(**{self.subject_field: subject}).first()
+            found = list(_model()._default_manager.using(using).filter(**{self.subject_field: subject})[:2])
         except (ValueError, TypeError, OverflowError, ValidationError):
             self.named(subject, using)  # so that it takes as long
             return None
         # Nobody is meant by another spelling of the same number.
-        return user if user is not None and self.subject_of(user) == subject else None
+        return found[0] if len(found) == 1 and self.subject_of(found[0]) == subject else None
 
     def attach(self, request: Any, identity: Identity | None) -> None:
         """``request.user`` is read from the database when it is touched, and is `AnonymousUser` for nobody and for
