@@ -239,19 +239,19 @@ class _Call(Generic[T]):
 
 
 def _do(answered: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    tell = partial(answered.get_loop().call_soon_threadsafe, _answer, answered)
+    tell = answered.get_loop().call_soon_threadsafe
     try:
         found = function(*args)
     except (SystemExit, KeyboardInterrupt):  # are for the caller, who leaves with it
         raise
     except BaseException as error:
         with suppress(RuntimeError):  # the loop has closed
-            tell(None, error)
+            tell(_answer, answered, None, error)
     else:
         with suppress(RuntimeError):
-            tell(found, None)
+            tell(_answer, answered, found, None)
     finally:
-        del answered, tell  # as above
+        del answered  # as above
 
 
 def _answer(answered: asyncio.Future[Any], found: object, error: BaseException | None) -> None:
