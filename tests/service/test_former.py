@@ -14,7 +14,7 @@ from coatcheck import Auth, Mode, Policy, SubjectFacts
 from coatcheck.adapters.asgi import header
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
 from coatcheck.clock import Clock
-from coatcheck.errors import ConfigurationError, StoreUnavailable
+from coatcheck.errors import ConfigurationError, RevokedCredential, StoreUnavailable
 from coatcheck.service import Former, TradeIn, auth_app, trade_in
 from coatcheck.service.former import exchange
 from coatcheck.testing.clock import TravelClock
@@ -159,6 +159,19 @@ async def test_it_counts_once(web: httpx.AsyncClient, travel: TravelClock, auth:
     for _ in range(2):
         assert (await visit(web, "old=ann:1")).json() == "nobody"
     assert (await visit(web, "old=ann:2")).status_code == 303
+
+
+async def test_what_else_would_let_them_in_is_used_up(auth: Auth, travel: TravelClock) -> None:
+    """One login that is written in several places counts once, whichever of them comes first."""
+    scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example")], "client": None}
+    await exchange(auth, scope, Former(subject="ann", credential="cookie", also=("remembered",)), mode=Mode.SESSION)
+    travel.advance(auth.policy.reuse_window + 1)
+    for credential in ("cookie", "remembered"):
+        with pytest.raises(RevokedCredential):
+            await exchange(auth, scope, Former(subject="ann", credential=credential), mode=Mode.SESSION)
+    again = Former(subject="ann", credential="another device's", also=("remembered",))
+    assert (await exchange(auth, scope, again, mode=Mode.SESSION)).session.subject == "ann"
+    assert "remembered" not in repr(again)
 
 
 async def test_whatever_it_is_made_of(auth: Auth) -> None:

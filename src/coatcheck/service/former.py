@@ -59,7 +59,10 @@ class Former:
     subject: str
     """Who it is, by the name that Coatcheck knows them by."""
     credential: str = field(repr=False)
-    """The credential itself, or whatever in it is its own and no other's: it counts once."""
+    """Whatever in it is its own and no other's: it counts once. Of a signed text what was signed, for a signature may
+    have several spellings; and never anything that was not checked, for then it counts as often as one likes."""
+    also: tuple[str, ...] = field(default=(), repr=False)
+    """What else would let the same person in, each as it would be `credential`: it is used up along with that."""
     expires: float = float("inf")
     """When it ends there, in seconds since the Unix epoch. It is refused from then on."""
     auth_time: float = 0.0
@@ -86,13 +89,14 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         raise ExpiredCredential("former credential has expired")
     if await auth.epoch_of(former.subject) != 0:
         raise RevokedCredential("subject was logged out everywhere since")
-    digest = hashlib.sha256(former.credential.encode("utf-8", "surrogatepass")).hexdigest()
-    key = f"former:{digest}"
+    key = _counted_as(former.credential)
     count = await auth.counters.count_failure(key, now=now, window=_REMEMBERED)
     if count > 1:
         _, ends = await auth.counters.failures(key, now=now)
         if now - (ends - _REMEMBERED) > auth.policy.reuse_window:
             raise RevokedCredential("former credential was traded in before")
+    for other in former.also:
+        await auth.counters.count_failure(_counted_as(other), now=now, window=_REMEMBERED)
     try:
         credentials = await auth.login(
             former.subject, mode=mode, epoch=0, device=device_of(scope), amr=former.amr, auth_time=former.auth_time
@@ -191,6 +195,10 @@ def cookie_mode(modes: tuple[Mode, ...]) -> Mode:
     if found is None:
         raise ConfigurationError("a former cookie can only be traded in for a mode with cookies: see policy.modes")
     return found
+
+
+def _counted_as(credential: str) -> str:
+    return f"former:{hashlib.sha256(credential.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _forgotten(scope: Scope, former: Former) -> list[str]:
