@@ -91,8 +91,8 @@ class ReusedCredential(InvalidCredential):
 
 
 class SessionEnded(InvalidCredential):
-    """A guarded connection is over: its session, its subject's sessions or its token were ended, its subject has changed
-    since, or its time has passed."""
+    """A guarded connection is over: its session, its subject's sessions or its token were ended, its subject has
+    changed since, or its time has passed."""
 
 
 class NotLoggedIn(CoatcheckError):

@@ -87,9 +87,10 @@ class Issuer:
         ``mode`` defaults to the policy's first. ``epoch`` is what `SessionStore.standing_of` said *before* the proof
         was checked; without it the login only races what happens from now on. ``remember`` counts in mode
         ``session``. ``auth_time``: when the identity was proved, in seconds since the Unix epoch, where that is not
-        now: for a login that another system has made, which must not pass for a fresh one. Beyond `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for
-        a subject that may not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a
-        mode that the policy does not allow, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
+        now: for a login that another system has made, which must not pass for a fresh one. Beyond
+        `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for a subject that may
+        not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a mode that the policy
+        does not allow, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
         """
         keep = self._policy.sessions_per_subject
         return await self._login(

@@ -28,7 +28,8 @@ class Entry:
 
     def __init__(
         self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
-        idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0, epoch: int = 0, version: int = 0, edition: int = 0,
+        idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0,
+        epoch: int = 0, version: int = 0, edition: int = 0,
     ) -> None:  # fmt: skip
         self.key: str = key
         self.identity: Identity = identity
