@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.http import HttpResponse
 from django.test import override_settings
 
 from coatcheck import SubjectFacts
-from coatcheck.adapters.django import DjangoUsers, conf
+from coatcheck.adapters.django import AuthMiddleware, DjangoUsers, conf
 from coatcheck.adapters.django.users import CoatcheckUsers, Nobody, Person
 from coatcheck.blocking import Auth, RemoteVerifier
 from coatcheck.errors import ConfigurationError
@@ -123,6 +124,17 @@ def test_without_djangos_users() -> None:
         pytest.raises(ConfigurationError, match="not in INSTALLED_APPS"),
     ):
         conf.made()
+
+
+@pytest.mark.parametrize("users", ["django", "coatcheck"])
+def test_not_installed(users: str) -> None:
+    """The middleware alone is refused: nobody would hear of a user who is deactivated, and no check would say so."""
+    chosen = {"url": "memory://", "users": users}
+    with (
+        override_settings(INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"], COATCHECK=chosen),
+        pytest.raises(ConfigurationError, match="to INSTALLED_APPS"),
+    ):
+        AuthMiddleware(lambda request: HttpResponse())
 
 
 def test_secret_key_is_never_used() -> None:

@@ -127,6 +127,8 @@ def default_url() -> str:
 
 
 def _make(found: Mapping[str, Any]) -> Made:
+    if not apps.is_installed("coatcheck.adapters.django"):  # its checks would be silent, its signals unheard
+        raise ConfigurationError("add 'coatcheck.adapters.django' to INSTALLED_APPS: changed users would go unnoticed")
     source = _source(found)
     users: Users = source if isinstance(source, DjangoUsers) else CoatcheckUsers()
     service = {name: found[name] for name in OF_SERVICE if name in found}
