@@ -99,3 +99,47 @@ def test_django(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, files)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "18 passed" in done.stdout
+
+
+_OWN_SETTINGS = """
+SECRET_KEY = "not one"
+ROOT_URLCONF = "urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.db"}}
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coatcheck.adapters.django"]
+MIDDLEWARE = ["coatcheck.adapters.django.AuthMiddleware"]
+COATCHECK = {"url": "memory://"}
+"""
+_OWN_CONFTEST = (
+    _CONFTEST
+    + """
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
+)
+_OWN_TESTS = """
+from django.contrib.auth.models import User
+from django.test import TestCase, TransactionTestCase
+from coatcheck.testing.client import assert_refused_after_revoke, login_as
+
+class TestThreads(TestCase):
+    def test_client(self):
+        subject = str(User.objects.create_user("ann").pk)
+        login_as(self.client, subject)
+        self.assertEqual(self.client.get("/mine").json()["subject"], subject)
+
+class TestEventLoop(TransactionTestCase):
+    async def test_async_client(self):
+        subject = str((await User.objects.acreate_user("ann")).pk)
+        await login_as(self.async_client, subject)
+        self.assertEqual((await self.async_client.get("/amine")).json()["subject"], subject)
+        await assert_refused_after_revoke(self.async_client, "GET", "/amine", subject=subject)
+"""
+
+
+def test_own_users(tmp_path: Path) -> None:
+    """Django's users are logged in at either client: in a transaction of the test's, and in its event loop."""
+    files = {"settings.py": _OWN_SETTINGS, "urls.py": _URLS, "conftest.py": _OWN_CONFTEST, "test_site.py": _OWN_TESTS}
+    done = run_pytest(tmp_path, files)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout

@@ -144,7 +144,7 @@ def _auth_of(driver: Driver) -> AnyAuth:
 async def _in_its_loop(driver: Driver, auth: AnyAuth, work: Callable[[Auth], Awaitable[T]]) -> T:
     """Run something where the `Auth` lives: in a thread of its own, in that of a test client, or here."""
     if isinstance(auth, BlockingAuth):
-        return auth.run(work)
+        return await auth.arun(work) if driver.is_async else auth.run(work)
     home = auth.follower.loop
     if home is None:
         raise RuntimeError("the application's Auth has stopped")
