@@ -14,7 +14,7 @@ from coatcheck.accounts import CheckedLogins, Limits, Logins, PasswordHasher, Pa
 from coatcheck.accounts.changes import Changes
 from coatcheck.errors import Conflict, InvalidLogin, NotFound, StoreUnavailable, Throttled, WeakPassword
 from coatcheck.model import SubjectFacts
-from coatcheck.subjects import ApplicationSubjects, UserSource
+from coatcheck.subjects import ApplicationSubjects, Login, UserSource
 from tests.accounts.support import CHEAP, ELSEWHERE, HERE, OTHER, PASSWORD, Hashing, StoreRevocation, World
 from tests.support.users import User, Users
 
@@ -227,6 +227,29 @@ async def test_change_checks_the_new_password(app: Application) -> None:
         await app.logins.set_password("8", THIRD)
     assert app.ada.password_hash == before
     assert await app.world.live(["s"])
+
+
+class Exact(Users):
+    """Tells upper from lower case, as most databases do."""
+
+    async def login_of(self, name: str) -> Login | None:
+        return await super().login_of(name) if name == name.lower() else None
+
+
+@pytest.mark.parametrize("kind", [Users, Exact])
+async def test_limits_do_not_tell_who_exists(world: World, hashing: Hashing, kind: type[Users]) -> None:
+    """Once a name is tried no more, neither is another spelling of it, whether somebody has it or not."""
+    app = Application(world)
+    logins = app.through(kind(app.users.all), account_from_network=Rate(2, 900))
+    told = []
+    for name in ("ada", "nobody"):
+        for tried in (name, name, name.upper(), name):
+            with pytest.raises((InvalidLogin, Throttled)) as error:
+                await logins.authenticate(tried, "wrong", ip=HERE)
+            told.append(error.type)
+    assert told == [InvalidLogin, InvalidLogin, Throttled, Throttled] * 2
+    for opened in app.opened:
+        await opened.close()
 
 
 async def test_names_are_not_logged(app: Application, caplog: pytest.LogCaptureFixture) -> None:

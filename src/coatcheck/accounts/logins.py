@@ -79,10 +79,13 @@ class Logins:
         `Throttled` before any password is looked at."""
         key = self._key_of(name) if self._key_of else ""
         known = await self._users.login_of(name)
-        # Under the subject, so that one who has two names, or whose name can be spelt in two ways, is not tried twice
-        # as often.
-        counted = f"subject:{known.subject}" if known else f"name:{key or folded(name)}"
-        attempt = await admitted(self._throttle, counted, ip, now=self._now(), shown=key)
+        # Under the subject, so that one who has two names is not tried twice as often. And under the name, in the form
+        # that takes most spellings for one: an application may tell apart more, and which of them somebody has would
+        # show in which of them may still be tried. Of our own accounts there is one form.
+        named = f"name:{key or folded(name)}"
+        alias = "" if self._key_of else named if known else f"nobody:{named}"
+        counted = f"subject:{known.subject}" if known else named
+        attempt = await admitted(self._throttle, counted, ip, now=self._now(), shown=key, alias=alias)
         proof = await self._proved(known.subject if known else self._nobody, password, attempt, shown=key, ip=ip)
         return _public(proof)
 
@@ -235,10 +238,12 @@ def refuse(reason: str, **details: str) -> NoReturn:
     raise InvalidLogin(reason)
 
 
-async def admitted(throttle: Throttle, counted: str, ip: str, *, now: float, shown: str = "") -> Attempt:
+async def admitted(
+    throttle: Throttle, counted: str, ip: str, *, now: float, shown: str = "", alias: str = ""
+) -> Attempt:
     """The try, counted. Raises `Throttled`, and logs it."""
     try:
-        return await throttle.check(counted, ip, now=now)
+        return await throttle.check(counted, ip, now=now, alias=alias)
     except Throttled:
         record(logging.WARNING, "login refused", reason="throttled", email=shown, ip=ip)
         raise

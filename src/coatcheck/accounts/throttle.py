@@ -75,7 +75,7 @@ class Counters(Protocol):
 class Attempt:
     """One try that was let through and counted. Hand it to `Throttle.success` or `Throttle.give_back`."""
 
-    pair: str
+    pairs: tuple[str, ...]
     others: tuple[str, ...]
     newly_known: str
     """The key under which a success makes the network known; empty when it is already, or when there is no network."""
@@ -94,33 +94,33 @@ class Throttle:
         self._accounts = accounts
         self._key = key
 
-    async def check(self, account: str, ip: str, *, now: float) -> Attempt:
+    async def check(self, account: str, ip: str, *, now: float, alias: str = "") -> Attempt:
         """Count one login to ``account`` (any name for it, existing or not) before its password is looked at.
 
-        ``ip`` is the client's address; empty when there is none, and then only the account is limited.
-        Raises `Throttled` when a limit is reached: then nothing was counted."""
+        ``alias``: another name under which the same try is counted and limited too. ``ip`` is the client's address;
+        empty when there is none, and then only the account is limited. Raises `Throttled` when a limit is reached:
+        then nothing was counted."""
         network = network_of(ip)
-        pair = self._name("pair", account, network)
-        rules = [(pair, self.limits.account_from_network)]
-        if network:
-            rules.append((self._name("network", network), self.limits.network))
+        names = (account, alias) if alias else (account,)
+        pairs = tuple(self._name("pair", name, network) for name in names)
+        others = [(self._name("network", network), self.limits.network)] if network else []
         known = self._name("known", account, network)
         logins, _ = await self._accounts.failures(known, now=now)
         if not logins:
-            rules.append((self._name("account", account), self.limits.account))
-        await self._count(rules, now)
-        return Attempt(pair, tuple(key for key, _ in rules[1:]), known if network and not logins else "")
+            others += [(self._name("account", name), self.limits.account) for name in names]
+        await self._count([*((pair, self.limits.account_from_network) for pair in pairs), *others], now)
+        return Attempt(pairs, tuple(key for key, _ in others), known if network and not logins else "")
 
     async def success(self, attempt: Attempt, *, now: float) -> None:
         """The password was right: forget the account's failures from this network, and that this was a try."""
         await self._accounts.uncount_failure(attempt.others, now=now)
-        await self._accounts.clear_failures([attempt.pair], now=now)
+        await self._accounts.clear_failures(attempt.pairs, now=now)
         if attempt.newly_known:
             await self._accounts.count_failure(attempt.newly_known, now=now, window=self.limits.known_network)
 
     async def give_back(self, attempt: Attempt, *, now: float) -> None:
         """The password was not looked at after all."""
-        await self._accounts.uncount_failure([attempt.pair, *attempt.others], now=now)
+        await self._accounts.uncount_failure([*attempt.pairs, *attempt.others], now=now)
 
     async def registration(self, ip: str, *, now: float) -> None:
         """Count one registration. Raises `Throttled` when there were too many from this network."""
