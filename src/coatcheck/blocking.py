@@ -268,10 +268,14 @@ class Auth(_Blocking[_async.Auth]):
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        make = partial(
-            _async.Auth, url, sessions=sessions, secret=secret, policy=policy or Policy(), subjects=subjects,
-            password_hasher=password_hasher, password_policy=password_policy, clock=clock or Clock(),
-        )  # fmt: skip
+        settled, timed = policy or Policy(), clock or Clock()
+
+        def make() -> _async.Auth:  # not a `partial`, whose repr would show the secrets
+            return _async.Auth(
+                url, sessions=sessions, secret=secret, policy=settled, subjects=subjects,
+                password_hasher=password_hasher, password_policy=password_policy, clock=timed,
+            )  # fmt: skip
+
         super().__init__(make, _bound(url, sessions))
 
     @property
@@ -357,10 +361,14 @@ class RemoteVerifier(_Blocking[_remote.RemoteVerifier]):
         allow_plain_http: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        make = partial(
-            _remote.RemoteVerifier, url, service_key=service_key, policy=policy or Policy(), timeout=timeout,
-            key_cooldown=key_cooldown, tls=tls, allow_plain_http=allow_plain_http, clock=clock or Clock(),
-        )  # fmt: skip
+        settled, timed = policy or Policy(), clock or Clock()
+
+        def make() -> _remote.RemoteVerifier:  # as above
+            return _remote.RemoteVerifier(
+                url, service_key=service_key, policy=settled, timeout=timeout, key_cooldown=key_cooldown, tls=tls,
+                allow_plain_http=allow_plain_http, clock=timed,
+            )  # fmt: skip
+
         super().__init__(make)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:

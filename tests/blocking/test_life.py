@@ -481,3 +481,11 @@ def test_debug_mode_finds_nothing(tmp_path: Path) -> None:
         tmp_path,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_nothing_in_it_shows_a_secret() -> None:
+    """Debuggers and error reports print what an object holds."""
+    place = "postgresql://ann:hunter2@127.0.0.1/db"
+    shown = [repr(vars(Auth(place, sessions="redis://:hunter2@127.0.0.1", secret="hunter2" * 5)))]
+    shown.append(repr(vars(RemoteVerifier("https://auth.example", service_key="hunter2" * 5))))
+    assert "hunter2" not in "".join(shown)
