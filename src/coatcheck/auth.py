@@ -109,7 +109,7 @@ class Auth:
     async def start(self) -> None:
         """Open the store, read the keys and the feed, and begin to follow. Raises as the class says."""
         if self._parts is not None:
-            raise RuntimeError("this Auth has been started already")
+            raise RuntimeError("this Auth has been started already: is its lifespan given twice, or beside mount_auth?")
         wall = self.clock.wall
         path = embedded_path(self._url) if isinstance(self._url, str) else None
         store = open_store(self._url, wall=wall) if isinstance(self._url, str) else self._url

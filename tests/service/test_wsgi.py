@@ -15,7 +15,8 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import run_wsgi_app
 
-from coatcheck import ConfigurationError, Credentials, Mode, Policy, SubjectFacts
+import coatcheck
+from coatcheck import ConfigurationError, Credentials, Mode, Policy, RemoteVerifier, SubjectFacts
 from coatcheck.accounts import PasswordHasher
 from coatcheck.blocking import Auth
 from coatcheck.service.app import auth_app
@@ -313,3 +314,15 @@ async def test_the_client_stays_until_it_is_answered() -> None:
 
     answered = await answer(app, {"type": "http"}, b"hello")
     assert (answered.status, answered.text_headers(), answered.body) == (203, [("a", "1"), ("a", "2")], b"one two")
+
+
+def test_wrong_auth(auth: Auth) -> None:
+    """An `Auth` of the other kind, or one that only verifies, is refused where it is handed over, and by its name."""
+    inner = coatcheck.Auth("memory://")
+    remote = RemoteVerifier("https://auth.example/auth", service_key=SERVICE_KEY)
+    for other in (inner, remote):
+        with pytest.raises(ConfigurationError, match=r"coatcheck\.blocking\.Auth"):
+            auth_blueprint(other)  # type: ignore[arg-type]  # that is what is tried
+    for other in (auth, remote):
+        with pytest.raises(ConfigurationError, match=r"coatcheck\.Auth"):
+            auth_app(other)  # type: ignore[arg-type]  # that is what is tried

@@ -64,6 +64,8 @@ def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True
     people, where there can be any: they need our own accounts and mode ``session``. ``feed``: also ``/events``, for
     remote verifiers. Raises `ConfigurationError`.
     """
+    if not isinstance(auth, Auth):  # who has no type checker takes one of the others, whose names are alike
+        raise ConfigurationError("the service in an event loop needs an Auth of its own: coatcheck.Auth(...)")
     return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), HSTS)
 
 

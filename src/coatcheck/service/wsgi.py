@@ -17,6 +17,7 @@ from ..adapters.problems import CONTENT_TYPE, Problem
 from ..adapters.wsgi import Environ, header_bytes, path_text, scope_of
 from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
+from ..errors import ConfigurationError
 from .api.access import ServiceKeys
 from .app import auth_app
 from .bridge import Answered, answer
@@ -39,6 +40,8 @@ class WsgiAuthApp:
     """
 
     def __init__(self, auth: BlockingAuth, *, service_keys: Sequence[str] = (), pages: bool = True) -> None:
+        if not isinstance(auth, BlockingAuth):  # who has no type checker takes one of the others, whose names are alike
+            raise ConfigurationError("the service behind WSGI needs an Auth for threads: coatcheck.blocking.Auth(...)")
         ServiceKeys(service_keys)  # one that is too short is told at once, and not at the first request
         self._auth = auth
         self._service_keys = tuple(service_keys)
