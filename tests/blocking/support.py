@@ -66,9 +66,18 @@ def stuck(auth: Auth) -> Iterator[None]:
         with_it.join(SECONDS)
 
 
+_others: set[threading.Thread] = set()
+
+
+def begin() -> None:
+    """A test begins: what runs now is somebody else's, such as an application that other tests share."""
+    _others.clear()
+    _others.update(threading.enumerate())
+
+
 def threads() -> list[str]:
-    """The names of ours."""
-    return [thread.name for thread in threading.enumerate() if thread.name == "coatcheck"]
+    """The names of ours that the test has started."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "coatcheck" and thread not in _others]
 
 
 def script(text: str, cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:

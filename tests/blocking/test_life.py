@@ -27,7 +27,7 @@ from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 from tests.support.service import eventually
 
-from .support import SECONDS, SECRET, Gate, script, stuck, threads, token_of
+from .support import SECONDS, SECRET, Gate, begin, script, stuck, threads, token_of
 
 
 def made(store: Any = "memory://", **settings: Any) -> Auth:
@@ -38,6 +38,11 @@ def made(store: Any = "memory://", **settings: Any) -> Auth:
 def auth() -> Iterator[Auth]:
     with made() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _begin() -> None:
+    begin()
 
 
 def test_making_it_starts_nothing() -> None:
