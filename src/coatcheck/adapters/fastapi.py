@@ -66,7 +66,7 @@ def _knower_of(scope: Scope) -> Knower:
     except KeyError:
         raise RuntimeError(
             "no Auth here: make the outermost application with FastAPI(lifespan=auth.lifespan), "
-            "or with lifespan=lifespans(auth.lifespan, your_own)"
+            "or with lifespan=lifespans(auth.lifespan, your_own), and enter a test client: with TestClient(app)"
         ) from None
     return found
 
