@@ -7,17 +7,22 @@ every answer is ``no-store`` (OWASP ASVS 14.3.1 leaves the means to us).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ..adapters.asgi import Scope, names_of
+from ..adapters.asgi import Scope, changes_state, names_of, origin_of
+from ..adapters.problems import problem_of
 from ..credentials.cookies import CookieNames, delete_cookie, set_cookie
-from ..errors import ConfigurationError
+from ..credentials.csrf import Provenance, provenance
+from ..errors import ConfigurationError, CrossSite
 from ..issuer import Credentials
 from ..model import Mode, Session
+from ..verifier import STATE_KEY
 from .api.answers import LoginAnswer, SessionView, SubjectView
 from .refusals import COOKIES_NEED_TLS, Refusal
 
@@ -115,9 +120,26 @@ def with_cookies(response: Response, values: list[str]) -> Response:
     return response
 
 
+def check_destination(scope: Scope, credentials: Credentials, origins: Collection[str]) -> None:
+    """Raise `CrossSite` when a page of another site would log its visitors in, as somebody of its choice (login CSRF):
+    a change that surely comes from elsewhere gets no cookies. ``origins``: the policy's, which are not elsewhere."""
+    if credentials.session.mode is Mode.JWT or not changes_state(scope):
+        return
+    if provenance(scope["headers"], origin_of(scope), origins) is Provenance.FOREIGN:
+        raise CrossSite("a login on a page of another site")
+
+
 def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount: str = "") -> Response:
     """The response with the cookies of these credentials: what an application with users of its own answers to its
-    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``."""
+    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``.
+
+    Raises an ``HTTPException`` (403) as `check_destination` does."""
+    auth = scope.get("state", {}).get(STATE_KEY)
+    try:
+        check_destination(scope, credentials, auth.policy.origins if auth is not None else ())
+    except CrossSite as error:
+        problem = problem_of(error)
+        raise HTTPException(problem.status, problem.code, {"cache-control": "no-store"}) from error
     return with_cookies(response, cookies(scope, credentials, mount=mount))
 
 

@@ -24,7 +24,7 @@ from ..errors import ConfigurationError
 from ..issuer import Credentials
 from ..model import Mode
 from .bridge import Answered
-from .delivery import cookies
+from .delivery import check_destination, cookies
 from .former import Former, traded_in
 from .refusals import BY_STATUS, Refusal
 from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
@@ -64,8 +64,9 @@ def deliver(
 
     ``mount``: the path at which the service is included, such as ``/auth``, for the refresh cookie goes to its refresh
     route only; found in the URLconf when left out. Raises `Refusal` where a mode with cookies is asked for and there
-    can be none, over plain http."""
+    can be none, over plain http, and `CrossSite` when the login comes from a page of another site."""
     scope, mount = _place(request, mount)
+    check_destination(scope, credentials, _auth(request).policy.origins)
     for value in cookies(scope, credentials, mount=mount):
         response.cookies.load(value)
     response["Cache-Control"] = "no-store"

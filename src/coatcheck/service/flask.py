@@ -9,19 +9,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Flask, Response, redirect, request
+from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..adapters.asgi import names_of
-from ..adapters.flask import Coatcheck, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
+from ..adapters.flask import (
+    Coatcheck,
+    auth_of,
+    csrf_token,
+    current_user,
+    exempt,
+    fresh,
+    login_required,
+    optional_user,
+    requires,
+)
 from ..adapters.wsgi import scope_of
 from ..blocking import Auth
 from ..errors import InvalidCredential
 from ..issuer import Credentials
 from ..model import Mode
 from .bridge import Answered
-from .delivery import cookies
+from .delivery import check_destination, cookies
 from .envelope import MAX_BODY
 from .former import Former, cookie_mode, exchange, here, is_visit, set_cookies
 from .logins import presented
@@ -87,8 +97,11 @@ def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/
     """The response with the cookies of these credentials: what an application with users of its own answers to its own
     login. ``mount``: where `auth_blueprint` is, for the refresh cookie goes to its refresh route only.
 
-    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http."""
-    for value in cookies(scope_of(request.environ), credentials, mount=mount):
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http, and `CrossSite` when
+    the login comes from a page of another site."""
+    scope = scope_of(request.environ)
+    check_destination(scope, credentials, auth_of(current_app).policy.origins)
+    for value in cookies(scope, credentials, mount=mount):
         response.headers.add("Set-Cookie", value)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -12,11 +12,11 @@ from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp, Method, Receive, Scope, Send
 
 from ..adapters import asgi
-from ..adapters.litestar import EXCLUDED, IS_SERVICE, CoatcheckPlugin, response_of
+from ..adapters.litestar import EXCLUDED, IS_SERVICE, CoatcheckPlugin, auth_of, response_of
 from ..auth import Auth
 from ..issuer import Credentials
 from .app import auth_app
-from .delivery import cookies
+from .delivery import check_destination, cookies
 from .refusals import Refusal
 
 T = TypeVar("T")
@@ -65,8 +65,11 @@ def deliver(
     """The response with the cookies of these credentials: what an application with users of its own answers to its own
     login. ``mount``: where `auth_routes` is, for the refresh cookie goes to its refresh route only.
 
-    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http."""
-    for text in cookies(cast("asgi.Scope", request.scope), credentials, mount=mount):
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http, and `CrossSite` when
+    the login comes from a page of another site."""
+    scope = cast("asgi.Scope", request.scope)
+    check_destination(scope, credentials, auth_of(request).policy.origins)
+    for text in cookies(scope, credentials, mount=mount):
         response.cookies.append(_cookie(text))
     response.headers["Cache-Control"] = "no-store"
     return response
