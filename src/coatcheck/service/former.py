@@ -2,8 +2,8 @@
 
 The application says how to read the former credential. What is made of it is a session like any other, but as old as
 the former login: it does not pass for a fresh one. A former credential counts once, so that a copy of it is worth
-nothing later on and a logout is not undone by it; and not at all for a subject that was logged out everywhere, or
-whose password was changed, since Coatcheck took over.
+nothing half a minute later (`Policy.reuse_window`, for tabs that open at once) and undoes no logout from then on; and
+not at all for a subject that was logged out everywhere, or whose password was changed, since Coatcheck took over.
 """
 
 from __future__ import annotations
