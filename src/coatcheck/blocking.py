@@ -283,6 +283,11 @@ class Auth(_Blocking[_async.Auth]):
         """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
         return self._life.inner.has_accounts
 
+    @property
+    def can_authenticate(self) -> bool:
+        """Whether `authenticate` can say yes to anybody. See `coatcheck.Auth.can_authenticate`."""
+        return self._life.inner.can_authenticate
+
     def csrf_token(self, session_id: str) -> str:
         """A CSRF token for this session's forms. See `OpaqueTokens.csrf_token`."""
         return self.start()._life.inner.opaque.csrf_token(session_id)

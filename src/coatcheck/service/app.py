@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +24,9 @@ from .api.answers import Problem
 from .api.contract import SECURITY_SCHEMES
 from .envelope import HSTS, Envelope
 from .metrics import Metrics
+
+if TYPE_CHECKING:
+    from .. import blocking
 
 _DESCRIPTION: Final = """Sessions and JWTs with the same guarantees. A login is delivered in one of three modes:
 `session` (one cookie), `jwt` (bearer tokens) or `jwt-cookie` (the same tokens in cookies). Refusals are
@@ -61,12 +64,18 @@ def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True
 
     The host application runs ``auth.lifespan``; nothing here opens or closes anything. ``service_keys``: with which
     other services may introspect, 32 characters each at least; without any, nobody can. ``pages``: also the pages for
-    people, where there can be any: they need our own accounts and mode ``session``. ``feed``: also ``/events``, for
-    remote verifiers. Raises `ConfigurationError`.
+    people, where `has_pages` says that there can be any. ``feed``: also ``/events``, for remote verifiers. Raises
+    `ConfigurationError`.
     """
     if not isinstance(auth, Auth):  # who has no type checker takes one of the others, whose names are alike
         raise ConfigurationError("the service in an event loop needs an Auth of its own: coatcheck.Auth(...)")
     return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), HSTS)
+
+
+def has_pages(auth: Auth | blocking.Auth) -> bool:
+    """Whether there can be pages: where people log in by name and password, whoever keeps them, and mode ``session`` is
+    allowed."""
+    return auth.can_authenticate and Mode.SESSION in auth.policy.modes
 
 
 def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth") -> FastAPI:
@@ -105,7 +114,7 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     if auth.has_accounts:
         parts += [login.accounts, admin.accounts]
     parts.append(health.router(metrics))
-    with_pages = pages and auth.has_accounts and Mode.SESSION in auth.policy.modes
+    with_pages = pages and has_pages(auth)
     if with_pages:
         from .pages import router
 

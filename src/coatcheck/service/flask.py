@@ -29,7 +29,7 @@ from ..adapters.wsgi import scope_of
 from ..blocking import Auth
 from ..errors import InvalidCredential
 from ..issuer import Credentials
-from ..model import Mode
+from .app import has_pages
 from .bridge import Answered
 from .delivery import check_destination, cookies
 from .envelope import MAX_BODY
@@ -63,8 +63,8 @@ def mount_auth(
     says otherwise, where there are pages. Returns the `Auth`. Raises `ConfigurationError`."""
     if isinstance(auth, str):
         auth = Auth(auth)
-    has_pages = pages and auth.has_accounts and Mode.SESSION in auth.policy.modes
-    Coatcheck(app, auth, login_view=login_view or (f"{prefix}/login" if has_pages else None))
+    login_page = f"{prefix}/login" if pages and has_pages(auth) else None
+    Coatcheck(app, auth, login_view=login_view or login_page)
     app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages), url_prefix=prefix)
     return auth
 

@@ -1,4 +1,7 @@
-"""The service's own pages: signing up, logging in, the account and its devices. Plain HTML forms, no script."""
+"""The service's own pages: signing up, logging in, the account and its devices. Plain HTML forms, no script.
+
+Where the application keeps the users there is no signing up, and where it checks the passwords no changing of them.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,36 @@ __all__ = ["forms", "not_found", "refusal", "router", "wants_page"]
 _ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", account.home),
     ("GET", "/login", forms.login_page),
-    ("GET", "/signup", forms.signup_page),
-    ("POST", "/signup", forms.signup),
     ("GET", "/account", account.account_page),
-    ("POST", "/account/password", account.change_password),
     ("GET", "/devices", devices.devices_page),
     ("POST", "/devices/others/logout", devices.log_out_others),
     ("POST", "/devices/everywhere/logout", devices.log_out_everywhere),
     ("POST", "/devices/{id}/logout", devices.log_out_one),
     ("POST", "/devices/{id}/label", devices.rename),
 )
+_OF_ACCOUNTS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/signup", forms.signup_page),
+    ("POST", "/signup", forms.signup),
+)
+_OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (("POST", "/account/password", account.change_password),)
 
 
 def router(auth: Auth) -> APIRouter:
     """The pages' routes and their static files, for the application that has the API's.
 
     ``POST /login`` and ``POST /logout`` are the API's; it hands forms on to `forms.login` and `forms.logout`. Raises
-    `ConfigurationError` when ``auth`` keeps no accounts, or does not allow mode ``session``, which pages need."""
-    if not auth.has_accounts:
-        raise ConfigurationError("the pages need Coatcheck's own accounts: leave out subjects=..., or the pages")
+    `ConfigurationError` when nobody can log in by name and password, or mode ``session`` is not allowed, which pages
+    need."""
+    if not auth.can_authenticate:
+        raise ConfigurationError(
+            "the pages need people who log in by name and password: accounts of our own, a UserSource or "
+            "ApplicationSubjects(authenticate=...); or leave out the pages"
+        )
     if Mode.SESSION not in auth.policy.modes:
         raise ConfigurationError("the pages need mode 'session' among policy.modes: add it, or leave out the pages")
     routes = APIRouter(include_in_schema=False)
-    for method, path, handler in _ROUTES:
+    shown = [*_ROUTES, *(_OF_ACCOUNTS if auth.has_accounts else ()), *(_OF_LOGINS if auth.has_logins else ())]
+    for method, path, handler in shown:
         routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)
     routes.add_route("/static/{name}", render.static, methods=["GET"], include_in_schema=False)
     return routes

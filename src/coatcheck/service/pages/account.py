@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from ...errors import Conflict, InvalidLogin, Throttled, WeakPassword
 from ...model import Identity
+from ..api.login import email_of
 from .forms import retry_later, sentence
 from .visit import Visit, wait_text
 from .words import moment
@@ -43,7 +44,7 @@ async def change_password(visit: Visit) -> Response:
 
 async def _change(visit: Visit, identity: Identity, current: str, new: str) -> Response:
     try:
-        await visit.auth.accounts.change_password(
+        await visit.auth.logins.change_password(
             identity.subject, current, new, keep=identity.session_id, ip=visit.ip
         )  # fmt: skip
     except InvalidLogin:
@@ -62,17 +63,19 @@ async def _change(visit: Visit, identity: Identity, current: str, new: str) -> R
 async def _account(
     visit: Visit, identity: Identity, *, status: int = 200, problem: str = "", errors: Mapping[str, str] | None = None
 ) -> Response:
-    account = await visit.auth.accounts.get(identity.subject)
-    now = visit.auth.clock.now()
+    auth, now = visit.auth, visit.auth.clock.now()
+    account = await auth.accounts.get(identity.subject) if auth.has_accounts else None
+    email = account.email if account else await email_of(auth, identity.subject)
     return visit.page(
         "account",
         status=status,
         wide=True,
-        email=account.email,
+        email=email or "",
+        username=account.email if account else "",
         roles=sorted(identity.roles),
-        since=moment(account.created, now),
+        since=moment(account.created, now) if account else None,
         logged_in=moment(identity.auth_time, now),
         problem=problem,
         errors=dict.fromkeys(("current_password", "new_password"), "") | dict(errors or {}),
-        min_length=visit.auth.password_policy.min_length,
+        min_length=auth.password_policy.min_length,
     )

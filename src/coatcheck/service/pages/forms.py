@@ -18,8 +18,11 @@ from .visit import Visit, endpoint, wait_text
 
 NO_EMAIL: Final = "Enter your e-mail address."
 BAD_EMAIL: Final = "Enter an e-mail address, such as name@example.com."
+NO_NAME: Final = "Enter your e-mail address or user name."
 NO_PASSWORD: Final = "Enter your password."
 TAKEN: Final = "There is an account with this address already. Log in, or use another address."
+WRONG_EMAIL: Final = "E-mail address or password is wrong."
+WRONG_NAME: Final = "E-mail address, user name or password is wrong."
 _NO_ERRORS: Final = {"email": "", "password": ""}
 
 
@@ -28,15 +31,16 @@ class _Entry:
     """What somebody entered. All but the password goes back onto the page when it has to be shown again."""
 
     email: str = ""
+    """Their address; with users of the application, whatever they log in with."""
     password: str = field(default="", repr=False)
     remember: bool = False
     next: str = ""
 
-    def missing(self) -> dict[str, str]:
+    def missing(self, no_email: str = NO_EMAIL) -> dict[str, str]:
         """What to say at the fields that were left empty."""
         said = {}
         if not self.email:
-            said["email"] = NO_EMAIL
+            said["email"] = no_email
         if not self.password:
             said["password"] = NO_PASSWORD
         return said
@@ -57,14 +61,14 @@ async def signup_page(visit: Visit) -> Response:
 
 
 async def _login(visit: Visit) -> Response:
-    entry = await _entry(visit)
-    if errors := entry.missing():
+    entry, ours = await _entry(visit), visit.auth.has_accounts
+    if errors := entry.missing(NO_EMAIL if ours else NO_NAME):
         return _login_form(visit, entry, status=422, errors=errors)
     try:
-        proved = await visit.auth.accounts.authenticate(entry.email, entry.password, ip=visit.ip)
-        credentials = await visit.log_in(proved.account.id, epoch=proved.epoch, remember=entry.remember)
+        proved = await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)
+        credentials = await visit.log_in(proved.subject, epoch=proved.epoch, remember=entry.remember)
     except InvalidLogin:
-        problem = "E-mail address or password is wrong."
+        problem = WRONG_EMAIL if ours else WRONG_NAME
         return _login_form(visit, entry, status=401, problem=problem, about="problem")
     except Throttled as error:
         return retry_later(_login_form(visit, entry, status=429, problem=wait_text(error)), error)
@@ -132,11 +136,14 @@ def _login_form(
     errors: Mapping[str, str] | None = None,
 ) -> Response:  # fmt: skip
     """``about``: the id of the message that both fields are described by."""
+    ours = visit.auth.has_accounts
     return visit.page(
         "login",
         status=status,
         next=entry.next,
         next_query=_next_query(entry.next),
+        label="E-mail address" if ours else "E-mail address or user name",
+        type="email" if ours else "text",
         email=entry.email,
         remember=entry.remember,
         problem=problem,

@@ -142,6 +142,8 @@ class Visit:
             "icon": asset_url(self.root, "icon.svg"),
             "csrf_token": token,
             "here": name,
+            "signs_up": self.auth.has_accounts,
+            "changes_password": self.auth.has_logins,
             "wide": False,
             "failed": status >= 400 and name != "error",
             "done": DONE.get(name, {}).get(self.request.query_params.get("done", ""), ""),
