@@ -1,0 +1,86 @@
+"""The pages of an application that keeps its own users, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import People
+from tests.support.service import environment, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+OTHER = "bernoulli numbers, eighth"
+PROGRAM = """
+from fastapi import FastAPI
+from coatcheck import Login, SubjectFacts
+from coatcheck.service.fastapi import Auth, mount_auth
+
+HASHES = {"7": "pbkdf2_sha256$1000$eqGLPYOJ0CB5$5MW6OwggV/E38fkuFDos8Y0274E9cr9+YBm2QSVU3KU="}
+
+class Users:
+    async def facts(self, subject):
+        return SubjectFacts() if subject in HASHES else None
+
+    async def login_of(self, name):
+        return await self.login_of_subject("7" if name == "ann" else "")
+
+    async def login_of_subject(self, subject):
+        return Login(subject=subject, password_hash=HASHES[subject]) if subject in HASHES else None
+
+    async def replace_hash(self, subject, old, new):
+        if HASHES[subject] != old:
+            return False
+        HASHES[subject] = new
+        return True
+
+app = FastAPI()
+mount_auth(app, Auth("memory://", subjects=Users()))
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application under uvicorn; `people` go there."""
+    folder = tmp_path_factory.mktemp("users")
+    (folder / "main.py").write_text(PROGRAM)
+    log = folder / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0"]
+        server = subprocess.Popen(command, cwd=folder, env=environment(), stderr=output)
+        try:
+            found = eventually(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), what="it runs")
+            yield found[0]
+        finally:
+            server.terminate()
+            server.wait()
+
+
+async def test_whole_way(people: People) -> None:
+    """By a user name: a wrong and a right password, the devices, a new password, out everywhere, and in again."""
+    ann = await people("ann")
+    await ann.go("/auth/")
+    await ann.fill_in_login("a wrong one")
+    await ann.sees("E-mail address, user name or password is wrong.")
+    await expect(ann.page.get_by_label("E-mail address or user name")).to_have_value("ann")
+    await expect(ann.page.get_by_role("link", name="Sign up")).to_have_count(0)
+    await ann.fill_in_login("nine brown owls")
+    await ann.at("/auth/account")
+    await ann.page.get_by_label("Current password").fill("nine brown owls")
+    await ann.page.get_by_label("New password").fill(OTHER)
+    await ann.press("Change password")
+    await ann.sees("All other devices have been logged out.")
+    await ann.page.get_by_role("link", name="Devices", exact=True).click()
+    await ann.sees("You are logged in here and nowhere else.")
+    await ann.press("Log out everywhere")
+    await ann.sees("You have been logged out everywhere.")
+    await ann.fill_in_login(OTHER)
+    await ann.at("/auth/account")
+    await ann.press("Log out")
+    await ann.at("/auth/login")
+    assert not await ann.is_logged_in()
