@@ -173,6 +173,8 @@ class AuthMiddleware:
     def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
         self.app = app
         self.auth = auth
+        self.attach: Callable[[Scope, Identity | None], None] | None = None
+        """Puts what a framework wants besides into the scope; for adapters."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -185,6 +187,8 @@ class AuthMiddleware:
             await refuse(scope, send, problem_of(error))
             return
         identity = scope[IDENTITY]
+        if self.attach is not None:
+            self.attach(scope, identity)
         if identity is not None and scope["type"] == "websocket":
             await serve_guarded(self.auth, identity, self.app, scope, receive, send)
         else:

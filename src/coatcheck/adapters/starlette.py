@@ -99,23 +99,21 @@ class AuthMiddleware(asgi.AuthMiddleware):
     so that a client whose token has ended can still refresh and log in; below it nobody is known."""
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
-        async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] in ("http", "websocket"):
-                scope[_CLOCK] = auth.clock
-                scope["auth"], scope["user"] = _known_as(scope[IDENTITY])
-            await app(scope, receive, send)
-
-        super().__init__(with_user, auth)
-        self._inner = app
+        super().__init__(app, auth)
+        self.attach = self._attach
         self._below = None if service is None else f"{service.rstrip('/')}/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._below is not None and scope["type"] in ("http", "websocket"):
             root: str = scope.get("root_path", "")
             if f"{scope['path'].removeprefix(root)}/".startswith(self._below):
-                await self._inner(scope, receive, send)
+                await self.app(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    def _attach(self, scope: Scope, identity: Identity | None) -> None:
+        scope[_CLOCK] = self.auth.clock
+        scope["auth"], scope["user"] = _known_as(identity)
 
 
 class CoatcheckBackend(AuthenticationBackend):
@@ -237,6 +235,8 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _connection(*args: object, **kwargs: object) -> HTTPConnection:
     """The request or WebSocket that an endpoint, which may be a method, is called with."""
+    if args and isinstance(args[0], HTTPConnection):
+        return args[0]
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, HTTPConnection):
             return argument
