@@ -56,7 +56,7 @@ def test_an_event_that_comes_again_takes_no_room() -> None:
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken < 1000
+    assert taken < 20_000  # a line for each would be 80,000; other threads of this process take some as well
 
 
 _ODD = st.text(alphabet=st.sampled_from("ab\n\\nN\ud800é"), max_size=6)
