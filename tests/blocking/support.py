@@ -97,7 +97,7 @@ logging.getLogger("asyncio").addFilter(lambda record: " took " not in record.get
 from coatcheck import ApplicationSubjects, InvalidCredential, Mode, StoreUnavailable, bearer
 from coatcheck.errors import ConfigurationError
 from coatcheck.blocking import Auth
-import coatcheck.blocking as blocking
+import coatcheck.blocking.life as threads_life
 
 def made(url="sqlite:///app.db", **settings):
     return Auth(url, secret={SECRET!r}, subjects=ApplicationSubjects(), **settings)

@@ -77,7 +77,7 @@ def test_a_loop_that_is_stuck(folder: Path) -> None:
     """The process ends even so, and says what was not done."""
     done = script(
         """
-        blocking._EXIT_LIMIT = 0.2
+        threads_life._EXIT_LIMIT = 0.2
         auth = made().start()
         inside = threading.Event()
         def block():
@@ -98,14 +98,14 @@ def test_calls_after_the_end(folder: Path) -> None:
         """
         import atexit
         # Handlers run last in, first out: this one comes after ours, which was registered by the import.
-        atexit.unregister(blocking._at_exit)
+        atexit.unregister(threads_life._at_exit)
         def late():
             try:
                 auth.login("ann")
             except StoreUnavailable as error:
                 print(error)
         atexit.register(late)
-        atexit.register(blocking._at_exit)
+        atexit.register(threads_life._at_exit)
         auth = made().start()
         """,
         folder,

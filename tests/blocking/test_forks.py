@@ -17,7 +17,7 @@ from tests.support.service import PATIENCE, environment
 
 from .support import script
 
-UNTOLD = "blocking._everyone = lambda: []  # as if the fork were made in C: no hook of ours finds anything\n"
+UNTOLD = "threads_life._everyone = lambda: []  # as if the fork were made in C: no hook of ours finds anything\n"
 TOLD = ""
 
 
@@ -132,7 +132,7 @@ def test_fork_while_another_thread_starts(folder: Path) -> None:
         script(
             """
             from coatcheck.stores.memory import MemoryStore
-            blocking._EXIT_LIMIT = 0.3
+            threads_life._EXIT_LIMIT = 0.3
             began, may_go_on = threading.Event(), threading.Event()
             class Slow(MemoryStore):
                 async def open(self, *, migrate=False):

@@ -21,7 +21,7 @@ import pytest
 
 import coatcheck
 from coatcheck import ApplicationSubjects, Mode, StoreUnavailable, SubjectFacts, background, bearer
-from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.blocking import Auth, RemoteVerifier, life
 from coatcheck.errors import ConfigurationError, InvalidCredential
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
@@ -49,7 +49,7 @@ def test_making_it_starts_nothing() -> None:
     """No thread and no file before the first call."""
     before = threading.active_count()
     auth = made("sqlite:////nowhere/app.db")
-    assert auth.known("anything") is None
+    assert auth.known(b"anything") is None
     assert threading.active_count() == before
 
 
@@ -290,7 +290,7 @@ def test_hits_do_not_leave_the_thread(auth: Auth, monkeypatch: pytest.MonkeyPatc
 def test_closing_what_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives up in time, says so, and what is still in use is not opened again beside it."""
     monkeypatch.setattr(background, "PATIENCE", 0.1)
-    monkeypatch.setattr(coatcheck.blocking, "_CLOSE_LIMIT", 0.2)
+    monkeypatch.setattr(life, "_CLOSE_LIMIT", 0.2)
     auth = made().start()
     auth.login("ann")
     with stuck(auth):

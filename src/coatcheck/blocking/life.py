@@ -1,7 +1,4 @@
-"""The same for threads: Flask, Django, scripts.
-
-One background thread per process runs an event loop with the asynchronous `coatcheck.Auth` (or `RemoteVerifier`) in it,
-started when it is first needed. What is in memory is answered in the calling thread; only what is not goes over.
+"""What the objects for threads have in common: how they start, fork and end.
 
 A process that forks takes none of it along. Before a fork the loop ends and every connection is closed (a SQLite file
 that is open cannot be used on the other side, not even by opening it anew: SQLite takes the parent's locks for its
@@ -16,35 +13,29 @@ import atexit
 import ctypes
 import logging
 import os
-import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar
 from weakref import WeakSet
 
-from . import auth as _async
-from . import remote as _remote
-from .accounts import Authenticated, PasswordHasher, PasswordPolicy
-from .accounts.composition import Given
-from .background import Background
-from .clock import Clock
-from .credentials.transport import Credential
-from .errors import CoatcheckError, ConfigurationError, StoreUnavailable
-from .issuer import Credentials
-from .model import Device, Identity, Mode
-from .policy import Policy
-from .stores import KeyedSessions, Store, embedded_path
-from .stores.base import SessionStore
-from .verifier import Known
+from ..auth import Auth
+from ..background import Background
+from ..clock import Clock
+from ..credentials.transport import Credential
+from ..errors import CoatcheckError, ConfigurationError, StoreUnavailable
+from ..model import Identity
+from ..policy import Policy
+from ..remote import RemoteVerifier
+from ..verifier import Known
 
 log = logging.getLogger("coatcheck.blocking")
 
 T = TypeVar("T")
-Inner = TypeVar("Inner", _async.Auth, _remote.RemoteVerifier)
+Inner = TypeVar("Inner", Auth, RemoteVerifier)
 
 _CLOSE_LIMIT: Final = 10.0
 """Seconds for `close`, after which a loop that is stuck is left to itself."""
@@ -52,7 +43,7 @@ _EXIT_LIMIT: Final = 5.0
 """Seconds for the same at the end of the process and before a fork."""
 
 
-class _Life(Generic[Inner]):
+class Life(Generic[Inner]):
     """What there is of an object in one process."""
 
     def __init__(self, inner: Inner, spoilt: str = "") -> None:
@@ -77,7 +68,7 @@ class _Life(Generic[Inner]):
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-class _Blocking(Generic[Inner]):
+class Blocking(Generic[Inner]):
     """What both have in common: a loop in a thread, and verification.
 
     ``make`` gives the asynchronous object, again in each process that has been forked. ``bound``: why what was open
@@ -91,9 +82,9 @@ class _Blocking(Generic[Inner]):
         """`AccessVerifier.known` while it runs: the hit path, in the calling thread, without a detour."""
         self._make: Callable[[], Inner] = make
         self._bound = bound
-        self._lives: dict[int, _Life[Inner]] = {os.getpid(): _Life(inner)}
+        self._lives: dict[int, Life[Inner]] = {os.getpid(): Life(inner)}
         """By process id: that of this process, and those of the ones it was forked from."""
-        self._held: _Life[Inner] | None = None
+        self._held: Life[Inner] | None = None
         _all.add(self)
 
     def __repr__(self) -> str:
@@ -146,14 +137,14 @@ class _Blocking(Generic[Inner]):
         self.close()
 
     @property
-    def _life(self) -> _Life[Inner]:
+    def _life(self) -> Life[Inner]:
         return self._lives.get(os.getpid()) or self._begin_life()
 
-    def _begin_life(self) -> _Life[Inner]:
+    def _begin_life(self) -> Life[Inner]:
         """In a process that has been forked. No lock: in the parent somebody may have held it, who is not here to
         release it. What the first thread puts there counts for all."""
         spoilt = self._leave_parent()
-        return self._lives.setdefault(os.getpid(), _Life(self._make(), spoilt))
+        return self._lives.setdefault(os.getpid(), Life(self._make(), spoilt))
 
     def _leave_parent(self) -> str:
         """Let lie what is not this process's. Why it cannot start then, if so."""
@@ -163,7 +154,7 @@ class _Blocking(Generic[Inner]):
             life.let_lie()
         return self._bound if was_open else ""
 
-    def _started(self, life: _Life[Inner]) -> Background:
+    def _started(self, life: Life[Inner]) -> Background:
         if life.running is not None:
             return life.running
         tries = life.tries
@@ -175,7 +166,7 @@ class _Blocking(Generic[Inner]):
                 raise StoreUnavailable(life.failure)
             return self._begin(life)
 
-    def _begin(self, life: _Life[Inner]) -> Background:
+    def _begin(self, life: Life[Inner]) -> Background:
         """Start, with the lock held."""
         if _process_ends.is_set():
             raise StoreUnavailable("the process is ending")
@@ -198,7 +189,7 @@ class _Blocking(Generic[Inner]):
         life.running, self.known = background, life.inner.known
         return background
 
-    def _end(self, life: _Life[Inner], limit: float) -> None:
+    def _end(self, life: Life[Inner], limit: float) -> None:
         """End, with the lock held. Whoever calls meanwhile meets a loop that ends, and does not start another one."""
         self.known, life.running = _nothing, None
         background = life.background
@@ -246,143 +237,8 @@ class _Blocking(Generic[Inner]):
             life.lock.release()
 
 
-class Auth(_Blocking[_async.Auth]):
-    """`coatcheck.Auth` for threads, made with the same arguments.
-
-    A function that is given as ``subjects`` may block: it is called in the thread whose request asks (of an ``async``
-    view: in a thread of a pool), so that transactions and whatever else belongs to a thread are the caller's own.
-
-    Making it opens nothing and starts no thread. It is started by the first call that needs it, by `start` or by
-    ``with auth:``, and closed by `close` or when the process ends.
-    """
-
-    def __init__(
-        self,
-        url: str | Store | KeyedSessions = "sqlite:///coatcheck.db",
-        *,
-        sessions: str | SessionStore | None = None,
-        secret: str | bytes | Sequence[str | bytes] | None = None,
-        policy: Policy | None = None,
-        subjects: Given = None,
-        password_hasher: PasswordHasher | None = None,
-        password_policy: PasswordPolicy | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        settled, timed = policy or Policy(), clock or Clock()
-
-        def make() -> _async.Auth:  # not a `partial`, whose repr would show the secrets
-            return _async.Auth(
-                url, sessions=sessions, secret=secret, policy=settled, subjects=subjects,
-                password_hasher=password_hasher, password_policy=password_policy, clock=timed,
-            )  # fmt: skip
-
-        super().__init__(make, _bound(url, sessions))
-
-    @property
-    def has_accounts(self) -> bool:
-        """Whether Coatcheck keeps the accounts, as it does unless ``subjects`` was given."""
-        return self._life.inner.has_accounts
-
-    @property
-    def can_authenticate(self) -> bool:
-        """Whether `authenticate` can say yes to anybody. See `coatcheck.Auth.can_authenticate`."""
-        return self._life.inner.can_authenticate
-
-    def csrf_token(self, session_id: str) -> str:
-        """A CSRF token for this session's forms. See `OpaqueTokens.csrf_token`."""
-        return self.start()._life.inner.opaque.csrf_token(session_id)
-
-    def check_csrf_token(self, token: str, session_id: str) -> None:
-        """Raises `CrossSite` unless this is the session's CSRF token."""
-        self.start()._life.inner.check_csrf_token(token, session_id)
-
-    def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
-        """See `coatcheck.Auth.authenticate`."""
-        return self.run(lambda auth: auth.authenticate(name, password, ip=ip))
-
-    def login(
-        self,
-        subject: str,
-        *,
-        mode: Mode | None = None,
-        epoch: int | None = None,
-        remember: bool = False,
-        device: Device | None = None,
-        amr: tuple[str, ...] = ("pwd",),
-        auth_time: float | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> Credentials:
-        """See `coatcheck.Auth.login`."""
-        return self.run(
-            lambda auth: auth.login(
-                subject,
-                mode=mode,
-                epoch=epoch,
-                remember=remember,
-                device=device,
-                amr=amr,
-                auth_time=auth_time,
-                data=data,
-            )
-        )
-
-    def epoch_of(self, subject: str) -> int:
-        """See `coatcheck.Auth.epoch_of`."""
-        return self.run(lambda auth: auth.epoch_of(subject))
-
-    def refresh(self, token: str) -> Credentials:
-        """See `coatcheck.Auth.refresh`."""
-        return self.run(lambda auth: auth.refresh(token))
-
-    def logout(self, credential: Credential) -> bool:
-        """See `coatcheck.Auth.logout`."""
-        return self.run(lambda auth: auth.logout(credential))
-
-    def revoke(self, session_id: str, *, wait: bool = False) -> bool:
-        """See `coatcheck.Auth.revoke`."""
-        return self.run(lambda auth: auth.revoke(session_id, wait=wait))
-
-    def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
-        """See `coatcheck.Auth.revoke_subject`."""
-        self.run(lambda auth: auth.revoke_subject(subject, excepted=excepted, wait=wait))
-
-    def subject_changed(self, subject: str) -> None:
-        """See `coatcheck.Auth.subject_changed`."""
-        self.run(lambda auth: auth.subject_changed(subject))
-
-
-class RemoteVerifier(_Blocking[_remote.RemoteVerifier]):
-    """`coatcheck.RemoteVerifier` for threads, made with the same arguments. It starts and ends as `Auth` does."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        service_key: str,
-        policy: Policy | None = None,
-        timeout: float = 5.0,
-        key_cooldown: float = 10.0,
-        tls: ssl.SSLContext | None = None,
-        allow_plain_http: bool = False,
-        clock: Clock | None = None,
-    ) -> None:
-        settled, timed = policy or Policy(), clock or Clock()
-
-        def make() -> _remote.RemoteVerifier:  # as above
-            return _remote.RemoteVerifier(
-                url, service_key=service_key, policy=settled, timeout=timeout, key_cooldown=key_cooldown, tls=tls,
-                allow_plain_http=allow_plain_http, clock=timed,
-            )  # fmt: skip
-
-        super().__init__(make)
-
-    def check_csrf_token(self, token: str, session_id: str) -> None:
-        """Raises `CrossSite`, always. See `coatcheck.RemoteVerifier.check_csrf_token`."""
-        self._life.inner.check_csrf_token(token, session_id)
-
-
-_all: Final[WeakSet[_Blocking[Any]]] = WeakSet()
-_running: Final[set[_Blocking[Any]]] = set()
+_all: Final[WeakSet[Blocking[Any]]] = WeakSet()
+_running: Final[set[Blocking[Any]]] = set()
 """Kept until they are closed, though nobody else may hold them any more."""
 _process_ends: Final = threading.Event()
 
@@ -392,24 +248,12 @@ def _nothing(key: str) -> Identity | None:
     return None
 
 
-def _bound(*places: object) -> str:
-    for place in places:
-        if isinstance(place, str) and embedded_path(place) is not None:
-            what = "an open SQLite file cannot be carried over"
-        elif place is not None and not isinstance(place, str):
-            what = "an open store cannot be carried over"
-        else:
-            continue
-        return f"this was running when the process was forked, and {what}: call start() after the fork and not before"
-    return ""
-
-
-def _refuse_inside(life: _Life[Any]) -> None:
+def _refuse_inside(life: Life[Any]) -> None:
     if life.background is not None and life.background.is_here():
         raise RuntimeError("this would wait for the event loop that it runs in, for ever: await the asynchronous one")
 
 
-def _everyone() -> list[_Blocking[Any]]:
+def _everyone() -> list[Blocking[Any]]:
     while True:
         with suppress(RuntimeError):  # another thread has made one meanwhile
             return list(_all)
@@ -438,5 +282,3 @@ if hasattr(os, "register_at_fork"):  # everywhere but on Windows, where nothing 
     os.register_at_fork(
         before=_before_fork, after_in_parent=partial(_after_fork, False), after_in_child=partial(_after_fork, True)
     )
-
-__all__ = ["Auth", "RemoteVerifier"]
