@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
 
 from ...decide import is_live
 from ...errors import Conflict, NotFound
@@ -25,6 +26,9 @@ from ..base import (
 from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor, used
 from .feed import MemoryFeed
 
+_SLACK: Final = 1000
+"""Deadlines of sessions that are gone which may lie about, beside as many as there are sessions."""
+
 
 class MemorySessions:
     """The `SessionStore` part."""
@@ -33,6 +37,12 @@ class MemorySessions:
         self._wall = wall
         self._sessions: dict[str, Session] = {}
         self._of_subject: dict[str, set[str]] = {}
+        """Those of the subject's current epoch."""
+        self._cut_off: list[set[str]] = []
+        """Those of older epochs, which `prune` deletes."""
+        self._deadlines: list[tuple[float, str]] = []
+        """A heap with one entry for each session, so that `prune` need not look at those that live. The entry may be
+        too early, since a session that is used lives longer, and may outlive its session."""
         self._epochs: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._feed = MemoryFeed(wall())
@@ -58,6 +68,7 @@ class MemorySessions:
         if session.id in self._sessions:
             raise Conflict("a session with this id exists already")
         self._sessions[session.id] = replace(session, data=json.loads(to_json(session.data)))
+        self._expect(session)
         others = self._live_of(session.subject, now)
         self._of_subject.setdefault(session.subject, set()).add(session.id)
         beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:][::-1]
@@ -146,6 +157,12 @@ class MemorySessions:
             if session is None or session.subject != subject:
                 raise NotFound("the session to keep is not a live one of this subject")
             self._sessions[excepted] = replace(session, epoch=epoch)
+        ended = self._of_subject.pop(subject, set())
+        if excepted is not None:
+            ended.remove(excepted)
+            self._of_subject[subject] = {excepted}
+        if ended:
+            self._cut_off.append(ended)
         self._epochs[subject] = epoch
         self._append(EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", number=epoch)
         return epoch
@@ -174,10 +191,9 @@ class MemorySessions:
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """See `SessionStore.prune`."""
-        dead = [session for session_id, session in self._sessions.items() if not self._live(session_id, now)][:limit]
-        for session in dead:
-            self._forget(session)
-        return len(dead) + self._feed.prune(now - keep_events, limit)
+        gone = self._prune_expired(now, limit)
+        gone += self._prune_cut_off(limit - gone)
+        return gone + self._feed.prune(now - keep_events, limit)
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. An append wakes the waiter at once."""
@@ -206,13 +222,50 @@ class MemorySessions:
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.id]
-        siblings = self._of_subject[session.subject]
+        siblings = self._of_subject.get(session.subject, set())
         siblings.discard(session.id)
         if not siblings:
-            del self._of_subject[session.subject]
+            self._of_subject.pop(session.subject, None)
+
+    def _expect(self, session: Session) -> None:
+        """Have `prune` look at the session when it may be over."""
+        if len(self._deadlines) > 2 * len(self._sessions) + _SLACK:
+            self._deadlines = [(_deadline(each), each.id) for each in self._sessions.values()]
+            heapify(self._deadlines)
+        else:
+            heappush(self._deadlines, (_deadline(session), session.id))
+
+    def _prune_expired(self, now: float, limit: int) -> int:
+        gone = 0
+        while gone < limit and self._deadlines and self._deadlines[0][0] <= now:
+            session = self._sessions.get(heappop(self._deadlines)[1])
+            if session is None:
+                continue
+            if _deadline(session) > now:  # it was used
+                heappush(self._deadlines, (_deadline(session), session.id))
+            else:
+                self._forget(session)
+                gone += 1
+        return gone
+
+    def _prune_cut_off(self, limit: int) -> int:
+        gone = 0
+        while gone < limit and self._cut_off:
+            if not self._cut_off[-1]:
+                self._cut_off.pop()
+                continue
+            session = self._sessions.get(self._cut_off[-1].pop())
+            if session is not None and session.epoch < self._epochs[session.subject]:
+                del self._sessions[session.id]
+                gone += 1
+        return gone
 
     def _append(self, kind: EventKind, at: float, subject: str = "", session_id: str = "", number: int = 0) -> None:
         self._feed.append(Event(kind=kind, at=at, subject=subject, session_id=session_id, number=number))
+
+
+def _deadline(session: Session) -> float:
+    return min(session.idle_deadline, session.absolute_deadline)
 
 
 def _copy(session: Session) -> Session:

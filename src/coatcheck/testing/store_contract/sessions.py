@@ -368,3 +368,16 @@ class SessionRules(Contract):
         for session in [*idle, *old, *cut]:
             await assert_ended(store, session.id, session.subject, later)
         assert [await store.standing_of(session.subject) for session in cut] == [(1, 0)] * 3
+
+    async def test_prune_goes_by_the_last_use(self, store: Any) -> None:
+        """What was used since its first deadline was set stays until the later one; then it goes, and nothing is left
+        of it."""
+        session = await logged_in(store)
+        used, now = session.created + IDLE / 2, session.created + IDLE
+        assert await store.touch([Touch(session_id=session.id, seen=used)], now=used) == frozenset()
+        await store.prune(now=now, keep_events=ABSOLUTE)
+        found = await store.find(session.id, now=now)
+        assert found is not None
+        assert found.session.idle_deadline == used + IDLE
+        await store.prune(now=used + IDLE, keep_events=ABSOLUTE)
+        await assert_ended(store, session.id, session.subject, used + IDLE)
