@@ -1,0 +1,47 @@
+// better-auth on Express, its sessions in Redis. With the argument `cookie-cache` it reads them from its signed cookie.
+// better-auth, "Express integration"; "Database", "Redis storage"; "Session management", "Cookie cache".
+import { LIFETIME_SECONDS, cookies, hello, host, origin, port, ready, redisUrl, secret, users } from './contender.mjs'
+import express from 'express'
+import { betterAuth } from 'better-auth'
+import { memoryAdapter } from 'better-auth/adapters/memory'
+import { hashPassword } from 'better-auth/crypto'
+import { fromNodeHeaders, toNodeHandler } from 'better-auth/node'
+import { redisStorage } from '@better-auth/redis-storage'
+import { Redis } from 'ioredis'
+
+const password = secret()
+const hashed = await hashPassword(password)
+
+export const auth = betterAuth({
+  baseURL: origin,
+  secret: secret(),
+  // Only accounts are asked of the database, and only by a login: that it is in memory is not felt by what is measured.
+  database: memoryAdapter({ user: [], session: [], account: [], verification: [] }),
+  secondaryStorage: redisStorage({ client: new Redis(redisUrl) }),
+  emailAndPassword: {
+    enabled: true,
+    password: { hash: async () => hashed }, // one password for all: a thousand scrypts are not what is measured
+  },
+  session: process.argv[2] === 'cookie-cache'
+    // The documentation says five minutes, after which a browser takes a new cookie. The load keeps the one it has.
+    ? { cookieCache: { enabled: true, maxAge: LIFETIME_SECONDS } }
+    : {},
+})
+
+const app = express()
+
+app.all('/api/auth/*splat', toNodeHandler(auth))
+
+app.get('/', async (req, res) => {
+  const session = await auth.api.getSession({ headers: fromNodeHeaders(req.headers) })
+  if (!session) return res.sendStatus(401)
+  res.json(hello)
+})
+
+app.listen(port, host, async () => {
+  const headers = []
+  for (const { name, email } of users) {
+    headers.push(cookies(await auth.api.signUpEmail({ body: { name, email, password }, asResponse: true })))
+  }
+  ready(headers, 'express', 'better-auth', '@better-auth/redis-storage', 'ioredis')
+})
