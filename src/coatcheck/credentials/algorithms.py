@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from coatcheck.credentials.mac import keyed
 from coatcheck.credentials.roca import is_roca_weak
 from coatcheck.errors import ForgedCredential, InvalidKey
 
@@ -103,17 +104,16 @@ class Hmac(Algorithm):
         return key
 
     def verifier(self, key: PublicKey) -> Verify:
-        secret, name = self._check(key), self.hash
+        mac, same = keyed(self._check(key), self.hash), hmac.compare_digest
 
         def verify(signing_input: bytes, signature: bytes) -> None:
-            if not hmac.compare_digest(hmac.digest(secret, signing_input, name), signature):
+            if not same(mac(signing_input), signature):
                 raise _refuse()
 
         return verify
 
     def signer(self, key: PrivateKey) -> Sign:
-        secret, name = self._check(key), self.hash
-        return lambda signing_input: hmac.digest(secret, signing_input, name)
+        return keyed(self._check(key), self.hash)
 
     def generate(self) -> bytes:
         return secrets.token_bytes(self.size)

@@ -49,10 +49,10 @@ def verify_compact(token: str, find: Find, *, now: float) -> bytes:
     """
     if len(token) > MAX_TOKEN:
         raise MalformedCredential(f"longer than {MAX_TOKEN} characters")
-    segments = token.split(".", 3)
-    if len(segments) != 3:
+    signed, _, signature = token.rpartition(".")
+    header, dot, payload = signed.partition(".")
+    if not dot or "." in payload:
         raise MalformedCredential("not three segments")
-    header, payload, signature = segments
     key = find(header)
     if key is None:
         raise ForgedCredential("the header is not one that we issue")
@@ -60,7 +60,7 @@ def verify_compact(token: str, find: Find, *, now: float) -> bytes:
         raise ForgedCredential("its key has been retired")
     mark = encoding.decode(signature)
     try:
-        signing_input = f"{header}.{payload}".encode("ascii")
+        signing_input = signed.encode("ascii")
     except UnicodeEncodeError:
         raise MalformedCredential("not ASCII") from None
     key.verify(signing_input, mark)

@@ -16,6 +16,7 @@ from typing import Final
 
 from coatcheck.credentials import encoding
 from coatcheck.credentials.keyring import Secrets
+from coatcheck.credentials.mac import Mac, keyed
 from coatcheck.errors import CrossSite, ForgedCredential, MalformedCredential, Rejected
 
 SESSION_PREFIX: Final = "ccs_"
@@ -32,7 +33,9 @@ _GENERATION: Final = 8
 _NONCE: Final = 16
 """Characters of a CSRF token's nonce: 12 bytes."""
 _MAC: Final = 32
-"""Characters of a MAC: 24 bytes of HMAC-SHA256."""
+"""Characters of a MAC."""
+_MAC_BYTES: Final = 24
+"""Of HMAC-SHA256."""
 
 _is_id: Final = re.compile(rf"[A-Za-z0-9_-]{{{_ID}}}", re.ASCII).fullmatch
 
@@ -68,29 +71,28 @@ class Stamp:
     ``purpose`` must be unique to the kind. Fields are what the MAC covers, in order.
     """
 
-    __slots__ = ("_keys", "_label", "prefix")
+    __slots__ = ("_macs", "prefix")
 
     def __init__(self, secrets: Secrets, prefix: str, purpose: str) -> None:
         self.prefix: str = prefix
-        self._keys = secrets.derive(purpose)
-        self._label = _framed(purpose.encode("utf-8"))
+        label = _framed(purpose.encode("utf-8"))
+        self._macs = tuple(keyed(key, prefix=label) for key in secrets.derive(purpose))
 
     def make(self, body: str, *fields: bytes) -> str:
         """The token with this body, under the newest secret."""
-        return self._text(self._keys[0], body, self._label + b"".join(map(_framed, fields)))
+        return self._text(self._macs[0], body, b"".join(map(_framed, fields)))
 
     def check(self, token: str, body: str, *fields: bytes) -> None:
         """Raises `ForgedCredential` unless the token is exactly what one of the secrets would make of this."""
         given = token.encode("utf-8", "surrogatepass")
-        message = self._label + b"".join(map(_framed, fields))
-        for key in self._keys:
-            if hmac.compare_digest(self._text(key, body, message).encode("ascii"), given):
+        message = b"".join(map(_framed, fields))
+        for mac in self._macs:
+            if hmac.compare_digest(self._text(mac, body, message).encode("ascii"), given):
                 return
         raise ForgedCredential("the MAC is wrong")
 
-    def _text(self, key: bytes, body: str, message: bytes) -> str:
-        mac = hmac.digest(key, message, "sha256")[: _MAC * 3 // 4]
-        return f"{self.prefix}{body}{encoding.encode(mac)}"
+    def _text(self, mac: Mac, body: str, message: bytes) -> str:
+        return f"{self.prefix}{body}{encoding.encode(mac(message)[:_MAC_BYTES])}"
 
 
 def _framed(value: bytes) -> bytes:
