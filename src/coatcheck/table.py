@@ -1,6 +1,6 @@
-"""The one table: credential text → verified entry, for every kind of credential.
+"""The one table: credential → verified entry, for every kind of credential.
 
-A hit is one lookup and two comparisons (see `coatcheck.verifier`). Everything else here serves to keep it so: entries
+A hit is one lookup and three comparisons (see `coatcheck.verifier`). Everything else here serves to keep it so: entries
 are *removed* when an event concerns them, found by session and subject, so that the hit path has nothing to check.
 """
 
@@ -12,6 +12,12 @@ from typing import Final
 
 from .model import Identity, Mode
 
+Key = bytes
+
+TAIL: Final = 32
+"""Entries are found by so many of a credential's last bytes, and then compared as a whole: hashing all of a JWT would
+cost more than the rest of a hit. The last bytes are of a MAC or a signature that was verified before the entry was made,
+so that nobody can make two credentials that share them."""
 _ENTRY_BYTES: Final = 1200
 """Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
 _SECOND_CHANCES: Final = 16
@@ -27,11 +33,11 @@ class Entry:
     )  # fmt: skip
 
     def __init__(
-        self, key: str, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
+        self, key: Key, identity: Identity, deadline: float, *, seen: float, token_id: str = "",
         idle: float = 0.0, absolute: float = 0.0, saved: float = 0.0,
         epoch: int = 0, version: int = 0, edition: int = 0,
     ) -> None:  # fmt: skip
-        self.key: str = key
+        self.key: Key = key
         self.identity: Identity = identity
         self.deadline: float = deadline
         self.seen: float = seen
@@ -59,14 +65,14 @@ class Table:
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._by_session: dict[str, set[str]] = {}
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._by_session: dict[str, set[Key]] = {}
         self._by_subject: dict[str, set[str]] = {}
         self._bytes = 0
         self._evicted: OrderedDict[str, Entry] = OrderedDict()
         """Evicted with a use that the store does not know of, by session; as many as the table may have entries."""
-        self.get: Callable[[str], Entry | None] = self._entries.get
-        """``get(key) -> Entry | None``, bound once: it is the hit path."""
+        self.get: Callable[[Key], Entry | None] = self._entries.get
+        """``get(key[-TAIL:]) -> Entry | None``, bound once: it is the hit path. Whoever calls it compares the key."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,26 +84,31 @@ class Table:
 
     def put(self, entry: Entry) -> None:
         """Insert or replace."""
-        if entry.key in self._entries:
-            self.remove(entry.key)
+        place = entry.key[-TAIL:]
+        self._take(place)
         size = len(entry.key) + _ENTRY_BYTES
         while self._entries and (len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes):
             self._evict()
-        self._entries[entry.key] = entry
+        self._entries[place] = entry
         self._bytes += size
-        self._by_session.setdefault(entry.identity.session_id, set()).add(entry.key)
+        self._by_session.setdefault(entry.identity.session_id, set()).add(place)
         self._by_subject.setdefault(entry.identity.subject, set()).add(entry.identity.session_id)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: Key) -> None:
         """Forget one credential. Idempotent."""
-        entry = self._entries.pop(key, None)
+        entry = self._entries.get(key[-TAIL:])
+        if entry is not None and entry.key == key:
+            self._take(key[-TAIL:])
+
+    def _take(self, place: Key) -> None:
+        entry = self._entries.pop(place, None)
         if entry is None:
             return
-        self._bytes -= len(key) + _ENTRY_BYTES
+        self._bytes -= len(entry.key) + _ENTRY_BYTES
         identity = entry.identity
-        keys = self._by_session[identity.session_id]
-        keys.discard(key)
-        if keys:
+        places = self._by_session[identity.session_id]
+        places.discard(place)
+        if places:
             return
         del self._by_session[identity.session_id]
         sessions = self._by_subject[identity.subject]
@@ -115,8 +126,8 @@ class Table:
 
     def remove_session(self, session_id: str) -> None:
         """Forget every credential of the session."""
-        for key in tuple(self._by_session.get(session_id, ())):
-            self.remove(key)
+        for place in tuple(self._by_session.get(session_id, ())):
+            self._take(place)
 
     def remove_subject(self, subject: str, excepted: str = "") -> None:
         """Forget every credential of the subject, but for one session's."""
@@ -126,27 +137,27 @@ class Table:
 
     def remove_token(self, session_id: str, token_id: str) -> None:
         """Forget one access token."""
-        for key in tuple(self._by_session.get(session_id, ())):
-            entry = self._entries.get(key)
+        for place in tuple(self._by_session.get(session_id, ())):
+            entry = self._entries.get(place)
             if entry is not None and entry.token_id == token_id:
-                self.remove(key)
+                self._take(place)
 
     def remove_access_tokens(self) -> None:
         """Forget every access token: the keys have changed."""
-        for key in [key for key, entry in self._entries.items() if entry.identity.mode is not Mode.SESSION]:
-            self.remove(key)
+        for place in [place for place, entry in self._entries.items() if entry.identity.mode is not Mode.SESSION]:
+            self._take(place)
 
     def of_session(self, session_id: str) -> Iterator[Entry]:
         """The entries of one session."""
-        for key in tuple(self._by_session.get(session_id, ())):
-            entry = self._entries.get(key)
+        for place in tuple(self._by_session.get(session_id, ())):
+            entry = self._entries.get(place)
             if entry is not None:
                 yield entry
 
     def used(self, entry: Entry, now: float) -> None:
         """Note a use that no lookup has seen, of an entry that may have gone."""
         entry.seen = now
-        if entry.idle > 0 and self._entries.get(entry.key) is not entry:
+        if entry.idle > 0 and self._entries.get(entry.key[-TAIL:]) is not entry:
             self._keep_unsaved(entry)
 
     def due(self, now: float, interval: float) -> list[Entry]:
@@ -160,13 +171,13 @@ class Table:
 
     def _evict(self) -> None:
         for _ in range(min(_SECOND_CHANCES, len(self._entries) - 1)):
-            key, entry = next(iter(self._entries.items()))
+            place, entry = next(iter(self._entries.items()))
             if entry.seen <= entry.placed:
                 break
             entry.placed = entry.seen
-            self._entries.move_to_end(key)
-        key, entry = next(iter(self._entries.items()))
-        self.remove(key)
+            self._entries.move_to_end(place)
+        place, entry = next(iter(self._entries.items()))
+        self._take(place)
         if _is_unsaved(entry):
             self._keep_unsaved(entry)
 

@@ -1,6 +1,6 @@
 """Credential → Identity.
 
-A hit is `AccessVerifier.known`: one dict lookup and two comparisons. A miss is `AccessVerifier.verify`: MAC or
+A hit is `AccessVerifier.known`: one dict lookup and three comparisons. A miss is `AccessVerifier.verify`: MAC or
 signature first, so that what we never issued costs no I/O, then the store (session tokens only), then the view, then
 the table.
 """
@@ -23,12 +23,12 @@ from .model import Identity, Mode, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
 from .stores.base import SessionStore
 from .subjects import SubjectSource
-from .table import Entry, Table
+from .table import TAIL, Entry, Table
 from .view import Overtaken, RevocationView
 
 log = logging.getLogger("coatcheck.verifier")
 
-Known = Callable[[str], Identity | None]
+Known = Callable[[bytes], Identity | None]
 
 STATE_KEY: Final = "coatcheck"
 """The key under which ASGI lifespan state holds what verifies: the running `Auth` or `RemoteVerifier`."""
@@ -59,7 +59,7 @@ class AccessVerifier(ABC):
         self._policy = policy
         self.known: Known = _hit_path(table, follower, clock)
         """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
-        `Credential.key`, or the same bytes of the header it came in, decoded as latin-1."""
+        `Credential.key`: the bytes of the header it came in."""
 
     async def verify(self, credential: Credential) -> Identity:
         """The identity behind a credential.
@@ -100,7 +100,7 @@ class AccessVerifier(ABC):
             return self._remember_access(credential.key, claims)
         raise StoreUnavailable("the lease lapsed again and again")
 
-    async def _under_lease(self, key: str) -> Identity | None:
+    async def _under_lease(self, key: bytes) -> Identity | None:
         """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
         if self._follower.is_live():
             return None
@@ -117,7 +117,7 @@ class AccessVerifier(ABC):
         """The view does not reach back to when the token was issued, so whoever has the sessions says whether it
         stands. Raises `InvalidCredential` or `StoreUnavailable`."""
 
-    def _remember_access(self, key: str, claims: AccessClaims) -> Identity:
+    def _remember_access(self, key: bytes, claims: AccessClaims) -> Identity:
         identity = Identity(
             subject=claims.sub,
             session_id=claims.sid,
@@ -209,7 +209,7 @@ class Verifier(AccessVerifier):
             raise RevokedCredential("session is not live")
         decide.check_version(claims, standing.version)
 
-    def _remember_session(self, key: str, standing: Standing, facts: SubjectFacts, began: float) -> Identity:
+    def _remember_session(self, key: bytes, standing: Standing, facts: SubjectFacts, began: float) -> Identity:
         session = standing.session
         identity = Identity(
             subject=session.subject,
@@ -247,10 +247,10 @@ def _hit_path(table: Table, follower: Follower, clock: Clock) -> Known:
     come between the two, and the lease that proves it would let the removed entry pass."""
     get, lease, monotonic = table.get, follower.lease, clock.monotonic
 
-    def known(key: str) -> Identity | None:
+    def known(key: bytes) -> Identity | None:
         until = lease.deadline
-        entry = get(key)
-        if entry is not None:
+        entry = get(key[-TAIL:])
+        if entry is not None and entry.key == key:
             now = monotonic()
             if now < until and now < entry.deadline:
                 entry.seen = now

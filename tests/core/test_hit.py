@@ -47,11 +47,11 @@ async def test_what_a_hit_calls(auth: Auth, mode: Mode) -> None:
     assert calls_of(lambda: known(key)) == ["<lambda>", "known", "get"]
 
 
-def scope_for(key: str, method: str = "GET") -> dict[str, Any]:
-    name = b"authorization" if key.startswith("Bearer ") else b"cookie"
+def scope_for(key: bytes, method: str = "GET") -> dict[str, Any]:
+    name = b"authorization" if key.startswith(b"Bearer ") else b"cookie"
     return {
         "type": "http", "method": method, "scheme": "https", "path": "/", "query_string": b"",
-        "headers": [(b"host", b"app.example"), (b"accept", b"*/*"), (name, key.encode())], "client": ("10.0.0.1", 1),
+        "headers": [(b"host", b"app.example"), (b"accept", b"*/*"), (name, key)], "client": ("10.0.0.1", 1),
     }  # fmt: skip
 
 

@@ -167,8 +167,8 @@ async def test_evicted_uses_are_bounded() -> None:
             subject="ann", session_id=str(number), roles=frozenset(), claims={}, auth_time=0.0, amr=(),
             mode=Mode.SESSION,
         )  # fmt: skip
-        table.put(Entry(str(number), identity, 100.0, seen=1.0, idle=10.0))
-    assert [entry.key for entry in table.due(100.0, 0.0)] == ["8", "9", "6", "7"]
+        table.put(Entry(str(number).encode(), identity, 100.0, seen=1.0, idle=10.0))
+    assert [entry.key for entry in table.due(100.0, 0.0)] == [b"8", b"9", b"6", b"7"]
 
 
 async def test_failing_store_loses_no_use(world: World) -> None:

@@ -322,7 +322,7 @@ async def test_start_without_service() -> None:
     with pytest.raises(StoreUnavailable):
         await remote.start()
     with pytest.raises(RuntimeError, match=r"lifespan=remote\.lifespan"):
-        remote.known("x")
+        remote.known(b"x")
 
 
 async def test_shared_secret_has_no_public_key() -> None:

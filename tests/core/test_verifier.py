@@ -10,6 +10,7 @@ from coatcheck import Auth, Credential, InvalidCredential, Mode, StoreUnavailabl
 from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.transport import Carrier, bearer, cookie
 from coatcheck.errors import Conflict, RevokedCredential, StaleCredential
+from coatcheck.table import TAIL
 from tests.support.gates import GatedStore
 
 from .conftest import Users, presented
@@ -376,3 +377,20 @@ async def test_stepped_up_session_is_read_again(auth: Auth, store: GatedStore) -
     async with asyncio.timeout(5):
         while (await auth.verify(presented(made))).amr == ("pwd",):
             await asyncio.sleep(0)
+
+
+@MODES
+async def test_the_whole_credential_counts(auth: Auth, mode: Mode) -> None:
+    """What differs from a remembered credential in its first bytes alone is refused, and costs it nothing."""
+    credential = presented(await auth.login("ann", mode=mode))
+    identity = await auth.verify(credential)
+    head, _, token = credential.key.partition(b"=" if credential.carrier.is_cookie else b" ")
+    for place in (0, 3, len(token) // 3):
+        changed = bytearray(token)
+        changed[place] ^= 1
+        forged = Credential(credential.carrier, changed.decode(), head + b"=" + changed)
+        assert forged.key[-TAIL:] == credential.key[-TAIL:]
+        assert auth.verifier.known(forged.key) is None
+        with pytest.raises(InvalidCredential):
+            await auth.verify(forged)
+    assert auth.verifier.known(credential.key) is identity

@@ -42,7 +42,7 @@ class BlockingKnower(Protocol):
     @property
     def clock(self) -> Clock: ...
 
-    def known(self, key: str, /) -> Identity | None:
+    def known(self, key: bytes, /) -> Identity | None:
         """The identity if it is in memory."""
 
     def verify(self, credential: Credential) -> Identity:

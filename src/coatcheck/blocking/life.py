@@ -243,7 +243,7 @@ _running: Final[set[Blocking[Any]]] = set()
 _process_ends: Final = threading.Event()
 
 
-def _nothing(key: str) -> Identity | None:
+def _nothing(key: bytes) -> Identity | None:
     """The hit path of what does not run."""
     return None
 

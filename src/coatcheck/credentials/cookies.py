@@ -29,13 +29,13 @@ class CookieNames:
     secure: bool
     session_needle: bytes
     access_needle: bytes
-    needles: tuple[bytes, bytes]
-    """Of the two that are sent with every request."""
+    common_needle: bytes
+    """What the two that are sent with every request begin with, and no Authorization header does."""
 
 
 def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
     first, second = f"{session}=".encode(), f"{access}=".encode()
-    return CookieNames(session, access, refresh, secure, first, second, (first, second))
+    return CookieNames(session, access, refresh, secure, first, second, session.encode())
 
 
 SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)

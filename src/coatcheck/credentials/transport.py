@@ -49,21 +49,27 @@ _MODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a client presented. ``key`` is what the table knows it by: the token and what carried it."""
+    """What a client presented. ``key`` is what the table knows it by: the token and what carried it, as they stand in
+    the header."""
 
     carrier: Carrier
     token: str = field(repr=False)
-    key: str = field(repr=False)
+    key: bytes = field(repr=False)
 
 
 def bearer(token: str) -> Credential:
     """A token from an Authorization header."""
-    return Credential(Carrier.BEARER, token, f"Bearer {token}")
+    return Credential(Carrier.BEARER, token, _as_sent(f"Bearer {token}"))
 
 
 def cookie(carrier: Carrier, name: str, token: str) -> Credential:
     """A token from one of our cookies."""
-    return Credential(carrier, token, f"{name}={token}")
+    return Credential(carrier, token, _as_sent(f"{name}={token}"))
+
+
+def _as_sent(text: str) -> bytes:
+    # What is not ASCII is no token of ours and is refused, so how it is encoded matters to nobody.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def collect(headers: Headers) -> tuple[bytes | None, bytes | None, bytes]:
@@ -107,5 +113,4 @@ def find_credential(authorization: bytes | None, cookies: bytes | None, names: C
 
 
 def _from_pair(carrier: Carrier, pair: bytes) -> Credential:
-    key = pair.decode("latin-1")
-    return Credential(carrier, key[key.index("=") + 1 :], key)
+    return Credential(carrier, pair[pair.index(b"=") + 1 :].decode("latin-1"), pair)

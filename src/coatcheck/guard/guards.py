@@ -215,7 +215,7 @@ class Guards:
     def _entry_from(self, identity: Identity, standing: Standing, due: float, last: float) -> Entry:
         session, now = standing.session, self.clock.monotonic()
         return Entry(
-            "", identity, due, seen=now, token_id=identity.token_id, absolute=last, saved=now,
+            b"", identity, due, seen=now, token_id=identity.token_id, absolute=last, saved=now,
             idle=session.idle_timeout if identity.mode is Mode.SESSION else 0.0,
             epoch=session.epoch, version=standing.version, edition=session.version,
         )  # fmt: skip
