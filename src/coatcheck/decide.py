@@ -30,7 +30,7 @@ def check_access(claims: AccessClaims, policy: Policy, mode: Mode, now: float) -
         raise MalformedCredential("issuer is not ours")
     if claims.aud != policy.audience:
         raise MalformedCredential("audience is not ours")
-    if claims.mode != mode.value:
+    if claims.mode != mode:
         raise MalformedCredential("token was issued for another mode")
     if claims.iat > now + CLOCK_LEEWAY:
         raise ExpiredCredential("issued in the future")

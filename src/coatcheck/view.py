@@ -28,22 +28,28 @@ class _Ids:
 
     Each bucket is one line per id; bytes are searched at memory speed, and a million ids make fifteen lines."""
 
-    __slots__ = ("_buckets",)
+    __slots__ = ("buckets",)
 
     def __init__(self) -> None:
-        self._buckets: dict[int, bytearray] = {}
-
-    def __contains__(self, text: str) -> bool:
-        bucket = self._buckets.get(hash(text) % _BUCKETS)
-        return bucket is not None and _line(text) in bucket
+        self.buckets: dict[int, bytearray] = {}
 
     def add(self, text: str) -> None:
         place, line = hash(text) % _BUCKETS, _line(text)
-        bucket = self._buckets.get(place)
+        bucket = self.buckets.get(place)
         if bucket is None:
-            self._buckets[place] = bytearray(line)
+            self.buckets[place] = bytearray(line)
         elif line not in bucket:
             bucket += line[1:]
+
+
+def _holds(new: _Ids, old: _Ids, text: str) -> bool:
+    """Whether either has this id: one call instead of two, for every first sight makes it."""
+    place = hash(text) % _BUCKETS
+    newer, older = new.buckets.get(place), old.buckets.get(place)
+    if newer is None and older is None:
+        return False
+    line = _line(text)
+    return (newer is not None and line in newer) or (older is not None and line in older)
 
 
 def _line(text: str) -> bytes:
@@ -108,7 +114,7 @@ class RevocationView:
     def check_access(self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int) -> None:
         """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token."""
         self._check_session(session_id, subject, epoch)
-        if token_id in self._new.tokens or token_id in self._old.tokens:
+        if _holds(self._new.tokens, self._old.tokens, token_id):
             raise RevokedCredential("token was revoked")
         if version < self._floor(subject):
             raise StaleCredential("subject has changed since the token was issued")
@@ -124,7 +130,7 @@ class RevocationView:
             raise Overtaken
 
     def _check_session(self, session_id: str, subject: str, epoch: int) -> None:
-        if session_id in self._new.sessions or session_id in self._old.sessions:
+        if _holds(self._new.sessions, self._old.sessions, session_id):
             raise RevokedCredential("session was revoked")
         cut_off = _either(self._new.cut_offs, self._old.cut_offs, subject)
         if cut_off is not None and epoch < cut_off[0] and session_id != cut_off[1]:

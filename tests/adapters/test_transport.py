@@ -45,7 +45,7 @@ def test_session_cookie(cookies: bytes, expected: str | None) -> None:
     found = find_credential(None, cookies, SECURE)
     assert (found.token if found else None) == expected
     if found:
-        assert found.key == f"__Host-coatcheck={expected}"
+        assert found.key == f"__Host-coatcheck={expected}".encode()
         assert found.carrier.mode is Mode.SESSION
 
 
@@ -105,6 +105,24 @@ def test_bearer(header: bytes, token: str | None) -> None:
     assert (found.token if found else None) == token
     if token:
         assert found == bearer(token)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"Bearer", b"bEaReR", b" ", b"\t", b"\n", b"a", b"Z9._~+/=-", b",", b"\xe9"]), max_size=6
+    ).map(b"".join)
+)
+def test_the_common_spelling_is_read_as_any_other(header: bytes) -> None:
+    """What begins with `Bearer` and a space is taken or refused as it is with the name in another case."""
+
+    def read(authorization: bytes) -> str | None:
+        try:
+            found = find_credential(authorization, None, None)
+        except MalformedCredential:
+            return "malformed"
+        return found.token if found else None
+
+    assert read(b"Bearer " + header) == read(b"bearer " + header)
 
 
 @pytest.mark.parametrize("header", [b"Bearer", b"Bearer ", b"Bearer a b", b"Bearer a,b", b"Bearer \xff", b"bearer\ta"])

@@ -19,6 +19,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 """RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1)."""
+_COMMON_SCHEME: Final = b"Bearer "
+_TOKEN_CHARACTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=-"
 _BEARER_SCHEME: Final = re.compile(r"bearer(\s|$)", re.IGNORECASE)
 
 
@@ -97,6 +99,10 @@ def find_credential(authorization: bytes | None, cookies: bytes | None, names: C
     cookie. ``names`` is None where cookies are not read. Raises `MalformedCredential`.
     """
     if authorization is not None:
+        token = authorization[len(_COMMON_SCHEME) :]
+        # As nearly everybody writes it: the expression takes longer over a JWT than its MAC does.
+        if authorization.startswith(_COMMON_SCHEME) and token and not token.translate(None, _TOKEN_CHARACTERS):
+            return Credential(Carrier.BEARER, token.decode("ascii"), authorization)
         text = authorization.decode("latin-1")
         found = _BEARER.fullmatch(text)
         if found is not None:
