@@ -257,6 +257,30 @@ def test_exempt(app: Flask, auth: Auth) -> None:
     assert problem(with_cookie(app, auth).post("/asks")) == (403, "cross_site")
 
 
+def test_what_stands_before_a_view_may_change(app: Flask, auth: Auth) -> None:
+    """A route that has been asked for is looked at anew when its view is another one, is exempted, or is demanded."""
+    bad = {"Authorization": "Bearer theirs"}
+
+    def first() -> str:
+        return "first"
+
+    def second() -> str:
+        return "second"
+
+    app.add_url_rule("/", "here", first)
+    client = app.test_client()
+    assert problem(client.get("/", headers=bad)) == (401, "invalid_credential")
+    app.view_functions["here"] = exempt(second)
+    assert client.get("/", headers=bad).text == "second"
+    app.view_functions["here"] = first
+    assert problem(client.get("/", headers=bad)) == (401, "invalid_credential")
+    exempt(first)
+    assert client.get("/", headers=bad).text == "first"
+    login_required(first)
+    with pytest.raises(ConfigurationError, match="above"):
+        client.get("/")
+
+
 def test_factories_and_several_applications(auth: Auth) -> None:
     """One extension sets up many applications, each with its own Auth; nobody of the one is known to the other."""
     extension = Coatcheck(auth=auth)

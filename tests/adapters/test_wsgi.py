@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from coatcheck import Identity, Mode, SubjectFacts
+from coatcheck.adapters import asgi, wsgi
 from coatcheck.adapters.wsgi import BlockingKnower, header_bytes, identify, identify_leniently, path_text, scope_of
 from coatcheck.blocking import Auth
 from coatcheck.credentials.cookies import DEVELOPMENT, SECURE
@@ -295,3 +296,28 @@ def test_the_form_is_read_only_when_it_matters(auth: Auth) -> None:
         with pytest.raises(CrossSite):
             identify(auth, request("POST", cookie=cookie), form(token))
     assert len(asked) == 4
+
+
+PARTS = [
+    f"{DEVELOPMENT.session}=ours", f"{DEVELOPMENT.access}=ours", f"{SECURE.session}=ours", f"{SECURE.access}=ours",
+    f"{DEVELOPMENT.session}x=theirs", "theirs=1", "Bearer ours", "bearer ours", "Basic x", "; ",
+    ";", ",", " ", "ÿ", "Ā",
+]  # fmt: skip
+values = st.none() | st.lists(st.sampled_from(PARTS), max_size=4).map("".join)
+
+
+@given(
+    values, values, st.sampled_from(["http", "https"]), st.sampled_from([None, "localhost:8000", "far.example", "Ā"])
+)
+def test_recognised_alike(authorization: str | None, cookies: str | None, scheme: str, host: str | None) -> None:
+    """What is looked up for a request's environment is what is looked up for the same request in ASGI."""
+    given = {"HTTP_AUTHORIZATION": authorization, "HTTP_COOKIE": cookies, "HTTP_HOST": host}
+    environ = {key: value for key, value in given.items() if value is not None}
+    environ |= {"REQUEST_METHOD": "GET", "wsgi.url_scheme": scheme}
+    looked_up: list[bytes] = []
+    found = [
+        wsgi.recognise(looked_up.append, environ, scheme, environ.get("HTTP_HOST", "")),
+        asgi.recognise(looked_up.append, scope_of(environ)),
+    ]
+    assert found == [None, None]
+    assert looked_up in ([], looked_up[:1] * 2)

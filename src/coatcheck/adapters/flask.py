@@ -10,23 +10,23 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote, urlencode
 from weakref import WeakSet
 
-from flask import Flask, Response, current_app, redirect, request, url_for
+from flask import Flask, Request, Response, current_app, redirect, request, url_for
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..blocking import Auth
+from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, ConfigurationError, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
-from .wsgi import FORM_FIELD, BlockingKnower, identify_leniently, presents_nothing, scope_of
+from .wsgi import FORM_FIELD, BlockingKnower, identify_leniently, presents_nothing, recognise, scope_of
 
 __all__ = [
     "Coatcheck", "auth_of", "csrf_token", "current_user", "exempt", "fresh", "login_required", "optional_user",
@@ -43,20 +43,29 @@ _DECIDED: Final = "coatcheck.decided"
 which outlives a request where an application context was pushed around it."""
 _LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
 
+_request: Final = cast("LocalProxy[Request]", request)._get_current_object
+_app: Final = cast("LocalProxy[Flask]", current_app)._get_current_object
+"""What is behind the two, asked for once: each attribute of a `LocalProxy` costs a search of its own."""
+
 _exempt: WeakSet[Callable[..., Any]] = WeakSet()
 _wrapped: WeakSet[Callable[..., Any]] = WeakSet()
 """What a demand of ours stands before. Routed or registered as it is, it would be open to everybody."""
 _asking: WeakSet[Callable[..., Any]] = WeakSet()
 """What asks first."""
+_everywhere: WeakSet[_Here] = WeakSet()
+"""What all applications were given."""
 _ABOVE: Final = "above login_required, requires or fresh, not below"
 
 
-@dataclass(frozen=True, slots=True)
 class _Here:
     """What one application was given."""
 
-    auth: BlockingKnower
-    login_view: str | None
+    def __init__(self, auth: BlockingKnower, login_view: str | None) -> None:
+        self.auth: Final = auth
+        self.login_view: Final = login_view
+        self.routes: dict[str | None, tuple[Callable[..., Any] | None, bool]] = {}
+        """By endpoint: the view that was looked at, with the functions before it, and whether it is exempt."""
+        _everywhere.add(self)
 
 
 class Coatcheck:
@@ -86,8 +95,8 @@ class Coatcheck:
             raise ConfigurationError("login_view must be a path such as /auth/login, or the name of an endpoint")
         if _NAME in app.extensions:
             raise ConfigurationError("this application has been given to Coatcheck already")
-        app.extensions[_NAME] = _Here(auth, login_view)
-        app.before_request(_before_request)
+        here = app.extensions[_NAME] = _Here(auth, login_view)
+        app.before_request(_looking_first(app, here))
         app.register_error_handler(CoatcheckError, _on_refusal)
         app.context_processor(_for_templates)
         app.add_template_global(csrf_token)
@@ -97,14 +106,7 @@ def optional_user() -> Identity | None:
     """Who is asking, or None for nobody: for views that serve everybody.
 
     Raises what refuses the request: `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
-    environ, here = request.environ, _here(current_app)
-    decided = environ.get(_DECIDED)
-    if decided is None or decided[0] is not here:
-        decided = environ[_DECIDED] = (here, _decide(here.auth))
-    found: Identity | CoatcheckError | None = decided[1]
-    if isinstance(found, CoatcheckError):
-        raise found
-    return found
+    return _decided(_request(), _here(_app()))
 
 
 class _Nobody(NotLoggedIn, RuntimeError):
@@ -147,7 +149,7 @@ def fresh(*, minutes: float) -> Callable[[View], View]:
 def exempt(view: View) -> View:
     """A view that knows its callers in another way, such as a webhook with a bearer token of its own: nothing is
     refused before it. Whatever asks for `current_user` there is refused as anywhere."""
-    _exempt.add(view)
+    _mark(_exempt, view)
     return view
 
 
@@ -174,25 +176,59 @@ def _here(app: Flask) -> _Here:
     return here
 
 
-def _decide(auth: BlockingKnower) -> Identity | CoatcheckError | None:
-    environ = request.environ
+def _decided(asked: Request, here: _Here) -> Identity | None:
+    environ = asked.environ
+    decided = environ.get(_DECIDED)
+    if decided is None or decided[0] is not here:
+        decided = environ[_DECIDED] = (here, _decide(here.auth, asked))
+    found: Identity | CoatcheckError | None = decided[1]
+    if isinstance(found, CoatcheckError):
+        raise found
+    return found
+
+
+def _decide(auth: BlockingKnower, asked: Request) -> Identity | CoatcheckError | None:
+    environ = asked.environ
+    if environ["REQUEST_METHOD"] in SAFE_METHODS:
+        identity = recognise(auth.known, environ, environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""))
+        if identity is not None:
+            return identity
     if presents_nothing(environ):
         return None
     try:
-        return identify_leniently(auth, scope_of(environ), lambda: request.form.get(FORM_FIELD))
+        return identify_leniently(auth, scope_of(environ), lambda: asked.form.get(FORM_FIELD))
     except CoatcheckError as error:
         return error
 
 
-def _before_request() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
+def _looking_first(app: Flask, here: _Here) -> Callable[[], None]:
+    def before_request() -> None:
+        asked = _request()
+        endpoint = asked.endpoint
+        view = app.view_functions.get(endpoint or "")
+        route = here.routes.get(endpoint)
+        if route is None or route[0] is not view:
+            _check_order(app, asked, view)
+            route = here.routes[endpoint] = (view, view in _exempt)
+        if not route[1]:
+            _decided(asked, here)
+
+    return before_request
+
+
+def _check_order(app: Flask, asked: Request, view: Callable[..., Any] | None) -> None:
+    """Raise `ConfigurationError` where a demand of ours stands above the route, and so asks nobody."""
     if _is_bare(view):
-        raise ConfigurationError(f"{request.endpoint}: put the route {_ABOVE}")
-    for place in (None, *request.blueprints):
-        if any(map(_is_bare, current_app.before_request_funcs.get(place, ()))):
-            raise ConfigurationError(f"{place or current_app.name}: put before_request {_ABOVE}")
-    if view not in _exempt:
-        optional_user()
+        raise ConfigurationError(f"{asked.endpoint}: put the route {_ABOVE}")
+    for place in (None, *asked.blueprints):
+        if any(map(_is_bare, app.before_request_funcs.get(place, ()))):
+            raise ConfigurationError(f"{place or app.name}: put before_request {_ABOVE}")
+
+
+def _mark(marked: WeakSet[Callable[..., Any]], function: Callable[..., Any]) -> None:
+    marked.add(function)
+    for here in tuple(_everywhere):  # what was looked at before has to be looked at again
+        here.routes.clear()
 
 
 def _is_bare(function: Callable[..., Any] | None) -> bool:
@@ -204,14 +240,15 @@ def _behind(demand: demands.Demand, view: View) -> View:
 
     @wraps(view)
     def asking(*args: Any, **kwargs: Any) -> Any:
-        demand.check(optional_user(), auth_of(current_app).clock)
+        asked, here = _request(), _here(_app())
+        demand.check(_decided(asked, here), here.auth.clock)
         return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
     bare: Callable[..., Any] | None = view
     while bare is not None:  # also what is below other decorators
-        _wrapped.add(bare)
+        _mark(_wrapped, bare)
         bare = getattr(bare, "__wrapped__", None)
-    _asking.add(asking)
+    _mark(_asking, asking)
     return cast(View, asking)
 
 

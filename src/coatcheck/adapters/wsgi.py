@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
+from ..credentials.cookies import SECURE, find_pair, names_for
 from ..credentials.csrf import TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential
-from ..errors import InvalidCredential
+from ..errors import InvalidCredential, MalformedCredential
 from ..model import Identity
 from ..policy import Policy
-from .asgi import Scope, changes_state, check_origin, credential_of, header, origin_of, recognise
+from ..verifier import Known
+from . import asgi
+from .asgi import Scope, changes_state, check_origin, credential_of, header, origin_of
 
 Environ = Mapping[str, Any]
 FormToken = Callable[[], str | None]
@@ -78,6 +81,28 @@ def scope_of(environ: Environ) -> Scope:
     }
 
 
+def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identity | None:
+    """`coatcheck.adapters.asgi.recognise` of a request that reads, straight from its environment. ``scheme`` and
+    ``host`` are those that the request was made to."""
+    authorization: str | None = environ.get("HTTP_AUTHORIZATION")
+    if authorization is not None:
+        return known(authorization.encode("latin-1", "replace")) if authorization.startswith("Bearer ") else None
+    text: str | None = environ.get("HTTP_COOKIE")
+    if text is None:
+        return None
+    names = SECURE if scheme == "https" else names_for(scheme, host.encode("latin-1", "replace"))
+    if names is None:
+        return None
+    cookies = text.encode("latin-1", "replace")
+    if ";" not in text:
+        return known(cookies) if cookies.startswith(names.common_needle) else None
+    try:
+        pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
+    except MalformedCredential:
+        return None
+    return None if pair is None else known(pair)
+
+
 def presents_nothing(environ: Environ) -> bool:
     """Whether a request is anonymous for sure, at the price of two lookups."""
     return "HTTP_COOKIE" not in environ and "HTTP_AUTHORIZATION" not in environ
@@ -89,7 +114,7 @@ def identify(auth: BlockingKnower, scope: Scope, form_token: FormToken | None = 
     ``form_token`` gives the form's `FORM_FIELD`; it is called only when nothing else shows where the request comes
     from. Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
     if not changes_state(scope):
-        identity = recognise(auth.known, scope)
+        identity = asgi.recognise(auth.known, scope)
         if identity is not None:
             return identity
     credential = credential_of(scope)
