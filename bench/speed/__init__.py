@@ -1,0 +1,1 @@
+"""Speed, measured beside what people would use instead: `python -m bench.speed`. Each part can be run alone."""
