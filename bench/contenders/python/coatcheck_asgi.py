@@ -6,7 +6,7 @@ from typing import Any
 
 import bare_asgi
 from shared import run, serve
-from with_coatcheck import MODE, header, make_auth
+from with_coatcheck import logging_in, make_auth
 
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 
@@ -24,13 +24,9 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": bare_asgi.BODY})
 
 
-async def log_in(user: str) -> str:
-    return header(await auth.login(user, mode=MODE))
-
-
 async def main() -> None:
     async with auth:
-        await serve(AuthMiddleware(hello, auth), [], log_in, bare=bare_asgi.app, lifespan="off")
+        await serve(AuthMiddleware(hello, auth), [], logging_in(auth), bare=bare_asgi.app, lifespan="off")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import platform
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from http.client import HTTPConnection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +97,23 @@ def run(serving: Awaitable[None]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def log_in_at(path: str, user: str) -> str:
+    """Log in with a request to the contender's own login route, and give the cookie that it sets."""
+    loop = asyncio.get_running_loop()
+    answer = await loop.run_in_executor(None, _post, f"{path}?user={user}")
+    return f"Cookie: {answer.partition(';')[0]}"
+
+
+def _post(target: str) -> str:
+    with contextlib.closing(HTTPConnection("127.0.0.1", PORT, timeout=30)) as connection:
+        connection.request("POST", target)
+        response = connection.getresponse()
+        response.read()
+        if response.status >= 400:
+            raise RuntimeError(f"the login was answered with {response.status}")
+        return next(value for name, value in response.getheaders() if name.lower() == "set-cookie")
 
 
 def ready(headers: list[str], packages: Sequence[str], bare_port: int = 0, bare_url: str = "") -> None:

@@ -1,7 +1,7 @@
-"""What the applications with Coatcheck have in common: the mode, named on the command line, and the store.
+"""What the applications with Coatcheck have in common: where the sessions are, and what a client sends.
 
 STORE is where the sessions are, and the contender's Redis unless it is set. Everybody has two roles. Settings are the
-defaults; the benchmark is over before a token of fifteen minutes has ended.
+defaults; the benchmark is over before an access token of fifteen minutes has ended.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from shared import REDIS_URL, SECRET
+from shared import REDIS_URL, SECRET, LogIn
 
 from coatcheck import Auth, Credentials, Mode, SubjectFacts
 
-MODE = Mode(sys.argv[1])
 STORE = os.environ.get("STORE") or REDIS_URL
 
 
@@ -23,6 +22,16 @@ def facts(subject: str) -> SubjectFacts:
 
 def make_auth() -> Auth:
     return Auth(STORE, secret=SECRET, subjects=facts)
+
+
+def logging_in(auth: Auth) -> LogIn:
+    """In the mode that the command line names: ``session``, ``jwt`` or ``jwt-cookie``."""
+    mode = Mode(sys.argv[1])
+
+    async def log_in(user: str) -> str:
+        return header(await auth.login(user, mode=mode))
+
+    return log_in
 
 
 def header(made: Credentials) -> str:
