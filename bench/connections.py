@@ -109,7 +109,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--guards", type=int, default=100_000)
     parser.add_argument("--revocations", type=int, default=50)
+    parser.add_argument("--quick", action="store_true", help="a tenth of both")
     given = parser.parse_args()
+    if given.quick:
+        given.guards, given.revocations = given.guards // 10, given.revocations // 10
     asyncio.run(many(given.guards))
     asyncio.run(soon(given.revocations))
 

@@ -123,4 +123,9 @@ if __name__ == "__main__":
     parser.add_argument("--followers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--port", type=int, default=18765)
-    asyncio.run(main(parser.parse_args()))
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    given = parser.parse_args()
+    if given.quick:
+        given.revocations, given.followers = given.revocations // 10, given.followers // 10
+        given.seconds /= 10
+    asyncio.run(main(given))

@@ -138,14 +138,16 @@ class Times:
         return self.ours, self.theirs
 
     def rows(self, parts: Parts) -> list[Row]:
-        return [
-            Row(
-                f"{one['label']} beside {other['label']}",
-                [a / b for a, b in zip(one["requests_per_second"], other["requests_per_second"], strict=True)],
-            )
-            for one in contenders(parts, self.ours)
-            for other in contenders(parts, self.theirs)
-        ]
+        ours, theirs = contenders(parts, self.ours), contenders(parts, self.theirs)
+        return [self._row(one, other) for one in ours for other in theirs]
+
+    def _row(self, one: Any, other: Any) -> Row:
+        rates = zip(one["requests_per_second"], other["requests_per_second"], strict=True)
+        costs = zip(one["processor_us_per_request"], other["processor_us_per_request"], strict=True)
+        by_cost = median(theirs / ours for ours, theirs in costs)
+        return Row(
+            f"{one['label']} beside {other['label']}", [a / b for a, b in rates], f"{by_cost:.2f} by processor time"
+        )
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,20 @@ class Found:
 
 def _hit(name: str) -> Found:
     return Found("hit", lambda data: [Row(f"{mode} mode", found[name]) for mode, found in data["modes"].items()])
+
+
+def _first_sight(other: str, algorithms: Sequence[str]) -> Found:
+    def rows(data: Any) -> list[Row]:
+        return [
+            Row(
+                f"{algorithm}, from the header to the identity in the table",
+                data["ratios"][algorithm][f"whole_to_{other}"],
+                f"the token's reading alone {median(data['ratios'][algorithm][f'read_to_{other}']):.2f}",
+            )
+            for algorithm in algorithms
+        ]
+
+    return Found("first_sight", rows)
 
 
 def _size(data: Any) -> list[Row]:
@@ -263,6 +279,14 @@ TARGETS: Final = (
     Target("a hit", "≤ 1/100 of PyJWT's HS256 decode", 1 / 100, [_hit("hit_share")], "1/", at_least=False),
     Target(
         "the whole middleware", "adds ≤ 1/12 of PyJWT's HS256 decode", 1 / 12, [_hit("middleware_share")], "1/",
+        at_least=False,
+    ),
+    Target(
+        "first sight, asymmetric", "within 1.5 times the bare primitive for RS256, ES256 and Ed25519", 1.5,
+        [_first_sight("primitive", ("RS256", "ES256", "EdDSA"))], "x", at_least=False,
+    ),
+    Target(
+        "first sight, HS256", "≤ 1/5 of PyJWT's decode", 1 / 5, [_first_sight("pyjwt", ("HS256",))], "1/",
         at_least=False,
     ),
     Target(
