@@ -85,7 +85,8 @@ def entries(size: int, mode: Mode, count: int) -> Iterator[Entry]:
             auth_time=float(number), amr=("pwd",), mode=mode,
         )  # fmt: skip
         token_id = "" if mode is Mode.SESSION else new_session_id(who)
-        yield Entry(f"{number:0{size}d}", identity, 1e9 + number, seen=float(number), token_id=token_id, idle=1800.0)
+        key = f"{number:0{size}d}".encode()
+        yield Entry(key, identity, 1e9 + number, seen=float(number), token_id=token_id, idle=1800.0)
 
 
 HELD: Final[dict[str, Callable[[int], object]]] = {

@@ -15,6 +15,7 @@ from coatcheck.stores import open_store
 from tests.support.servers import PostgreSQL, Redis, postgresql, redis
 
 STORES: Final = ("sqlite", "postgresql", "redis")
+"""Those with a server or a file. There is ``memory`` beside them, each client of which is a store of its own."""
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 _POSTGRESQL: Final = {
     "shared_buffers": "256MB",
@@ -55,6 +56,9 @@ class Deployment:
 def deployment(name: str, *, folder: Path | None = None) -> Iterator[Deployment]:
     """An empty store of this kind, its schema made."""
     with ExitStack() as stack:
+        if name == "memory":
+            yield Deployment(name, "memory://")
+            return
         if name == "redis":
             server: Any = stack.enter_context(redis())
             yield Deployment(name, server.url(), server=server)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import Redis as RedisClient
 from sqlalchemy import insert
 
@@ -54,13 +55,12 @@ async def load_sessions(store: Any, sessions: Iterator[Session], url: str = "") 
         for batch in _batches(map(operations.to_row, sessions)):
             await _insert(store, batch)
         return
-    async with RedisClient.from_url(url) as client:
-        for batch in _batches(sessions):
-            pipeline = client.pipeline(transaction=False)
-            now = time.time()
-            for session in batch:
-                _set(store, pipeline, session, now)
-            await pipeline.execute()
+    if not url.startswith("redis"):
+        for session in sessions:
+            await store.create(session, now=session.created)
+        return
+    for batch in _batches(sessions):
+        await _send(url, [command for session in batch for command in _commands(store, session, time.time())])
 
 
 async def load_events(store: Any, count: int, now: float, url: str = "") -> None:
@@ -103,13 +103,26 @@ def _base(store: Any, session_id: str) -> str:
     return meta[:-1]
 
 
-def _set(store: Any, pipeline: Any, session: Session, now: float) -> None:
+def _commands(store: Any, session: Session, now: float) -> list[tuple[str | bytes | int | float, ...]]:
     base = _base(store, session.id)
     left = min(session.idle_deadline, session.absolute_deadline) - now
-    pipeline.set(f"{base}s:{session.id}", pack_session(session), px=int((left + _GRACE) * 1000))
     index = f"{base}i:{session.subject}:{session.epoch}"
-    pipeline.zadd(index, {session.id: session.created})
-    pipeline.pexpire(index, int((session.absolute_deadline - now + _GRACE) * 1000))
+    return [
+        ("SET", f"{base}s:{session.id}", pack_session(session), "PX", int((left + _GRACE) * 1000)),
+        ("ZADD", index, session.created, session.id),
+        ("PEXPIRE", index, int((session.absolute_deadline - now + _GRACE) * 1000)),
+    ]
+
+
+async def _send(url: str, commands: Sequence[tuple[str | bytes | int | float, ...]]) -> None:
+    """Many commands in one go: a client's pipeline spends three times as long on packing them."""
+    async with RedisClient.from_url(url, single_connection_client=True) as client:
+        await client.ping()
+        connection = client.connection
+        assert connection is not None
+        await connection.send_packed_command([pack_command(command) for command in commands])
+        for _ in commands:
+            await connection.read_response()
 
 
 def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
