@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
-from ..credentials.cookies import SECURE, find_pair, names_for
+from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for
 from ..credentials.csrf import TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential
 from ..errors import InvalidCredential, MalformedCredential
@@ -90,7 +91,7 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     text: str | None = environ.get("HTTP_COOKIE")
     if text is None:
         return None
-    names = SECURE if scheme == "https" else names_for(scheme, host.encode("latin-1", "replace"))
+    names = SECURE if scheme == "https" else _names_for(scheme, host)
     if names is None:
         return None
     cookies = text.encode("latin-1", "replace")
@@ -101,6 +102,11 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     except MalformedCredential:
         return None
     return None if pair is None else known(pair)
+
+
+@lru_cache(maxsize=64)
+def _names_for(scheme: str, host: str) -> CookieNames | None:
+    return names_for(scheme, header_bytes(host))
 
 
 def presents_nothing(environ: Environ) -> bool:

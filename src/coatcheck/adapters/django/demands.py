@@ -18,7 +18,7 @@ from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
 from ..demands import LOGGED_IN, Demand
 from .refusals import refused, sent_to_login
-from .requests import made_for, optional_user, wants_page
+from .requests import made_for, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -91,9 +91,9 @@ def _behind(demand: Demand, view: View, login_url: str | None, renew_url: str | 
 
 def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_url: str | None) -> HttpResponse | None:
     """The answer for whoever does not meet the demand, None for whoever does."""
-    identity, clock = optional_user(request), made_for(request).knower.clock
+    clock = made_for(request).knower.clock
     try:
-        demand.check(identity, clock)
+        demand.check(request.identity, clock)  # type: ignore[attr-defined]  # the middleware has set it
     except NotLoggedIn as error:
         return sent_to_login(request, login_url) if wants_page(request) else refused(request, error)
     except LoginTooOld as error:

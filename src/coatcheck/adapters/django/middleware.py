@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 
+from ...credentials.csrf import SAFE_METHODS
 from ...credentials.transport import Credential
 from ...errors import CoatcheckError
 from ...model import Identity
@@ -29,7 +30,7 @@ from ..asgi import Knower
 from ..problems import INTERNAL, problem_of
 from .conf import Made, made
 from .refusals import refused
-from .requests import MADE, is_for_service, scope_of
+from .requests import MADE, is_for_service, recognise, scope_of
 
 if TYPE_CHECKING:
     from .conf import Knower as BlockingKnower
@@ -40,7 +41,8 @@ asking: Final[ContextVar[Identity | None]] = ContextVar("coatcheck.asking", defa
 COOKIES: Final = "coatcheck.cookies"
 """Key of ``request.META``: each `Cookie` that goes out with the answer."""
 
-_READING: Final = frozenset({"GET", "HEAD"})
+_VARY: Final = ("Cookie", "Authorization")
+_VARY_ALONE: Final = ", ".join(_VARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class AuthMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        identity: Identity | None = None
-        if not wsgi.presents_nothing(request.META):
+        identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
+        if identity is None and not wsgi.presents_nothing(request.META):
             try:
                 identity = wsgi.identify_leniently(self._made.knower, scope_of(request))
             except CoatcheckError as error:
@@ -94,13 +96,10 @@ class AuthMiddleware:
             asking.reset(token)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        identity: Identity | None = None
-        if not wsgi.presents_nothing(request.META):
+        identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
+        if identity is None and not wsgi.presents_nothing(request.META):
             try:
-                scope = scope_of(request)
-                if request.method in _READING:
-                    identity = asgi.recognise(self._made.knower.known, scope)
-                identity = identity or await asgi.identify_leniently(self._async, scope)
+                identity = await asgi.identify_leniently(self._async, scope_of(request))
             except CoatcheckError as error:
                 if not _goes_to_service(request):
                     return refused(request, error)
@@ -151,7 +150,12 @@ def _goes_to_service(request: HttpRequest) -> bool:
 
 def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Every answer may depend on who asked; a shared cache, Django's among them, must know."""
-    patch_vary_headers(response, ("Cookie", "Authorization"))
+    found = response.headers.pop("Vary", None)  # a question that fails would cost as much as a hit
+    if found is None:
+        response.headers["Vary"] = _VARY_ALONE
+    else:
+        response.headers["Vary"] = found[1]
+        patch_vary_headers(response, _VARY)
     for cookie in request.META.get(COOKIES, ()):
         cookie.put(response)
         response["Cache-Control"] = "no-store"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.http import HttpRequest
 
 from ...errors import ConfigurationError, NotLoggedIn
 from ...model import Identity
-from .. import wsgi
+from ...verifier import Known
+from .. import asgi, wsgi
 from ..asgi import Scope
 
 if TYPE_CHECKING:
@@ -57,11 +60,36 @@ def made_for(request: HttpRequest) -> Made:
     return made
 
 
+def recognise(known: Known, request: HttpRequest) -> Identity | None:
+    """The hit path of a request that reads; see `coatcheck.adapters.asgi.recognise`."""
+    if _believes_proxy():
+        return asgi.recognise(known, scope_of(request))
+    scope: Scope | None = getattr(request, "scope", None)
+    if scope is None:
+        environ = request.META
+        return wsgi.recognise(known, environ, environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""))
+    return asgi.recognise(known, scope if "scheme" in scope else scope_of(request))
+
+
+@cache
+def _believes_proxy() -> bool:
+    """Whether scheme or host may be others than the server says. Kept: asking a setting costs as much as a hit."""
+    return bool(settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST)
+
+
+def _ask_again(*, setting: str, **_: object) -> None:
+    if setting in ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST"):
+        _believes_proxy.cache_clear()
+
+
+setting_changed.connect(_ask_again, dispatch_uid="coatcheck.proxy")
+
+
 def scope_of(request: HttpRequest) -> Scope:
     """The parts of an ASGI scope that Coatcheck reads. Scheme and host are what Django takes them for, so
     ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST`` count. Raises Django's `DisallowedHost`."""
-    asgi: Scope | None = getattr(request, "scope", None)
-    if asgi is None:
+    given: Scope | None = getattr(request, "scope", None)
+    if given is None:
         scope = {**wsgi.scope_of(request.META), "scheme": request.scheme}
     else:
         # The headers as they came: Django joins several cookie headers with a comma.
@@ -69,10 +97,10 @@ def scope_of(request: HttpRequest) -> Scope:
             "type": "http",
             "method": request.method,
             "scheme": request.scheme,
-            "headers": asgi["headers"],
-            "root_path": asgi.get("root_path", ""),
-            "path": asgi["path"],
-            "client": asgi.get("client"),
+            "headers": given["headers"],
+            "root_path": given.get("root_path", ""),
+            "path": given["path"],
+            "client": given.get("client"),
         }
     if settings.USE_X_FORWARDED_HOST:
         host = host_of(request).encode("latin-1", "replace")
