@@ -3,7 +3,7 @@
 //   node first_sight.mjs [--seconds N]
 //
 // prints one JSON document: {"versions": {…}, "microseconds": {algorithm: {way: [one figure a slice, …]}}}, in
-// microseconds of processor time. All ways take turns in slices of a few milliseconds, so that whatever else the
+// microseconds of processor time. All ways take turns in slices of about a millisecond, so that whatever else the
 // machine does falls on all of them.
 import { claims, secret, users, versions, ISSUER } from './contender.mjs'
 import * as crypto from 'node:crypto'
@@ -12,9 +12,9 @@ import { createVerifier } from 'fast-jwt'
 import { jwtVerify } from 'jose'
 import jwt from 'jsonwebtoken'
 
-const SLICE_MILLISECONDS = 2
+const SLICE_MILLISECONDS = 1
 const WARM_UP_MILLISECONDS = 25
-const FEWEST_SLICES = 5
+const FEWEST_SLICES = 3
 // More than one, so that nothing can be remembered of the last; few enough to stay in the processor's caches.
 const TOKENS = 64
 const AT_ONCE = 16
