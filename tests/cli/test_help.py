@@ -27,6 +27,7 @@ COMMANDS = [
     ("keys", "rotate"),
     ("keys", "withdraw"),
     ("token", "inspect"),
+    ("bench",),
 ]
 
 

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "sessions": "List sessions and end them.",
     "keys": "List, rotate and withdraw signing keys.",
     "token": "Look into a token and say whether it would be accepted.",
+    "bench": "Measure it on this machine, with your store.",
 }
 
 
