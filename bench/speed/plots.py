@@ -119,5 +119,133 @@ def shares(http: Mapping[str, Any]) -> Figure:
     return figure
 
 
-PLOTS: Final = {"requests": ("http", requests), "shares": ("http", shares)}
+def first_sight(data: Mapping[str, Any]) -> Figure:
+    """Microseconds of a verification by each library, a panel for each algorithm."""
+    panels = {}
+    for algorithm, costs in data["microseconds"].items():
+        node = data["node"].get("microseconds", {}).get(algorithm, {})
+        every = costs | {f"{name} (Node)": slices for name, slices in node.items() if name != "primitive"}
+        panels[algorithm] = dict(sorted(every.items(), key=lambda each: median(each[1])))
+    heights = [len(found) for found in panels.values()]
+    figure, grid = pyplot.subplots(
+        len(panels), 1, figsize=(9, 1.2 + 0.22 * sum(heights)), sharex=True, squeeze=False, layout="constrained",
+        height_ratios=heights,
+    )  # fmt: skip
+    for axes, (algorithm, found) in zip(grid.flat, panels.items(), strict=True):
+        for number, (name, slices) in enumerate(found.items()):
+            colour = OURS if name.startswith("Coatcheck") else BARE if "alone" in name else THEIRS
+            ordered = sorted(slices)
+            tenth = len(ordered) // 10
+            axes.hlines(-number, ordered[tenth], ordered[-1 - tenth], color=colour, linewidth=1.5)
+            axes.scatter([median(slices)], [-number], color=colour, s=22, zorder=3)
+            axes.annotate(
+                f"{median(slices):.1f}", (ordered[-1 - tenth], -number), xytext=(6, 0), textcoords="offset points",
+                va="center", fontsize=8,
+            )  # fmt: skip
+        axes.set_yticks([-number for number in range(len(found))], list(found))
+        axes.set_xscale("log")
+        axes.tick_params(left=False)
+        axes.set_ylim(-len(found) + 0.4, 0.6)
+        axes.set_title(algorithm)
+        axes.grid(axis="x", color=FAINT, linewidth=0.5)
+    grid.flat[-1].set_xlabel("microseconds of processor time: median, and from the tenth to the ninetieth percentile")
+    return figure
+
+
+def size(data: Mapping[str, Any]) -> Figure:
+    """A panel for each operation: its time against the number of live sessions, a line for each store."""
+    stores = data["stores"]
+    names = list(dict.fromkeys(name for found in stores.values() for name in found["operations"]))
+    rows = -(-len(names) // 4)
+    figure, grid = pyplot.subplots(
+        rows, 4, figsize=(9, 0.8 + 1.8 * rows), sharex=True, squeeze=False, layout="constrained"
+    )
+    for axes, name in zip(grid.flat, names, strict=False):
+        for number, (store, found) in enumerate(stores.items()):
+            if name not in found["operations"]:
+                continue
+            by_size = found["operations"][name]["by_size"]
+            axes.plot(
+                [int(each) for each in by_size], list(by_size.values()), color=OTHERS[number], marker="o",
+                markersize=3, label=store,
+            )  # fmt: skip
+        unit = next(found["operations"][name]["unit"] for found in stores.values() if name in found["operations"])
+        axes.set(xscale="log", yscale="log", title=f"{name}, {unit}")
+        axes.margins(y=0.4)
+        axes.minorticks_off()
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=len(labels))
+    figure.supxlabel("live sessions", fontsize=9)
+    return figure
+
+
+def tail(data: Mapping[str, Any]) -> Figure:
+    """A panel for each disturbance: latency in each round, alone and disturbed."""
+    figure, grid = pyplot.subplots(1, len(data), figsize=(9, 3), sharey=True, squeeze=False, layout="constrained")
+    names = ("p50_ms", "p99_ms", "p999_ms")
+    for axes, (title, found) in zip(grid.flat, data.items(), strict=True):
+        for which, colour, shift in (("alone", BARE, -0.16), ("disturbed", OURS, 0.16)):
+            for place, name in enumerate(names):
+                values = [each[name] for each in found[which]]
+                axes.scatter([place + shift] * len(values), values, color=colour, s=9, alpha=0.6, linewidths=0)
+                axes.hlines(median(values), place + shift - 0.12, place + shift + 0.12, color=colour, linewidth=2)
+        axes.set_yscale("log")
+        axes.set_xticks(range(len(names)), ["p50", "p99", "p99.9"])
+        axes.set_title(title.replace("_", " "))
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    grid.flat[0].set_ylabel("milliseconds")
+    for text, colour, height in (("alone", BARE, 0.95), ("disturbed", OURS, 0.88)):
+        grid.flat[0].annotate(text, (0.04, height), xycoords="axes fraction", color=colour)
+    return figure
+
+
+def churn(data: Mapping[str, Any]) -> Figure:
+    """Logins and refreshes per second of each store, and what is left of the hits when the table is too small."""
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained", width_ratios=(3, 2))
+    best: dict[str, dict[str, float]] = {}
+    for store, operations in data["logins"]["stores"].items():
+        for name, rows in operations.items():
+            best.setdefault(name.replace("_", " "), {})[store] = max(row["per_second"] for row in rows)
+    stores = list(data["logins"]["stores"])
+    for number, store in enumerate(stores):
+        places = [-place - number * 0.8 / len(stores) for place in range(len(best))]
+        rates = [found.get(store, 0.0) for found in best.values()]
+        left.barh(places, rates, height=0.7 / len(stores), color=OTHERS[number])
+        for place, rate, name in zip(places, rates, best, strict=True):
+            text = f"{rate:,.0f}" + (f"  {store}" if name == next(iter(best)) else "")
+            left.annotate(
+                text, (rate, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
+            )  # fmt: skip
+    left.set_yticks([-place - 0.3 for place in range(len(best))], list(best))
+    left.set_xscale("log")
+    left.tick_params(left=False)
+    left.set_title("per second, one process, the best number of clients")
+    right.set_title("hits, % of verifications")
+    store, modes = next(iter(data["table"]["stores"].items()))
+    rows = [row for row in modes["session"] if row["order"] in ("cycling", "zipf")]
+    for number, order in enumerate(("cycling", "zipf")):
+        own = [row for row in rows if row["order"] == order]
+        x = [row["credentials"] for row in own]
+        right.plot(x, [100 * row["hit_rate"] for row in own], color=OTHERS[number], marker="o", markersize=3)
+        right.plot(x, [100 * row["hit_rate_lru"] for row in own], color=OTHERS[number], linestyle=":", linewidth=1)
+        right.annotate(
+            order, (x[-1], 100 * own[-1]["hit_rate"]), xytext=(0, 5), textcoords="offset points", ha="right",
+            color=OTHERS[number],
+        )  # fmt: skip
+    right.set_xlabel("credentials for each entry of the table (dotted: least recently used)")
+    right.set_ylim(-2, 104)
+    return figure
+
+
+PLOTS: Final = {
+    "requests": ("http", requests),
+    "shares": ("http", shares),
+    "first-sight": ("first_sight", first_sight),
+    "churn": ("churn", churn),
+    "size": ("size", size),
+    "tail": ("tail", tail),
+}
 """Name of the file to the part whose data it draws."""

@@ -19,7 +19,7 @@ TITLES = {"session": "Sessions", "jwt": "JWTs", "none": "Without authentication"
 def write_json(run: Mapping[str, Any], file: Path) -> None:
     """One line per list of numbers: the file is kept in the repository."""
     text = json.dumps(run, indent=1, ensure_ascii=False, default=str)
-    inner = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+    inner = re.compile(r"\[\n\s+([^\[\]{}\"]*?)\n\s+\]")
     file.write_text(inner.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text) + "\n", "utf-8")
 
 
