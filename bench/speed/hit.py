@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import jwt as pyjwt
 
-from coatcheck import Auth, Credentials, Mode, SubjectFacts
+from coatcheck import Auth, Credentials, Mode, Policy, SubjectFacts
 from coatcheck.adapters.asgi import AuthMiddleware
 
 USERS: Final = 1000
@@ -34,7 +34,9 @@ def run(quick: bool) -> dict[str, Any]:
 
 async def _measure(mode: Mode, rounds: int) -> dict[str, Any]:
     facts = SubjectFacts(roles=frozenset({"reader", "editor"}))
-    async with Auth("memory://", subjects=lambda subject: facts) as auth:
+    # The lease outlasts the slices: between them the follower may have to wait for its turn on a busy machine.
+    policy = Policy(max_staleness=30.0)
+    async with Auth("memory://", subjects=lambda subject: facts, policy=policy) as auth:
         names, keys = zip(
             *[_presented(await auth.login(f"user-{number}", mode=mode)) for number in range(USERS)], strict=True
         )
@@ -61,11 +63,11 @@ async def _measure(mode: Mode, rounds: int) -> dict[str, Any]:
 
 
 def each(arguments: Sequence[Any], call: Callable[[Any], object]) -> float:
-    """Microseconds per call, each with the next argument."""
-    begun = time.perf_counter_ns()
+    """Microseconds of processor time per call, each with the next argument."""
+    begun = time.thread_time_ns()
     for argument in arguments:
         call(argument)
-    return (time.perf_counter_ns() - begun) / len(arguments) / 1000
+    return (time.thread_time_ns() - begun) / len(arguments) / 1000
 
 
 def _driven(app: Callable[[Any, Any, Any], Coroutine[Any, Any, None]]) -> Callable[[Any], None]:

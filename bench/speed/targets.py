@@ -122,7 +122,7 @@ def contenders(parts: Parts, pattern: str) -> list[Any]:
         raise NotMeasured("; ".join(failed))
     found = [each for name, each in http["contenders"].items() if fnmatchcase(name, pattern)]
     if not found:
-        raise NotMeasured(f"no contender {pattern}")
+        raise NotMeasured(f"no contender {pattern} was measured")
     return found
 
 

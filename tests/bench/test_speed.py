@@ -110,7 +110,7 @@ def test_upper_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({}, "part http did not run"),
         ({"http": {"error": "Failed: no wrk"}}, "part http: Failed: no wrk"),
-        (parts(ours=contender([1.0])), "no contender theirs"),
+        (parts(ours=contender([1.0])), "no contender theirs was measured"),
         (
             {"http": {"contenders": {"ours": contender([1.0])}, "failed": {"theirs": "it did not start"}}},
             "theirs failed: it did not start",
