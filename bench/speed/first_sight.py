@@ -46,7 +46,7 @@ def run(quick: bool) -> dict[str, Any]:
     ``ratios``: for each algorithm, per round, ours to the primitive and to PyJWT. Raises `RuntimeError`."""
     found = _in_contenders_python(8 if quick else 60)
     found["node"] = _node(4 if quick else 30)
-    found["ratios"] = {algorithm: _ratios(costs) for algorithm, costs in found["microseconds"].items()}
+    found["ratios"] = {algorithm: ratios(costs) for algorithm, costs in found["microseconds"].items()}
     return found
 
 
@@ -76,7 +76,7 @@ def _said(command: Sequence[str], environment: dict[str, str], folder: Path, sec
     return found
 
 
-def _ratios(costs: dict[str, list[float]]) -> dict[str, list[float]]:
+def ratios(costs: dict[str, list[float]]) -> dict[str, list[float]]:
     def each(mine: str, other: str) -> list[float]:
         pairs = zip(costs.get(mine, ()), costs.get(other, ()), strict=False)
         return [round(a / b, 4) for a, b in pairs]
@@ -100,14 +100,14 @@ async def measure(seconds: float) -> dict[str, Any]:
     running: list[Auth] = []
     try:
         for algorithm in ALGORITHMS:
-            auth = await _started(algorithm)
+            auth = await started(algorithm)
             running.append(auth)
-            tokens = [await _access_token(auth, number) for number in range(USERS)]
+            tokens = [await access_token(auth, number) for number in range(USERS)]
             key = auth.access_tokens.keyring.signer(auth.clock.now())
             theirs, found, missing = ways.others(key, ways.plain_tokens(key, USERS))
             versions |= found
             for way in (*ways.ours(auth, tokens), ways.primitive(key, tokens), *theirs):
-                await _check(way)
+                await check(way)
                 runs.append((algorithm, way, []))
         stamps = [await _session_token(running[0], number) for number in range(USERS)]
         runs += [(SESSION, way, []) for way in ways.session_tokens(running[0], stamps)]
@@ -121,7 +121,7 @@ async def measure(seconds: float) -> dict[str, Any]:
     return {"users": USERS, "versions": versions, "missing": missing, "microseconds": costs}
 
 
-async def _started(algorithm: str) -> Auth:
+async def started(algorithm: str) -> Auth:
     """An `Auth` as it is in a deployment that has run for an hour: the view reaches back to before the tokens, so that
     no store is asked about them. The lease outlasts the slices."""
     age = _AGE
@@ -134,7 +134,7 @@ async def _started(algorithm: str) -> Auth:
     return auth
 
 
-async def _access_token(auth: Auth, number: int) -> str:
+async def access_token(auth: Auth, number: int) -> str:
     token = (await auth.login(f"user-{number:04}", mode=Mode.JWT)).access_token
     assert token is not None
     return token
@@ -153,16 +153,18 @@ async def _take_turns(runs: list[tuple[str, Way, list[float]]], until: float) ->
         begun = time.monotonic()
         start = round_ * SLICE % USERS
         for _, way, slices in runs if round_ % 2 == 0 else reversed(runs):
-            way.before()
-            slices.append(round(await _cost(way, way.items[start : start + SLICE]), 4))
+            slices.append(round(await cost(way, way.items[start : start + SLICE]), 4))
             await asyncio.sleep(0)  # the followers have their turn
         longest = max(longest, time.monotonic() - begun)
         round_ += 1
 
 
-async def _cost(way: Way, items: Sequence[Any]) -> float:
+async def cost(way: Way, items: Sequence[Any]) -> float:
     """Microseconds of processor time per item."""
     call: Callable[[Any], Any] = way.call
+    if way.forget is not None:
+        for item in items:
+            way.forget(item)
     if way.waits:
         begun = time.thread_time_ns()
         for item in items:
@@ -174,9 +176,8 @@ async def _cost(way: Way, items: Sequence[Any]) -> float:
     return (time.thread_time_ns() - begun) / len(items) / 1000
 
 
-async def _check(way: Way) -> None:
+async def check(way: Way) -> None:
     """It takes what is good and refuses what is not: else its figure would be worth nothing."""
-    way.before()
     if await _tried(way, way.items[0]) is None:
         raise RuntimeError(f"{way.name} returns nothing for a good token")
     try:

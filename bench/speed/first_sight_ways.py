@@ -45,8 +45,8 @@ class Way:
     call: Callable[[Any], object] | Callable[[Any], Awaitable[object]]
     waits: bool = False
     """Whether ``call`` is a coroutine function."""
-    before: Callable[[], None] = lambda: None
-    """What makes the next slice see every item for the first time again; not timed."""
+    forget: Callable[[Any], None] | None = None
+    """Makes the next sight of an item the first one again; not timed."""
 
 
 def ours(auth: Auth, tokens: Sequence[str]) -> list[Way]:
@@ -60,7 +60,7 @@ def ours(auth: Auth, tokens: Sequence[str]) -> list[Way]:
 
     headers = [f"Bearer {token}".encode() for token in tokens]
     return [
-        Way(WHOLE, headers, whole, waits=True, before=auth.table.clear),
+        Way(WHOLE, headers, whole, waits=True, forget=auth.table.remove),
         Way(READ, tokens, lambda token: read(token, now=now)),
     ]
 

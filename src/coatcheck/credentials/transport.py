@@ -39,13 +39,13 @@ class Carrier(StrEnum):
     @property
     def mode(self) -> Mode:
         """The mode whose logins are carried in this way."""
-        return _MODES[self]
+        return _MODES[self._value_]  # an enumeration's own hash is a function in Python
 
 
 _MODES: Final = {
-    Carrier.SESSION_COOKIE: Mode.SESSION,
-    Carrier.ACCESS_COOKIE: Mode.JWT_COOKIE,
-    Carrier.BEARER: Mode.JWT,
+    Carrier.SESSION_COOKIE.value: Mode.SESSION,
+    Carrier.ACCESS_COOKIE.value: Mode.JWT_COOKIE,
+    Carrier.BEARER.value: Mode.JWT,
 }
 
 
