@@ -15,7 +15,7 @@ from coatcheck.credentials.mac import keyed
 @pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
 @given(key=st.binary(min_size=1, max_size=200), prefix=st.binary(max_size=150), message=st.binary(max_size=300))
 def test_it_is_hmac(name: str, key: bytes, prefix: bytes, message: bytes) -> None:
-    """It agrees with the standard library for keys shorter and longer than a block, and the second time as the first."""
+    """It agrees with the standard library for keys shorter and longer than a block, each time."""
     mac = keyed(key, name, prefix=prefix)
     for _ in range(2):
         assert mac(message) == hmac.digest(key, prefix + message, name)
