@@ -28,6 +28,9 @@ log = logging.getLogger("coatcheck.follower")
 
 _LONGEST_WAIT: Final = 0.25
 """Seconds an idle read waits at most: reads complete several times a second, so the lease never gets old."""
+_SPACING: Final = 0.02
+"""Seconds between the beginnings of two reads of a store that tells of events before they are read. Without it a storm
+of revocations would be read one by one; only what a lost message was to tell comes this much later."""
 _FIRST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 1.0
 _AT_ONCE: Final = 500
@@ -164,7 +167,9 @@ class Follower:
 
     async def _run(self) -> None:
         backoff, more = _FIRST_BACKOFF, False
+        spacing = _SPACING if isinstance(self._store, Herald) else 0.0
         while True:
+            began = self._clock.monotonic()
             try:
                 async with asyncio.timeout(self._wait + self._staleness):
                     more = await self._read_page(0 if more else self._wait)
@@ -177,6 +182,8 @@ class Follower:
                 await asyncio.sleep(_FIRST_BACKOFF)
             else:
                 backoff = _FIRST_BACKOFF
+                if not more:
+                    await asyncio.sleep(min(spacing, began + spacing - self._clock.monotonic()))
 
     async def _read(self) -> None:
         """Read to the feed's end, without waiting for anything new."""

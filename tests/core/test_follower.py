@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from coatcheck import Auth, InvalidCredential, Mode, Policy, StoreUnavailable
+from coatcheck import Auth, InvalidCredential, Mode, Policy, StoreUnavailable, follower
 from coatcheck.clock import Clock
 from coatcheck.errors import RevokedCredential
+from coatcheck.model import Event, EventKind, Session
+from coatcheck.stores.base import FeedRead, Hearer
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
@@ -297,3 +300,41 @@ async def test_key_that_cannot_be_opened_stops_nobody_for_good() -> None:
         await store.delete_key("other")
         await until(auth.follower.is_live)
         assert (await auth.verify(presented(made))).subject == "ann"
+
+
+class Telling(MemoryStore):
+    """A store that tells of what it has revoked, and counts how often it is read."""
+
+    reads = 0
+    hearer: Hearer | None = None
+
+    def tell(self, hearer: Hearer | None) -> None:
+        self.hearer = hearer
+
+    async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
+        self.reads += 1
+        return await super().events(cursor, wait=wait)
+
+    async def revoke(self, session_id: str, *, now: float) -> Session | None:
+        ended = await super().revoke(session_id, now=now)
+        if self.hearer is not None:
+            self.hearer([Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id)])
+        return ended
+
+
+async def test_storm_is_acted_upon_at_once_and_read_together() -> None:
+    """What a store tells of counts before it is read; so its feed need not be read for each revocation by itself."""
+    store = Telling()
+    async with Auth(store, secret=SECRET, subjects=Users().facts) as auth:
+        made = [await auth.login("ann") for _ in range(90)]
+        for each in made:
+            await auth.verify(presented(each))
+        reads, began = store.reads, time.monotonic()
+        for each in made:
+            await store.revoke(each.session.id, now=auth.clock.now())
+            assert auth.verifier.known(presented(each).key) is None
+            await asyncio.sleep(0.002)
+        assert store.reads - reads <= (time.monotonic() - began) / follower._SPACING + 3
+        feed = await store.events(None, wait=0)
+        await until(lambda: auth.follower._cursor == feed.cursor)
+        assert auth.follower.is_live()
