@@ -32,8 +32,8 @@ from . import first_sight_ways as ways
 from .first_sight_ways import ALGORITHMS, ISSUER, PRIMITIVE, PYJWT, READ, WHOLE, Way
 
 USERS: Final = 1000
-SLICE: Final = 100
-"""Tokens of a slice: every tenth round begins with the first user again."""
+SLICE: Final = 50
+"""Tokens of a slice: every twentieth round begins with the first user again."""
 FEWEST_ROUNDS: Final = 5
 SESSION: Final = "session token"
 _ROOT: Final = Path(__file__).parents[2]
