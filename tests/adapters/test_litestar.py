@@ -9,14 +9,17 @@ from typing import Any
 import httpx
 import pytest
 from litestar import Litestar, Request, Response, Router, WebSocket, get, post, websocket
+from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.config.response_cache import ResponseCacheConfig, default_cache_key_builder
 from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
 from litestar.middleware import MiddlewareProtocol
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.plugins import InitPlugin
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck import Auth, Identity, Mode
 from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser, OptionalUser, auth_of, fresh, logged_in, requires
@@ -113,6 +116,50 @@ async def test_what_others_call_a_user() -> None:
     async with app.lifespan(), client(app) as web:
         for path in ("/asked", "/guarded", "/both"):
             assert (await web.get(path)).status_code == 401
+
+
+class Stamping(InitPlugin):
+    """Puts a middleware before all others, which adds a header to every answer."""
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        def stamped(app: ASGIApp) -> ASGIApp:
+            async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+                async def stamp(message: Message) -> None:
+                    if message["type"] == "http.response.start":
+                        message["headers"] = [*message["headers"], (b"x-stamp", b"yes")]
+                    await send(message)
+
+                await app(scope, receive, stamp)
+
+            return answer
+
+        app_config.middleware.insert(0, stamped)
+        return app_config
+
+
+@pytest.mark.parametrize("others", [[], [Stamping()]], ids=["alone", "with another before"])
+async def test_exceptions_of_a_handler(others: list[Stamping]) -> None:
+    """They are handled once, and what stands before us sees the answer, also when the credential was in memory."""
+
+    @get("/fails")
+    async def fails(current_user: CurrentUser) -> None:
+        raise NotFoundException(current_user.subject)
+
+    seen: list[Exception] = []
+
+    async def note(error: Exception, scope: Scope) -> None:
+        seen.append(error)
+
+    auth = memory_auth()
+    app = Litestar([fails], plugins=[ServicePlugin(auth), *others], after_exception=[note])
+    async with app.lifespan(), client(app) as web:
+        made = await web.post("/auth/register", json={"email": EMAIL, "password": PASSWORD, "mode": "jwt"})
+        bearer = {"authorization": f"Bearer {made.json()['access_token']}"}
+        for times in (1, 2, 3):  # looked at closely, then in memory
+            answer = await web.get("/fails", headers=bearer)
+            assert (answer.status_code, answer.json()["detail"]) == (404, made.json()["subject"]["id"])
+            assert answer.headers.get("x-stamp") == ("yes" if others else None)
+            assert len(seen) == times
 
 
 async def test_answers_of_the_application_win() -> None:

@@ -13,8 +13,9 @@ The guards `logged_in`, `requires` and `fresh` go into ``guards=[...]`` of a han
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from copy import copy
+from types import new_class
 from typing import Any, Final, cast
 
 from litestar import Request, Response
@@ -25,7 +26,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import WebSocketException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.middleware import DefineMiddleware, MiddlewareProtocol
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
@@ -38,7 +39,7 @@ from ..model import Identity
 from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, GuardingKnower, Knower, changes_state, identify_leniently, recognise
+from .asgi import IDENTITY, GuardingKnower, Knower, identify_leniently, recognise
 from .connections import serve_guarded
 from .problems import CONTENT_TYPE, Problem, problem_of
 
@@ -92,7 +93,7 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
 
 def _identity_of(scope: Scope) -> Identity | None:
     """From our own key: in ``user`` there may be anything, where another middleware has put it."""
-    found: Identity | None = cast("asgi.Scope", scope).get(IDENTITY)
+    found: Identity | None = scope.get(IDENTITY)  # type: ignore[assignment]
     return found
 
 
@@ -145,29 +146,55 @@ def fresh(*, minutes: float) -> DemandGuard:
     return DemandGuard(demands.fresh(minutes=minutes))
 
 
-class AuthMiddleware(MiddlewareProtocol):
+class AuthMiddleware:
     """Finds out who is asking. See the module for what it does."""
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
         self.app = app
         self.auth = auth
+        self._handler: object = None
+        self._is_left_out = False
+        self._next = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What is awaited after a hit is the application itself: a coroutine in between would cost as much as one."""
+        handler = scope["route_handler"]
+        if handler is not self._handler:
+            self._meet(handler)
+        if self._is_left_out:
+            return self.app(scope, receive, send)
+        plain: asgi.Scope = scope  # type: ignore[assignment]  # a dictionary, of whose keys Litestar knows its own
+        if plain["type"] == "http" and ((method := plain["method"]) == "GET" or method == "HEAD"):
+            identity = recognise(self.auth.known, plain)
+            if identity is not None:
+                plain["user"] = plain["auth"] = plain[IDENTITY] = identity
+                return self._next(scope, receive, send)
+        return self._look_closely(scope, receive, send)
+
+    async def _look_closely(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything but a hit."""
         plain = cast("asgi.Scope", scope)
-        if not scope["route_handler"].opt.get(EXCLUDED):
-            try:
-                identity = None if changes_state(plain) else recognise(self.auth.known, plain)
-                identity = identity or await identify_leniently(self.auth, plain)
-            except CoatcheckError as error:
-                raise _refusal(error, scope) from error
-            plain["user"] = plain["auth"] = plain[IDENTITY] = identity
-            if identity is not None and plain["type"] == "websocket":
-                app = cast("asgi.ASGIApp", self.app)
-                await serve_guarded(
-                    self.auth, identity, app, plain, cast("asgi.Receive", receive), cast("asgi.Send", send)
-                )
-                return
-        await self.app(scope, receive, send)
+        try:
+            identity = await identify_leniently(self.auth, plain)
+        except CoatcheckError as error:
+            raise _refusal(error, scope) from error
+        plain["user"] = plain["auth"] = plain[IDENTITY] = identity
+        if identity is not None and plain["type"] == "websocket":
+            app = cast("asgi.ASGIApp", self.app)
+            await serve_guarded(self.auth, identity, app, plain, cast("asgi.Receive", receive), cast("asgi.Send", send))
+        else:
+            await self.app(scope, receive, send)
+
+    def _meet(self, handler: BaseRouteHandler) -> None:
+        """Take down what does not change from one request of a route to the next.
+
+        Below a route's middleware Litestar puts a second handler of exceptions, so that an answer to one of them passes
+        what they do to ``send``. We do nothing to it: where there is no other, the first handler is enough."""
+        self._handler = handler
+        self._is_left_out = bool(handler.opt.get(EXCLUDED))
+        catches = type(self.app).__name__ == "ExceptionHandlerMiddleware"
+        is_alone = len(handler.resolve_middleware()) == 1
+        self._next = getattr(self.app, "app", self.app) if catches and is_alone else self.app
 
 
 def response_of(problem: Problem) -> Response[bytes]:
@@ -181,12 +208,42 @@ def on_refusal(request: Request[Any, Any, Any], error: CoatcheckError) -> Respon
     return response_of(problem_of(error))
 
 
+class _FromScope(Provide):
+    """One of our two dependencies, called with the scope and without detours. Litestar would convert the scope with a
+    model of its own, key by key, and await a coroutine within a coroutine: several times what a hit costs."""
+
+    __slots__ = ()
+
+    async def __call__(self, **kwargs: Any) -> Any:
+        """See `Provide.__call__`."""
+        return kwargs["scope"].get(IDENTITY) or await self.dependency(**kwargs)
+
+    def take_scope_as_it_is(self) -> None:
+        """Once it has the model."""
+        model: Any = getattr(self, "signature_model", None)
+        if model is not None and not issubclass(model, _Unconverted):
+            self.signature_model = new_class(model.__name__, (_Unconverted, model))
+
+
+class _Unconverted:
+    """What goes before the model."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse_values_from_connection_kwargs(
+        cls, connection: ASGIConnection[Any, Any, Any, Any], kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {"scope": connection.scope}
+
+
 class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
     """Everything at once; see the module. ``auth`` is an `Auth` or a `RemoteVerifier` that nobody else starts."""
 
     def __init__(self, auth: Auth | RemoteVerifier) -> None:
         self.auth = auth
         self._cache = ResponseCacheConfig()
+        self._provided = (_FromScope(current_user), _FromScope(optional_user))
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """First of all middleware and lifespans; what the application itself has named so stays."""
@@ -194,8 +251,8 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         app_config.lifespan.insert(0, self.auth.lifespan)
         app_config.middleware.insert(0, DefineMiddleware(AuthMiddleware, auth=self.auth))
         app_config.state[STATE_KEY] = self.auth
-        app_config.dependencies.setdefault("current_user", Provide(current_user))
-        app_config.dependencies.setdefault("optional_user", Provide(optional_user))
+        for provide in self._provided:
+            app_config.dependencies.setdefault(provide.dependency.__name__, provide)
         app_config.exception_handlers = {CoatcheckError: on_refusal, **app_config.exception_handlers}
         if app_config.openapi_config is not None:
             document = app_config.openapi_config = copy(app_config.openapi_config)  # the default one is everybody's
@@ -207,6 +264,8 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
     def receive_route(self, route: BaseRoute) -> None:
         """Say in the OpenAPI document who gets in to which operation. Raises `ConfigurationError` for a handler that
         asks for a user and whose answers Litestar would keep for everybody: it serves them without asking again."""
+        for provide in self._provided:
+            provide.take_scope_as_it_is()
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
                 asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
