@@ -1,8 +1,9 @@
 """crudauth on FastAPI, with SQLAlchemy on SQLite: ``crudauth_app.py session | bearer``.
 
-As https://benavlabs.github.io/crudauth/getting-started/ shows, its state in Redis as
-https://benavlabs.github.io/crudauth/cookbook/going-to-production/ recommends. A login of one's own, which both pages
-of https://benavlabs.github.io/crudauth/guides/auth/ have, makes the credentials: bcrypt for a thousand takes minutes.
+As https://benavlabs.github.io/crudauth/getting-started/ shows, with its state in Redis, as
+https://benavlabs.github.io/crudauth/cookbook/going-to-production/ recommends: ``redis_url`` names it for everything.
+Credentials are made without a password, since bcrypt for a thousand takes minutes: a session as "A login of your own"
+in https://benavlabs.github.io/crudauth/guides/auth/sessions/ does, a token by ``issue_tokens``, as its docstring does.
 """
 
 from __future__ import annotations
