@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from .http import by_speed
@@ -29,6 +30,12 @@ STYLE: Final[dict[Any, Any]] = {
     "text.color": TEXT, "xtick.color": TEXT, "ytick.color": TEXT, "svg.hashsalt": "coatcheck",
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
 }  # fmt: skip
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers as people write them, also on a logarithmic axis."""
+    axis.set_major_formatter(lambda value, place: f"{value:,.10g}")
+    axis.set_minor_formatter(lambda value, place: "")
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -82,6 +89,7 @@ def requests(http: Mapping[str, Any]) -> Figure:
                 va="center", fontsize=8,
             )  # fmt: skip
         axes.set_title(title)
+    _plain(grid.flat[-1].xaxis)
     grid.flat[-1].set_xlabel("requests per second: median, and a line from the lowest to the highest round")
     return figure
 
@@ -148,6 +156,7 @@ def first_sight(data: Mapping[str, Any]) -> Figure:
         axes.set_ylim(-len(found) + 0.4, 0.6)
         axes.set_title(algorithm)
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
+    _plain(grid.flat[-1].xaxis)
     grid.flat[-1].set_xlabel("microseconds of processor time: median, and from the tenth to the ninetieth percentile")
     return figure
 
@@ -170,9 +179,15 @@ def size(data: Mapping[str, Any]) -> Figure:
                 markersize=3, label=store,
             )  # fmt: skip
         unit = next(found["operations"][name]["unit"] for found in stores.values() if name in found["operations"])
-        axes.set(xscale="log", yscale="log", title=f"{name}, {unit}")
-        axes.margins(y=0.4)
+        axes.set(xscale="log", title=f"{name}, {unit}")
+        if name == "hit":
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
+            axes.margins(y=0.4)
         axes.minorticks_off()
+        _plain(axes.xaxis)
+        _plain(axes.yaxis)
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
     for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
@@ -196,6 +211,7 @@ def tail(data: Mapping[str, Any]) -> Figure:
         axes.set_xticks(range(len(names)), ["p50", "p99", "p99.9"])
         axes.set_title(title.replace("_", " "))
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    _plain(grid.flat[0].yaxis)
     grid.flat[0].set_ylabel("milliseconds")
     for text, colour, height in (("alone", BARE, 0.95), ("disturbed", OURS, 0.88)):
         grid.flat[0].annotate(text, (0.04, height), xycoords="axes fraction", color=colour)
@@ -221,6 +237,7 @@ def churn(data: Mapping[str, Any]) -> Figure:
             )  # fmt: skip
     left.set_yticks([-place - 0.3 for place in range(len(best))], list(best))
     left.set_xscale("log")
+    _plain(left.xaxis)
     left.tick_params(left=False)
     left.set_title("per second, one process, the best number of clients")
     right.set_title("hits, % of verifications")

@@ -200,7 +200,7 @@ def _first_sight(other: str, algorithms: Sequence[str]) -> Found:
             Row(
                 f"{algorithm}, from the header to the identity in the table",
                 data["ratios"][algorithm][f"whole_to_{other}"],
-                f"the token's reading alone {median(data['ratios'][algorithm][f'read_to_{other}']):.2f}",
+                f"the token's reading alone {median(data['ratios'][algorithm][f'read_to_{other}']):.2f} of it",
             )
             for algorithm in algorithms
         ]
