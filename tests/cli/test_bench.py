@@ -47,6 +47,7 @@ SCHEMA = _object(
     url={"type": "string"},
     seconds=_POSITIVE,
     cores=_COUNT,
+    load={"type": "number", "minimum": 0},
     request=_object(
         hit_us=_POSITIVE,
         hmac_us=_POSITIVE,

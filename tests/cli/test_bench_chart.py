@@ -17,6 +17,7 @@ RESULTS: dict[str, Any] = {
     "url": "postgresql://a-database-server.internal.example:5432/customers",
     "seconds": 30.0,
     "cores": 2,
+    "load": 0.4,
     "request": {
         "hit_us": 0.25,
         "hmac_us": 1.5,
@@ -83,6 +84,13 @@ def test_what_was_not_measured() -> None:
     assert "Not measured" in text
     assert "access token" not in text
     assert "refresh" not in text
+
+
+def test_a_busy_machine() -> None:
+    """Whoever measures beside other work is told that it shows."""
+    assert "busy" not in draw(RESULTS, width=80, is_ascii=False)
+    assert "busy when this began (load 1.7)" in draw({**RESULTS, "load": 1.7}, width=100, is_ascii=False)
+    assert "busy" not in draw({**RESULTS, "load": None}, width=80, is_ascii=False)
 
 
 def test_the_figures_are_said() -> None:

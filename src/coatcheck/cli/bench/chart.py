@@ -48,7 +48,11 @@ def draw(results: dict[str, Any], *, width: int, is_ascii: bool) -> str:
     where = (
         f"Coatcheck {results['coatcheck']}, Python {results['python']}, {_cores(results['cores'])}, {results['url']}"
     )
-    lines = [*textwrap.wrap(where, width), ""]
+    lines = textwrap.wrap(where, width)
+    if results["load"] is not None and results["load"] > results["cores"] / 2:
+        busy = f"The machine was busy when this began (load {results['load']:.1f}), which shows in all that follows."
+        lines += textwrap.wrap(busy, width)
+    lines.append("")
     lines += [line for chart in charts(results) for line in _drawn(chart, width, is_ascii)]
     lines += textwrap.wrap(f"All {results['sessions']:,} sessions that this wrote have been ended.", width)
     return "\n".join(lines)
@@ -126,7 +130,7 @@ def _of_passwords(found: dict[str, Any]) -> Chart:
         Bar("1 at a time", number(alone), alone, f"{number(one)} ms each"),
         Bar(f"{found['at_once']} at a time", number(rate), rate, "as a process does"),
     ]
-    return Chart(f"Password checks a second ({cost})", bars)
+    return Chart(f"Password checks, and so logins, a second ({cost})", bars)
 
 
 def number(value: float) -> str:

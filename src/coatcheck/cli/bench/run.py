@@ -60,8 +60,9 @@ async def _measured(settings: Settings, seconds: float, announce: Announce, say:
     guest = Guest.of(settings)
     async with guest.auth() as auth:
         announce(guest.subjects, MOST_SESSIONS)
+        machine = {"cores": _cores(), "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None}
         try:
-            return await _each(auth, guest, settings, seconds, say)
+            return machine | await _each(auth, guest, settings, seconds, say)
         finally:
             say("ending the sessions that this wrote")
             await guest.clear_up(auth)
@@ -89,7 +90,6 @@ async def _each(auth: Auth, guest: Guest, settings: Settings, seconds: float, sa
     written = sum(found["login"]["count"] for found in store.values()) + elsewhere.USERS
     written += 0 if revocation is None else revocation["rounds"]
     return {
-        "cores": _cores(),
         "request": request,
         "store": store,
         "revocation": revocation,

@@ -23,6 +23,7 @@ from ...clock import boottime
 from .guest import Guest, credential_of, header_of
 
 BODY: Final = b'{"hello":"world","items":[1,2,3]}'
+_HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
 GUARDED: Final = "/guarded"
 BARE: Final = "/bare"
 _PATIENCE: Final = 20.0
@@ -185,6 +186,5 @@ async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
     """The same for everybody, but nothing for those whom the middleware did not recognise."""
     identity: Identity | None = scope.get(IDENTITY)
     status = 200 if identity is not None or scope["path"] == BARE else 401
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": BODY})
