@@ -21,6 +21,7 @@ import argon2
 from ..errors import ConfigurationError, Rejected, Throttled, WeakPassword
 from . import foreign_hashes
 from .foreign_hashes import Argon2Hash, StoredHash, Typed
+from .priority import step_behind
 
 MIN_LENGTH: Final = 8
 """Code points a password must have at least; 15 is recommended (ASVS 6.2.1, NIST SP 800-63B-4 §3.1.1.2)."""
@@ -186,7 +187,8 @@ class Verified:
 
 
 class PasswordHasher:
-    """argon2id in threads of its own, so that the event loop never waits and memory stays bounded.
+    """argon2id in threads of its own, so that the event loop never waits and memory stays bounded. Where the system
+    lets them, they are nicer than the rest of the process, so that its requests come first (`priority`).
 
     ``concurrency``: hashes that run at once, so ``concurrency * profile.memory`` is the most memory they take; stored
     hashes that take more, until they are renewed, wait for each other within 1 GiB. Default: the cores this process may
@@ -222,7 +224,7 @@ class PasswordHasher:
             time_cost=profile.passes, memory_cost=profile.memory, parallelism=profile.lanes
         )
         self._nobody = _hash_of_nothing(profile)
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="coatcheck-argon2")
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="coatcheck-argon2", initializer=step_behind)
         self._room = concurrency + waiting
         self._lock = threading.Lock()
         self._memory = _Memory(max(_MEMORY_BUDGET, concurrency * profile.memory))
