@@ -181,7 +181,7 @@ def size(data: Mapping[str, Any]) -> Figure:
         unit = next(found["operations"][name]["unit"] for found in stores.values() if name in found["operations"])
         axes.set(xscale="log", title=f"{name}, {unit}")
         if name == "hit":
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.2 * max(max(found["operations"][name]["by_size"].values()) for found in stores.values()))
         else:
             axes.set_yscale("log")
             axes.margins(y=0.4)
@@ -229,11 +229,11 @@ def churn(data: Mapping[str, Any]) -> Figure:
     for number, store in enumerate(stores):
         places = [-place - number * 0.8 / len(stores) for place in range(len(best))]
         rates = [found.get(store, 0.0) for found in best.values()]
-        left.barh(places, rates, height=0.7 / len(stores), color=OTHERS[number])
+        left.scatter(rates, places, color=OTHERS[number], s=22)  # no bars: a logarithmic axis has no zero
         for place, rate, name in zip(places, rates, best, strict=True):
             text = f"{rate:,.0f}" + (f"  {store}" if name == next(iter(best)) else "")
             left.annotate(
-                text, (rate, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
+                text, (rate, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
             )  # fmt: skip
     left.set_yticks([-place - 0.3 for place in range(len(best))], list(best))
     left.set_xscale("log")
@@ -252,7 +252,7 @@ def churn(data: Mapping[str, Any]) -> Figure:
             order, (x[-1], 100 * own[-1]["hit_rate"]), xytext=(0, 5), textcoords="offset points", ha="right",
             color=OTHERS[number],
         )  # fmt: skip
-    right.set_xlabel("credentials for each entry of the table (dotted: least recently used)")
+    right.set_xlabel("credentials for each entry of the table\n(dotted: dropping the least recently used)")
     right.set_ylim(-2, 104)
     return figure
 
