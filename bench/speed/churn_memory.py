@@ -58,7 +58,7 @@ def measure(url: str, mode: Mode, count: int, traced: bool) -> dict[str, float]:
 
 def run(quick: bool) -> dict[str, Any]:
     """Measure both kinds of credential."""
-    count = 1_000 if quick else 8_000
+    count = 500 if quick else 8_000
     context = multiprocessing.get_context("spawn")
     found: dict[str, Any] = {"entries": count, "tolerated": TOLERATED, "modes": {}}
     for mode in MODES:

@@ -13,7 +13,7 @@ import time
 from typing import Any, Final
 
 from bench.feed import resident
-from bench.scaling.deployments import deployment, opened
+from bench.scaling.deployments import Deployment, deployment, opened
 from bench.scaling.load import load_events
 from coatcheck import ApplicationSubjects, Auth
 
@@ -23,7 +23,7 @@ SECRET: Final = "of-a-benchmark-and-thrown-away-with-it"
 
 
 def start(url: str) -> dict[str, float]:
-    """Start an `Auth` and stop it again: for a process of its own."""
+    """Start an `Auth` and stop it again."""
 
     async def main() -> dict[str, float]:
         auth = Auth(url, secret=SECRET, subjects=ApplicationSubjects())
@@ -45,20 +45,21 @@ def fresh(url: str) -> dict[str, float]:
         return pool.apply(start, (url,))
 
 
+async def fill(target: Deployment, events: int) -> None:
+    """As many revocations as can be read."""
+    async with opened(target) as store:
+        await load_events(store, events, await store.time(), target.url)
+
+
 def run(quick: bool) -> dict[str, Any]:
     """Measure all stores."""
     events, rounds = (5_000, 1) if quick else (100_000, 5)
     found: dict[str, Any] = {"revocations": events, "stores": {}}
     for name in QUICK_STORES if quick else STORES:
         with deployment(name) as empty, deployment(name) as full:
-            fresh(empty.url)  # makes the signing key
-
-            async def fill(target: Any = full) -> None:
-                async with opened(target) as store:
-                    await load_events(store, events, await store.time(), target.url)
-
-            asyncio.run(fill())
-            fresh(full.url)
+            start(empty.url)  # makes the signing key
+            start(full.url)
+            asyncio.run(fill(full, events))
             starts: dict[str, list[dict[str, float]]] = {"empty": [], "full": []}
             for _ in range(rounds):
                 starts["empty"].append(fresh(empty.url))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,11 @@ from bench.speed.size_table import entries_of
 from coatcheck import ApplicationSubjects, Auth, Mode, Policy, SubjectFacts
 from coatcheck.credentials.transport import Carrier, Credential, bearer, cookie
 from coatcheck.model import Standing
-from coatcheck.table import Table
+from coatcheck.table import Entry, Table
 
 STORES: Final = ("memory", "sqlite", "redis")
 MODES: Final = (Mode.SESSION, Mode.JWT)
+"""An access token that is missed asks no store, so it is measured beside the first one only."""
 MULTIPLES: Final = (1, 2, 10)
 ORDERS: Final = ("cycling", "zipf")
 SECRET: Final = "of-a-benchmark-and-thrown-away-with-it"
@@ -146,29 +148,28 @@ def _roles(subject: str) -> SubjectFacts:
 
 
 def insertions(room: int) -> dict[str, Any]:
-    """Nanoseconds of one insertion: with room left, and at ten times as many credentials in each order."""
+    """Nanoseconds of one insertion, medians: with room left, and at ten times as many credentials in each order."""
     entries = entries_of(10 * room)
     table = Table(room, 1 << 40)
-    began = time.perf_counter_ns()
-    for entry in entries[:room]:
-        table.put(entry)
-    found: dict[str, Any] = {"with_room": (time.perf_counter_ns() - began) / room}
+    found: dict[str, Any] = {"with_room": statistics.median(_insertion(table, each) for each in entries[:room])}
     clock = 0.0
     for kind in ORDERS:
-        spent = times = 0
+        spent = []
         for place in itertools.islice(order_of(kind, len(entries)), 40 * room):
             entry = entries[place]
             clock += 1.0
-            if any(table.of_session(entry.identity.session_id)):
-                entry.seen = clock
-                continue
-            entry.seen = entry.placed = clock
-            began = time.perf_counter_ns()
-            table.put(entry)
-            spent += time.perf_counter_ns() - began
-            times += 1
-        found[f"evicting_{kind}"] = spent / times
+            entry.seen = clock
+            if not any(table.of_session(entry.identity.session_id)):
+                entry.placed = clock
+                spent.append(_insertion(table, entry))
+        found[f"evicting_{kind}"] = statistics.median(spent)
     return found
+
+
+def _insertion(table: Table, entry: Entry) -> int:
+    began = time.perf_counter_ns()
+    table.put(entry)
+    return time.perf_counter_ns() - began
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -177,7 +178,8 @@ def run(quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"table_entries": plan.room, "insertion_ns": insertions(1_000), "stores": {}}
     for name in STORES:
         with deployment(name) as target:
-            found["stores"][name] = {mode.value: asyncio.run(measure(target, mode, plan)) for mode in MODES}
+            modes = MODES if name == STORES[0] else MODES[:1]
+            found["stores"][name] = {mode.value: asyncio.run(measure(target, mode, plan)) for mode in modes}
     return found
 
 
