@@ -100,7 +100,9 @@ def test_cost_against_size(name: str) -> None:
     for operation, row in found["operations"].items():
         assert {key: len(values) for key, values in row["rounds"].items()} == {"20": 2, "40": 2}
         if name == "sqlite" and operation != "hit":
-            assert row["counted"]["20"] == row["counted"]["40"] > 0
+            assert row["counted"]["40"] > 0
+        if name == "sqlite" and operation not in ("hit", "prune"):  # what is left for prune depends on the time
+            assert row["counted"]["20"] == row["counted"]["40"]
     assert found["filled"]["40"]["bytes_per_session"] >= 0
 
 
