@@ -33,8 +33,8 @@ _SPACING: Final = 0.02
 of revocations would be read one by one; only what a lost message was to tell comes this much later."""
 _FIRST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 1.0
-_AT_ONCE: Final = 500
-"""Events applied before anybody else has a turn: about half a millisecond."""
+_AT_ONCE: Final = 200
+"""Events applied before anybody else has a turn: half a millisecond, beside a million of them in the view."""
 
 
 class Lease:

@@ -64,7 +64,9 @@ class Maintenance:
 
     async def touch(self) -> None:
         """Write the uses that are due."""
-        await self._write(self._table.due(self._clock.monotonic(), self._interval))
+        for part in self._table.due_in_parts(self._clock.monotonic(), self._interval):
+            await self._write(part)
+            await asyncio.sleep(0)
 
     async def prune(self) -> None:
         """Delete dead sessions, events that no longer matter and keys that no longer verify."""

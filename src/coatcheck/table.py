@@ -22,6 +22,8 @@ _ENTRY_BYTES: Final = 1200
 """Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
 _SECOND_CHANCES: Final = 16
 """How many recently used entries one insertion may pass over to find a cold one."""
+_LOOKED_AT: Final = 4000
+"""Entries in one part of those whose use is to be written: about a millisecond."""
 
 
 class Entry:
@@ -163,11 +165,19 @@ class Table:
     def due(self, now: float, interval: float) -> list[Entry]:
         """Entries with a use that the store does not know of, last written at least ``interval`` seconds ago. Of those
         that were evicted, each is given once."""
-        due = [e for e in self._entries.values() if _is_unsaved(e) and now - e.written >= interval]
-        for entry in [e for e in self._evicted.values() if now - e.written >= interval]:
+        return [entry for part in self.due_in_parts(now, interval) for entry in part]
+
+    def due_in_parts(self, now: float, interval: float) -> Iterator[list[Entry]]:
+        """`due`, so many entries looked at in one go, so that between two parts others may have a turn. What they
+        change meanwhile may be in it twice, or not yet."""
+        entries = list(self._entries.values())
+        for start in range(0, len(entries), _LOOKED_AT):
+            part = entries[start : start + _LOOKED_AT]
+            yield [e for e in part if _is_unsaved(e) and now - e.written >= interval]
+        evicted = [e for e in self._evicted.values() if now - e.written >= interval]
+        for entry in evicted:
             del self._evicted[entry.identity.session_id]
-            due.append(entry)
-        return due
+        yield evicted
 
     def _evict(self) -> None:
         for _ in range(min(_SECOND_CHANCES, len(self._entries) - 1)):

@@ -171,6 +171,20 @@ async def test_evicted_uses_are_bounded() -> None:
     assert [entry.key for entry in table.due(100.0, 0.0)] == [b"8", b"9", b"6", b"7"]
 
 
+async def test_uses_are_looked_for_in_parts() -> None:
+    """A large table is not looked through in one go, and nothing is left out."""
+    table = Table(10_000, 1 << 30)
+    for number in range(9_000):
+        identity = Identity(
+            subject="ann", session_id=str(number), roles=frozenset(), claims={}, auth_time=0.0, amr=(),
+            mode=Mode.SESSION,
+        )  # fmt: skip
+        table.put(Entry(str(number).encode(), identity, 100.0, seen=1.0, idle=10.0))
+    parts = list(table.due_in_parts(100.0, 0.0))
+    assert max(map(len, parts)) < 5_000
+    assert len({entry.key for part in parts for entry in part}) == 9_000
+
+
 async def test_failing_store_loses_no_use(world: World) -> None:
     """A touch that could not be written is written the next time."""
     made = await world.auth.login("ann")

@@ -8,7 +8,7 @@ import pytest
 
 from coatcheck.errors import RevokedCredential, StaleCredential
 from coatcheck.model import Event, EventKind, Mode, Session, Standing
-from coatcheck.view import Overtaken, RevocationView
+from coatcheck.view import _FREED_AT_ONCE, Overtaken, RevocationView
 
 RETENTION = 100.0
 
@@ -144,3 +144,16 @@ def test_what_it_covers(view: RevocationView) -> None:
     view.reset(since=1000.0, now=1000.0)
     assert view.covers(1060.0, 60.0)
     assert not view.covers(1059.9, 60.0)
+
+
+def test_forgets_in_small_steps(view: RevocationView) -> None:
+    """What has ceased to matter is not answered any more at once, and freed little by little."""
+    for number in range(3 * _FREED_AT_ONCE):
+        view.apply(replace(event(EventKind.SUBJECT_CUT_OFF, 1), subject=f"u{number}"))
+    cut_offs = view._new.cut_offs
+    sizes = []
+    for moment in range(8):
+        view.forget(moment * (RETENTION + 1))
+        sizes.append(len(cut_offs))
+    assert sizes == [3 * _FREED_AT_ONCE] * 3 + [2 * _FREED_AT_ONCE, _FREED_AT_ONCE, 0, 0, 0]
+    view.check_access(session_id="s", token_id="t", subject="u0", epoch=0, version=0)
