@@ -1,6 +1,6 @@
 """Requests per second of every contender, over real HTTP, in rounds that alternate over all of them.
 
-    python -m bench.speed.http [--quick]
+    python -m bench.speed.http [--quick] [--only PATTERN,PATTERN]
 
 All servers run at once, pinned to one core, and wrk and Redis share another; only one server is loaded at a time. A
 round loads each for a second, in an order that each round begins elsewhere; Coatcheck takes turns with its own bare
@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from statistics import median
 from typing import Any, Final
 
@@ -186,7 +187,13 @@ def by_speed(data: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true")
-    print(table(run(parser.parse_args().quick)))
+    parser.add_argument("--only", help="ids of contenders, with commas between; they may hold * as in fastapi-users*")
+    options = parser.parse_args()
+    chosen = None
+    if options.only:
+        patterns = options.only.split(",")
+        chosen = [each for each in listed() if any(fnmatchcase(each.id, pattern) for pattern in patterns)]
+    print(table(run(options.quick, chosen)))
 
 
 if __name__ == "__main__":

@@ -23,17 +23,40 @@ def write_json(run: Mapping[str, Any], file: Path) -> None:
     file.write_text(inner.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text) + "\n", "utf-8")
 
 
+PICTURES = {
+    "requests": "Requests per second of every contender",
+    "shares": "What is left of the bare application's speed",
+    "first_sight": "Microseconds of one verification",
+    "churn": "Logins and refreshes per second; hits where the table is too small",
+    "size": "Milliseconds against the number of live sessions",
+    "tail": "Latency alone and disturbed",
+}
+"""What stands under a plot, by its part or what it shows of it."""
+
+
+def picture(name: str) -> list[str]:
+    """The plot of a part, where it has one."""
+    return [f"![{PICTURES[name]}](speed-{name.replace('_', '-')}.svg)", ""] if name in PICTURES else []
+
+
 def page(run: Mapping[str, Any], outcomes: Sequence[Outcome], tables: Mapping[str, str]) -> str:
     """The page of a run. ``tables``: what the other parts say for people, by part."""
     lines = ["# Speed", "", about(run["machine"]), "", "## What it must show", "", *targets_table(outcomes)]
     if "contenders" in (http := run["parts"].get("http", {})):
-        lines += ["", "## Requests per second", "", method(http), ""]
+        lines += ["", "## Requests per second", "", method(http), "", *picture("requests")]
         for kind in KINDS:
             lines += [f"### {TITLES[kind]}", "", *http_table(http, kind), ""]
-        lines += [*failures(http), "### Coatcheck beside its own bare application", "", *shares_table(http), ""]
+        lines += [
+            *failures(http),
+            "### Coatcheck beside its own bare application",
+            "",
+            *picture("shares"),
+            *shares_table(http),
+            "",
+        ]
         lines += ["### Versions and configuration", "", *versions_table(http)]
     for name, text in tables.items():
-        lines += ["", f"## {name.replace('_', ' ').capitalize()}", "", "```text", text, "```"]
+        lines += ["", f"## {name.replace('_', ' ').capitalize()}", "", *picture(name), "```text", text, "```"]
     for name, data in run["parts"].items():
         if "error" in data:
             lines += ["", f"Part {name} was not measured: {data['error']}"]
