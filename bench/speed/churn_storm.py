@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def application(store: str, core: list[int]) -> Iterator[Application]:
         process = subprocess.Popen(command, env=env, cwd=ROOT)
         try:
             deadline = time.monotonic() + _PATIENCE
-            while not ready.exists():
+            while not (ready.exists() and _listens(port)):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Failed("the server that is to be revoked from did not start; what it said stands above")
                 time.sleep(0.02)
@@ -77,6 +78,12 @@ def application(store: str, core: list[int]) -> Iterator[Application]:
         finally:
             process.terminate()
             process.wait(_PATIENCE)
+
+
+def _listens(port: int) -> bool:
+    """A server is ready before it listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Asker:
