@@ -98,6 +98,11 @@ class Generator:
                 raise RuntimeError(f"{count - len(latencies)} requests were not answered")
         return figures(latencies, late)
 
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in (*self._idle, *self._busy.values()):
+            connection.socket.close()
+
     def _send(self, due: float) -> None:
         connection = self._idle.popleft()
         connection.send(next(self._requests), due)
