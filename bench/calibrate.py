@@ -45,16 +45,16 @@ SEED: Final = 7
 
 
 class Timed(Watching):
-    """Notes when every event is applied."""
+    """Notes when every event is first applied: a store that tells of events has them read once more."""
 
     def __init__(self, store: Any, name: int) -> None:
         super().__init__(store)
         self.name = name
-        self.applied: list[tuple[str, float]] = []
+        self.applied: dict[str, float] = {}
 
     def apply(self, event: Event) -> None:
         super().apply(event)
-        self.applied.append((event.session_id, time.perf_counter()))
+        self.applied.setdefault(event.session_id, time.perf_counter())
 
 
 def follow(target: Deployment, count: int, pipe: Connection) -> None:
@@ -72,7 +72,7 @@ def follow(target: Deployment, count: int, pipe: Connection) -> None:
         asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: told.put_nowait(_heard(pipe)))
         pipe.send("ready")
         while await told.get() is not None:
-            pipe.send((time.process_time(), [one.applied for one in followers]))
+            pipe.send((time.process_time(), [list(one.applied.items()) for one in followers]))
         for follower in followers:
             await follower.stop()
         for store in stores:
