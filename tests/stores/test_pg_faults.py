@@ -339,3 +339,14 @@ async def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
         await open_store(url).open()
     assert "hunter2" not in f"{caught.value!r}"
     assert "\n" not in str(caught.value)
+
+
+async def test_a_notice_of_a_closed_connection_is_nobodys(pg: SqlStore, admin: Any) -> None:
+    """The driver calls for what it had received when the connection was closed; nothing is told and nothing fails."""
+    told: list[Any] = []
+    pg.tell(told.append)
+    await admin.close()
+    listener = pg.database._listener  # type: ignore[attr-defined] # of PostgreSQL
+    wakes = listener.wakes
+    listener._heard(admin, 1, "coatcheck_events", "")
+    assert (told, listener.wakes) == ([], wakes)

@@ -123,7 +123,8 @@ class Listener:
             await connection.execute(_NOTIFY, pack(self.feed, events))
 
     def _heard(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        if pid == connection.get_server_pid():
+        # The driver hands on what came just before the connection was closed, when it no longer has a process.
+        if connection.is_closed() or pid == connection.get_server_pid():
             return
         events = unpack(self.feed, str(payload))
         if self.hearer is not None and events:
