@@ -71,8 +71,22 @@ class Standing:
     version: int
 
 
+class _Keeping:
+    """A place for what an adapter makes of an identity, such as its framework's user: made once per credential and not
+    once per request. No field: it is not compared, copied or shown."""
+
+    __slots__ = ("kept",)
+
+    kept: object
+    """What was kept last. Raises `AttributeError` before."""
+
+    def keep(self, thing: object) -> None:
+        """Keep it as long as the identity itself. It must not change: requests of many threads share it."""
+        object.__setattr__(self, "kept", thing)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(_Keeping):
     """The answer of verification: who this is and how we know."""
 
     subject: str

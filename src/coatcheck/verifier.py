@@ -33,6 +33,8 @@ Known = Callable[[bytes], Identity | None]
 STATE_KEY: Final = "coatcheck"
 """The key under which ASGI lifespan state holds what verifies: the running `Auth` or `RemoteVerifier`."""
 
+_MODES: Final = {mode.value: mode for mode in Mode}
+"""`decide.check_access` has seen that it is one of them."""
 _TRIES: Final = 5
 """How often an answer that events keep overtaking is asked for again before the store counts as unavailable."""
 
@@ -85,6 +87,8 @@ class AccessVerifier(ABC):
             keyring, now = self._access.keyring, self._clock.now()
             claims = self._access.read(credential.token, now=now)
             decide.check_access(claims, self._policy, credential.carrier.mode, now)
+            if self._follower.is_live() and self._view.covers(claims.iat, CLOCK_LEEWAY):
+                return self._admit(credential.key, claims)  # nothing was awaited: the lease and the key still stand
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
@@ -94,10 +98,7 @@ class AccessVerifier(ABC):
             # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
             if self._access.keyring is not keyring or not self._knows_all_since(era):
                 continue
-            self._view.check_access(
-                session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
-            )
-            return self._remember_access(credential.key, claims)
+            return self._admit(credential.key, claims)
         raise StoreUnavailable("the lease lapsed again and again")
 
     async def _under_lease(self, key: bytes) -> Identity | None:
@@ -117,7 +118,11 @@ class AccessVerifier(ABC):
         """The view does not reach back to when the token was issued, so whoever has the sessions says whether it
         stands. Raises `InvalidCredential` or `StoreUnavailable`."""
 
-    def _remember_access(self, key: bytes, claims: AccessClaims) -> Identity:
+    def _admit(self, key: bytes, claims: AccessClaims) -> Identity:
+        """The last question, to the view, and the insertion: no await comes between them."""
+        self._view.check_access(
+            session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
+        )
         identity = Identity(
             subject=claims.sub,
             session_id=claims.sid,
@@ -125,17 +130,16 @@ class AccessVerifier(ABC):
             claims=claims.claims,
             auth_time=claims.auth_time,
             amr=tuple(claims.amr),
-            mode=Mode(claims.mode),
+            mode=_MODES[claims.mode],
             expires=claims.exp,
             token_id=claims.jti,
         )
-        now = self._clock.monotonic()
         self._table.put(
             Entry(
                 key,
                 identity,
                 self._clock.local(claims.exp),
-                seen=now,
+                seen=self._clock.monotonic(),
                 token_id=claims.jti,
                 epoch=claims.epoch,
                 version=claims.ver,

@@ -76,7 +76,7 @@ class Web:
 
 
 def headers_of(credential: Any) -> dict[str, str]:
-    return {"cookie" if credential.carrier.is_cookie else "authorization": credential.key}
+    return {"cookie" if credential.carrier.is_cookie else "authorization": credential.key.decode()}
 
 
 @APPS

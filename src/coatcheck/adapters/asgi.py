@@ -16,7 +16,7 @@ from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
 from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
-from ..model import Identity
+from ..model import Identity, Mode
 from ..policy import Policy
 from ..verifier import Known
 from .connections import Guarding, serve_guarded
@@ -127,7 +127,8 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
             authorization = value
     if authorization is not None:
         # Nothing else: the table also knows cookies, and they count in their own header only.
-        return known(authorization) if authorization.startswith(b"Bearer ") else None
+        identity = known(authorization)
+        return identity if identity is not None and identity.mode is Mode.JWT else None
     if cookies is None:
         return None
     names = SECURE if scope["scheme"] == "https" else names_for(scope["scheme"], host)

@@ -22,7 +22,7 @@ from starlette.authentication import (
     UnauthenticatedUser,
 )
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from ..errors import CoatcheckError
@@ -45,12 +45,13 @@ _CLOCK: Final = "coatcheck.clock"
 
 
 class User(BaseUser):
-    """``request.user`` of somebody logged in."""
+    """``request.user`` of somebody logged in: one for all requests of a credential, so nothing can be set on it."""
 
-    __slots__ = ("_identity",)
+    __slots__ = ("_credentials", "_identity")
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self._credentials = _Scopes(identity.roles)
 
     @property
     def is_authenticated(self) -> bool:
@@ -65,6 +66,13 @@ class User(BaseUser):
     @property
     def identity(self) -> Identity:  # type: ignore[override]  # Starlette leaves it at a text that names the user
         return self._identity
+
+
+class _Scopes(AuthCredentials):
+    """``request.auth`` of somebody logged in, who shares it with later requests: it cannot be added to."""
+
+    def __init__(self, roles: frozenset[str]) -> None:
+        self.scopes = _scopes_of(roles)  # type: ignore[assignment]  # Starlette has a list, and only looks into it
 
 
 class Nobody(UnauthenticatedUser):
@@ -113,7 +121,11 @@ class AuthMiddleware(asgi.AuthMiddleware):
 
     def _attach(self, scope: Scope, identity: Identity | None) -> None:
         scope[_CLOCK] = self.auth.clock
-        scope["auth"], scope["user"] = _known_as(identity)
+        if identity is None:
+            scope["auth"], scope["user"] = AuthCredentials(), Nobody()
+        else:
+            user = scope["user"] = _user_of(identity)
+            scope["auth"] = user._credentials
 
 
 class CoatcheckBackend(AuthenticationBackend):
@@ -131,7 +143,10 @@ class CoatcheckBackend(AuthenticationBackend):
         except CoatcheckError as error:
             raise _Refused(problem_of(error)) from error
         scope[_CLOCK] = self.auth.clock
-        return _known_as(scope[IDENTITY])
+        if scope[IDENTITY] is None:
+            return AuthCredentials(), Nobody()
+        user = _user_of(scope[IDENTITY])
+        return user._credentials, user
 
 
 def on_error(conn: HTTPConnection, error: Exception) -> Response:
@@ -144,12 +159,13 @@ def on_error(conn: HTTPConnection, error: Exception) -> Response:
 def optional_user(connection: HTTPConnection) -> Identity | None:
     """Who is asking, or None: ``request.user.identity``, for type checkers too. Raises `RuntimeError` where no
     middleware has looked."""
-    if IDENTITY not in connection.scope:
+    identity: Identity | None = connection.scope.get(IDENTITY)
+    if identity is None and IDENTITY not in connection.scope:
         raise RuntimeError(
             "nobody has looked who is asking: make the application with "
             "middleware=[Middleware(AuthMiddleware, auth=auth)]"
         )
-    return cast(Identity | None, connection.scope[IDENTITY])
+    return identity
 
 
 def current_user(connection: HTTPConnection) -> Identity:
@@ -188,10 +204,15 @@ def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[d
     return together
 
 
-def _known_as(identity: Identity | None) -> tuple[AuthCredentials, BaseUser]:
-    if identity is None:
-        return AuthCredentials(), Nobody()
-    return AuthCredentials(_scopes_of(identity.roles)), User(identity)
+def _user_of(identity: Identity) -> User:
+    try:
+        user = identity.kept
+    except AttributeError:
+        user = None
+    if user.__class__ is not User:
+        user = User(identity)
+        identity.keep(user)
+    return user
 
 
 @functools.lru_cache(maxsize=1024)
@@ -214,18 +235,21 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(endpoint: Callable[P, R]) -> Callable[P, R]:
         if inspect.isclass(endpoint):
             raise TypeError(f"decorate the methods of {endpoint.__name__}, not the class")
+        is_simple = demand == demands.LOGGED_IN
         if not inspect.iscoroutinefunction(endpoint):
 
             @functools.wraps(endpoint)
             def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-                _check(demand, _connection(*args, **kwargs))
+                _check(demand, _connection(args, kwargs))
                 return endpoint(*args, **kwargs)
 
             return checked
 
         @functools.wraps(endpoint)
         async def checked_first(*args: P.args, **kwargs: P.kwargs) -> Any:
-            _check(demand, _connection(*args, **kwargs))
+            connection = _connection(args, kwargs)
+            if not (is_simple and connection.scope.get(IDENTITY)):
+                _check(demand, connection)
             return await endpoint(*args, **kwargs)
 
         return cast(Callable[P, R], checked_first)
@@ -233,10 +257,11 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _connection(*args: object, **kwargs: object) -> HTTPConnection:
+def _connection(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> HTTPConnection:
     """The request or WebSocket that an endpoint, which may be a method, is called with."""
-    if args and isinstance(args[0], HTTPConnection):
-        return args[0]
+    if args and args[0].__class__ is Request:  # asking an abstract class for its instances costs a microsecond
+        request: Request = args[0]
+        return request
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, HTTPConnection):
             return argument

@@ -107,4 +107,4 @@ async def served(app: ASGIApp, auth: Auth, *, behind_proxy: bool = False) -> Asy
 def sent(made: Credentials) -> Headers:
     """The header with which a client of this mode presents what a login gave."""
     credential = presented(made)
-    return [("Cookie" if credential.carrier.is_cookie else "Authorization", credential.key)]
+    return [("Cookie" if credential.carrier.is_cookie else "Authorization", credential.key.decode())]
