@@ -80,7 +80,8 @@ def method(http: Mapping[str, Any]) -> str:
     return (
         f"Each server is one process on one core; wrk with {how['connections']} connections and Redis have the other. "
         f"{how['users']:,} users take turns. Medians of {how['rounds']} rounds of {how['seconds_per_load']} s, which "
-        f"alternate over all contenders (lowest to highest), after a load that does not count. µs: processor time of the server for a request. Other "
+        f"alternate over all contenders (lowest to highest), after a load that does not count. "
+        f"µs: processor time of the server for a request. Other "
         f"core: how much of it wrk and Redis used; near 100 % they are the limit. All servers together, idle, use "
         f"{how['idle_servers_busy']:.1%} of a core."
     )
