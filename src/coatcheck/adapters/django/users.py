@@ -221,7 +221,17 @@ class CoatcheckUsers:
 
     def attach(self, request: Any, identity: Identity | None) -> None:
         """See `Users.attach`."""
-        _set_user(request, _anonymous() if identity is None else Person(identity))
+        _set_user(request, _anonymous() if identity is None else _person(identity))
+
+
+def _person(identity: Identity) -> Person:
+    """One for all requests of a credential."""
+    kept = getattr(identity, "kept", None)
+    if isinstance(kept, Person):
+        return kept
+    person = Person(identity)
+    identity.keep(person)
+    return person
 
 
 def is_active(user: Any) -> bool:
