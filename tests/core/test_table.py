@@ -92,7 +92,7 @@ def test_indexes_agree_with_the_entries(operations: list[tuple[str, int]]) -> No
         by_session = {e.identity.session_id for e in model.values()}
         assert set(table._by_session) == by_session
         assert {s for group in table._by_subject.values() for s in group} == by_session
-        assert table.bytes == sum(len(k) + 1200 for k in model)
+        assert table.bytes == sum(len(k) + 1730 for k in model)
         gone = {"session": session, "subject": subject, "except": subject}.get(name)
         for held in model.values():
             if name == "session":
