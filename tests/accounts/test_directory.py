@@ -268,7 +268,7 @@ async def test_find_and_page(world: World, account: Account) -> None:
     assert list((await world.accounts.page(search="LOVE")).accounts) == [account]
 
 
-READS = ("failures", "count_failure", "by_email", "standing_of", "by_id", "uncount_failure", "clear_failures")
+READS = ("failures", "count_try", "by_email", "standing_of", "by_id", "settle_try")
 
 
 @pytest.mark.parametrize("broken", READS)

@@ -39,7 +39,7 @@ async def survives(world: World, login: Awaitable[str]) -> bool:
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("moment", ["hold_before", "hold_after"])
-@pytest.mark.parametrize("call", ["failures", "count_failure", "by_email", "standing_of", "by_id", "clear_failures"])
+@pytest.mark.parametrize("call", ["failures", "count_try", "by_email", "standing_of", "by_id", "settle_try"])
 async def test_login_overtaken_at_any_call(world: World, account: Account, change: str, moment: str, call: str) -> None:
     """A login with the old password that is overtaken by a whole change, at any call of the store, has no session."""
     gated = GatedStore(world.store)
@@ -98,7 +98,7 @@ async def test_reauthentication_overtaken(world: World, account: Account, change
     assert epoch < (await world.store.standing_of(account.id))[0]
 
 
-@pytest.mark.parametrize("call", ["clear_failures", "set_password_hash"])
+@pytest.mark.parametrize("call", ["settle_try", "set_password_hash"])
 async def test_two_changes_at_once(world: World, account: Account, call: str) -> None:
     """Of two changes that both knew the old password one wins, and the other is told."""
     gated = GatedStore(world.store)

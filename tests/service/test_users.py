@@ -121,7 +121,7 @@ class _SessionsAndKeys:
         self._store = MemoryStore()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("count_failure", "failures", "uncount_failure", "clear_failures", "by_email", "insert"):
+        if name in ("count_failure", "failures", "count_try", "settle_try", "by_email", "insert"):
             raise AttributeError(name)
         return getattr(self._store, name)
 

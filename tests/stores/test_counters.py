@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from coatcheck.stores.base import Counted
 from coatcheck.stores.sql import SqlStore
 from coatcheck.stores.sql.tables import failures
 
@@ -22,4 +23,7 @@ async def test_an_attack_with_ever_new_names_leaves_nothing_behind(store: SqlSto
     for _ in range(3):
         await store.count_failure("one more", now=110.0, window=10.0)
     assert await kept() == 1
-    assert await store.failures("one more", now=110.0) == (3, 120.0)
+    assert await store.failures(["one more"], now=110.0) == [(3, 120.0)]
+    await store.settle_try(uncounted=[], cleared=["one more"], now=110.0)
+    assert await store.count_try([Counted("another", 9, 10.0)], now=110.0) is None
+    assert await kept() == 1, "one that was cleared goes as well"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from coatcheck.model import Session
-from coatcheck.stores.base import Touch
+from coatcheck.stores.base import Counted, Touch
 from coatcheck.stores.sql import SqlStore
 from coatcheck.testing.store_contract.support import logged_in, new_session
 
@@ -25,18 +25,23 @@ OPERATIONS: dict[str, Callable[[SqlStore, Session], Awaitable[Any]]] = {
     "prune": lambda store, one: store.prune(now=one.created, keep_events=0.0),
     "events": lambda store, one: store.events(None, wait=0),
     "count_failure": lambda store, one: store.count_failure("ip", now=1.0, window=1.0),
-    "clear_failures": lambda store, one: store.clear_failures(["ip"], now=1.0),
+    "failures": lambda store, one: store.failures(["ip", "name"], now=1.0),
+    "count_try": lambda store, one: store.count_try([Counted("ip", 9, 1.0), Counted("name", 9, 1.0)], now=1.0),
+    "settle_try": lambda store, one: store.settle_try(
+        uncounted=["ip"], cleared=["name"], counted=Counted("known", 9, 1.0), now=1.0
+    ),
     "by_email": lambda store, one: store.by_email("x"),
 }
 ALLOWED = {
     "SCAN coatcheck_feed",
     "SCAN coatcheck_events",
     "SCAN anon_1",
+    "SCAN 2 CONSTANT ROWS",
     "SCAN coatcheck_subjects USING INDEX coatcheck_subjects_unswept",
     "SCAN coatcheck_subjects USING COVERING INDEX coatcheck_subjects_unswept",
 }
-"""The feed's one row, the oldest events and the sessions to be counted up to a LIMIT, and the index of subjects with
-something left to delete."""
+"""The feed's one row, the oldest events, the sessions to be counted up to a LIMIT, the rows of an INSERT, and the index
+of subjects with something left to delete."""
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

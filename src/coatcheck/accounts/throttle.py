@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
 from ..errors import ConfigurationError, Throttled
+from ..stores.base import Counted
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _MIN_KEY: Final = 16
@@ -66,9 +67,11 @@ class Counters(Protocol):
     """What the throttle needs of an `AccountStore`, and the contract of each is there."""
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int: ...
-    async def failures(self, key: str, *, now: float) -> tuple[int, float]: ...
-    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None: ...
-    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None: ...
+    async def failures(self, keys: Sequence[str], *, now: float) -> Sequence[tuple[int, float]]: ...
+    async def count_try(self, counters: Sequence[Counted], *, now: float) -> float | None: ...
+    async def settle_try(
+        self, *, uncounted: Sequence[str], cleared: Sequence[str] = (), counted: Counted | None = None, now: float
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,50 +104,61 @@ class Throttle:
         empty when there is none, and then only the account is limited. Raises `Throttled` when a limit is reached:
         then nothing was counted."""
         network = network_of(ip)
-        names = (account, alias) if alias else (account,)
-        pairs = tuple(self._name("pair", name, network) for name in names)
-        others = [(self._name("network", network), self.limits.network)] if network else []
+        names = tuple(dict.fromkeys((account, alias) if alias else (account,)))
+        inner = [self._counted(self.limits.account_from_network, "pair", name, network) for name in names]
+        others = [self._counted(self.limits.network, "network", network)] if network else []
+        outer = [self._counted(self.limits.account, "account", name) for name in names]
         known = self._name("known", account, network)
-        logins, _ = await self._accounts.failures(known, now=now)
+        logins = await self._count([*inner, *others], now, unless=known, outer=outer)
         if not logins:
-            others += [(self._name("account", name), self.limits.account) for name in names]
-        await self._count([*((pair, self.limits.account_from_network) for pair in pairs), *others], now)
-        return Attempt(pairs, tuple(key for key, _ in others), known if network and not logins else "")
+            others += outer
+        pairs, rest = (tuple(one.key for one in counters) for counters in (inner, others))
+        return Attempt(pairs, rest, known if network and not logins else "")
 
     async def success(self, attempt: Attempt, *, now: float) -> None:
         """The password was right: forget the account's failures from this network, and that this was a try."""
-        await self._accounts.uncount_failure(attempt.others, now=now)
-        await self._accounts.clear_failures(attempt.pairs, now=now)
-        if attempt.newly_known:
-            await self._accounts.count_failure(attempt.newly_known, now=now, window=self.limits.known_network)
+        newly = attempt.newly_known
+        known = Counted(newly, math.inf, self.limits.known_network) if newly else None
+        await self._accounts.settle_try(uncounted=attempt.others, cleared=attempt.pairs, counted=known, now=now)
 
     async def give_back(self, attempt: Attempt, *, now: float) -> None:
         """The password was not looked at after all."""
-        await self._accounts.uncount_failure([*attempt.pairs, *attempt.others], now=now)
+        await self._accounts.settle_try(uncounted=[*attempt.pairs, *attempt.others], now=now)
 
     async def registration(self, ip: str, *, now: float) -> None:
         """Count one registration. Raises `Throttled` when there were too many from this network."""
         if network := network_of(ip):
-            await self._count([(self._name("registration", network), self.limits.registrations)], now)
+            await self._count([self._counted(self.limits.registrations, "registration", network)], now)
 
-    async def _count(self, rules: list[tuple[str, Rate]], now: float) -> None:
-        """Count under all of the names, or under none and raise."""
-        counted: list[str] = []
-        for key, rate in rules:
-            count, ends = await self._accounts.failures(key, now=now)
-            if count < rate.count:  # a flood that is over the limit costs a read, not a write
-                counted.append(key)
-                if await self._accounts.count_failure(key, now=now, window=rate.seconds) <= rate.count:
-                    continue
-                _, ends = await self._accounts.failures(key, now=now)
-            if counted:
-                await self._accounts.uncount_failure(counted, now=now)
-            raise Throttled(max(1, math.ceil(ends - now)))
+    async def _count(
+        self, counters: list[Counted], now: float, *, unless: str = "", outer: Sequence[Counted] = ()
+    ) -> int:
+        """Count in all of these, or in none and raise; in the ``outer`` ones only while ``unless`` counts nothing.
+        Returns what that counts."""
+        read = [*counters, *outer]
+        found = await self._accounts.failures([*(one.key for one in read), *([unless] if unless else ())], now=now)
+        logins = found[-1][0] if unless else 0
+        wanted = counters if logins else read
+        # A flood that is over the limit costs this read and no write. What counts is what `count_try` finds.
+        for one, (count, ends) in zip(wanted, found, strict=False):
+            if count >= one.limit:
+                raise _throttled(ends, now)
+        full_until = await self._accounts.count_try(wanted, now=now)
+        if full_until is not None:
+            raise _throttled(full_until, now)
+        return logins
+
+    def _counted(self, rate: Rate, *parts: str) -> Counted:
+        return Counted(self._name(*parts), rate.count, rate.seconds)
 
     def _name(self, *parts: str) -> str:
         fields_ = [part.encode("utf-8", "surrogatepass") for part in parts]
         message = b"".join(len(field).to_bytes(4, "big") + field for field in fields_)
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:40]
+
+
+def _throttled(until: float, now: float) -> Throttled:
+    return Throttled(max(1, math.ceil(until - now)))
 
 
 def network_of(ip: str) -> str:

@@ -92,7 +92,7 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
     key = _counted_as(former.credential)
     count = await auth.counters.count_failure(key, now=now, window=_REMEMBERED)
     if count > 1:
-        _, ends = await auth.counters.failures(key, now=now)
+        [(_, ends)] = await auth.counters.failures([key], now=now)
         if now - (ends - _REMEMBERED) > auth.policy.reuse_window:
             raise RevokedCredential("former credential was traded in before")
     for other in former.also:

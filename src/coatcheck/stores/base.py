@@ -195,6 +195,15 @@ class SessionStore(Feed, Protocol):
         seconds. Safe beside itself. Returns how many rows went; 0 means there is nothing left to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One counter that a try is counted in: at most ``limit`` within ``window`` seconds from the first one."""
+
+    key: str
+    limit: float
+    window: float
+
+
 @runtime_checkable
 class AccountStore(Protocol):
     """Rows of Coatcheck's own accounts. No rules live here, they are in `coatcheck.accounts`."""
@@ -226,15 +235,21 @@ class AccountStore(Protocol):
         new count. Atomic. Counters that are over go at the same time, in bounded number but faster than they come, so
         that an attack with ever new names leaves nothing behind."""
 
-    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
-        """The counter and the time at which it starts again; ``(0, now)`` when there is none."""
+    async def failures(self, keys: Sequence[str], *, now: float) -> Sequence[tuple[int, float]]:
+        """Each of these counters and the time at which it starts again, all of one moment; ``(0, now)`` for one that
+        there is none of."""
 
-    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
-        """Take one from each of these counters, never below zero; one that is unknown or over stays as it is. What
-        was counted before a try is given back with it when the try turns out to be none."""
+    async def count_try(self, counters: Sequence[Counted], *, now: float) -> float | None:
+        """Add one to each of these counters, each named once, and return None; or, when that would take one past its
+        limit, change nothing and return when the first of those in this order starts again. Atomic: however many
+        tries come at once, no counter gets past its limit. Counters that are over go as in `count_failure`."""
 
-    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
-        """Forget these counters."""
+    async def settle_try(
+        self, *, uncounted: Sequence[str], cleared: Sequence[str] = (), counted: Counted | None = None, now: float
+    ) -> None:
+        """Take one from each of the ``uncounted``, never below zero (one that is unknown or over stays as it is);
+        forget the ``cleared``; and add one to ``counted``, whatever its limit. All of it or nothing. What was counted
+        before a try is given back with it when the try turns out to be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

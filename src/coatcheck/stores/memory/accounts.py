@@ -12,6 +12,7 @@ from ...errors import Conflict, EmailTaken
 from ...model import Account
 from ..base import (
     AccountPage,
+    Counted,
     SealedKey,
 )
 from ..rules import pack_cursor, page_size, to_json, unpack_cursor
@@ -83,28 +84,49 @@ class MemoryAccounts:
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
-        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
-            del self._failures[over]
-        count, ends = await self.failures(key, now=now)
-        self._failures[key] = (count + 1, ends if now < ends else now + window)
-        return count + 1
+        self._sweep(now)
+        return self._count(key, now, window)
 
-    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
+    async def failures(self, keys: Sequence[str], *, now: float) -> Sequence[tuple[int, float]]:
         """See `AccountStore.failures`."""
+        return [self._failures_of(key, now) for key in keys]
+
+    async def count_try(self, counters: Sequence[Counted], *, now: float) -> float | None:
+        """See `AccountStore.count_try`."""
+        for one in counters:
+            count, ends = self._failures_of(one.key, now)
+            if count >= one.limit:
+                return ends
+        self._sweep(now)
+        for one in counters:
+            self._count(one.key, now, one.window)
+        return None
+
+    async def settle_try(
+        self, *, uncounted: Sequence[str], cleared: Sequence[str] = (), counted: Counted | None = None, now: float
+    ) -> None:
+        """See `AccountStore.settle_try`."""
+        for key in uncounted:
+            count, ends = self._failures_of(key, now)
+            if count:
+                self._failures[key] = (count - 1, ends)
+        for key in cleared:
+            self._failures.pop(key, None)
+        if counted is not None:
+            self._count(counted.key, now, counted.window)
+
+    def _failures_of(self, key: str, now: float) -> tuple[int, float]:
         count, ends = self._failures.get(key, (0, now))
         return (count, ends) if now < ends else (0, now)
 
-    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.uncount_failure`."""
-        for key in keys:
-            count, ends = await self.failures(key, now=now)
-            if count:
-                self._failures[key] = (count - 1, ends)
+    def _count(self, key: str, now: float, window: float) -> int:
+        count, ends = self._failures_of(key, now)
+        self._failures[key] = (count + 1, ends if now < ends else now + window)
+        return count + 1
 
-    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.clear_failures`."""
-        for key in keys:
-            self._failures.pop(key, None)
+    def _sweep(self, now: float) -> None:
+        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
+            del self._failures[over]
 
 
 class MemoryKeys:

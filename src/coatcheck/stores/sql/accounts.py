@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, or_, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from ...errors import Conflict, EmailTaken
+from ...errors import CoatcheckError, Conflict, EmailTaken
 from ...model import Account
-from ..base import AccountPage
+from ..base import AccountPage, Counted
 from ..rules import pack_cursor, page_size, to_json, unpack_cursor
-from .database import Database
+from .database import Database, Insert
 from .tables import accounts, failures
 
-_SWEEP: Final = 100
+_SWEPT: Final = 100
 """Counters that are over, deleted along with others."""
+
+# Built once: building a statement, and finding it among those compiled, costs more than running it.
+_BY_ID: Final = select(accounts).where(accounts.c.id == bindparam("id"))
+_BY_EMAIL: Final = select(accounts).where(accounts.c.email_key == bindparam("email_key"))
+_NAMED: Final = failures.c.key.in_(bindparam("keys", expanding=True))
+_LIVE: Final = select(failures.c.key, failures.c.count.label("counted"), failures.c.ends).where(
+    _NAMED, failures.c.ends > bindparam("now")
+)
+_LOCKED: Final = select(failures.c.key).where(_NAMED).order_by(failures.c.key).with_for_update()
+"""In the one order in which all lock them. A statement of its own: the next one sees what was waited for."""
+_CLEARED: Final = failures.c.key.in_(bindparam("cleared", expanding=True))
+_SETTLE: Final = (
+    update(failures)
+    .where(_NAMED, or_(_CLEARED, and_(failures.c.ends > bindparam("now"), failures.c.count > 0)))
+    # One that is cleared is over from now on, and goes as such.
+    .values(count=case((_CLEARED, 0), else_=failures.c.count - 1), ends=case((_CLEARED, 0.0), else_=failures.c.ends))
+)
+_OVER: Final = select(failures.c.key).where(failures.c.ends <= bindparam("now")).limit(_SWEPT)
+_SWEEP: Final = delete(failures).where(failures.c.key.in_(_OVER.with_for_update(skip_locked=True)))
 
 
 class SqlAccounts:
@@ -50,14 +72,12 @@ class SqlAccounts:
 
     async def by_id(self, account_id: str) -> Account | None:
         """See `AccountStore.by_id`."""
-        query = select(accounts).where(accounts.c.id == account_id)
-        row = await self.database.read(lambda tx: tx.execute(query).first())
+        row = await self.database.read(lambda tx: tx.execute(_BY_ID, {"id": account_id}).first())
         return _to_account(row) if row else None
 
     async def by_email(self, email_key: str) -> Account | None:
         """See `AccountStore.by_email`."""
-        query = select(accounts).where(accounts.c.email_key == email_key)
-        row = await self.database.read(lambda tx: tx.execute(query).first())
+        row = await self.database.read(lambda tx: tx.execute(_BY_EMAIL, {"email_key": email_key}).first())
         return _to_account(row) if row else None
 
     async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
@@ -95,52 +115,87 @@ class SqlAccounts:
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
-        over = failures.c.ends <= now
-        swept = select(failures.c.key).where(over).limit(_SWEEP).with_for_update(skip_locked=True)
-        count = (
-            self.database.insert(failures)
-            .values(key=key, count=1, ends=now + window)
-            .on_conflict_do_update(
-                index_elements=[failures.c.key],
-                set_={
-                    "count": case((over, 1), else_=failures.c.count + 1),
-                    "ends": case((over, now + window), else_=failures.c.ends),
-                },
-            )
-            .returning(failures.c.count)
-        )
+        [(_, counted, _)] = await self._count([Counted(key, math.inf, window)], now)
+        return counted
 
-        def work(tx: Connection) -> int:
+    async def failures(self, keys: Sequence[str], *, now: float) -> Sequence[tuple[int, float]]:
+        """See `AccountStore.failures`."""
+        rows = await self.database.read(lambda tx: tx.execute(_LIVE, {"keys": list(keys), "now": now}).all())
+        found = {row.key: (row.counted, row.ends) for row in rows}
+        return [found.get(key, (0, now)) for key in keys]
+
+    async def count_try(self, counters: Sequence[Counted], *, now: float) -> float | None:
+        """See `AccountStore.count_try`."""
+        try:
+            await self._count(counters, now)
+        except _Full as full:
+            return full.ends
+        return None
+
+    async def settle_try(
+        self, *, uncounted: Sequence[str], cleared: Sequence[str] = (), counted: Counted | None = None, now: float
+    ) -> None:
+        """See `AccountStore.settle_try`."""
+        settled = {"keys": [*uncounted, *cleared], "cleared": list(cleared), "now": now}
+        adding = self._adding([counted], now) if counted else None
+
+        def work(tx: Connection) -> None:
+            if tx.dialect.name == "postgresql":
+                tx.execute(_LOCKED, {"keys": settled["keys"]})
+            tx.execute(_SETTLE, settled)
+            if adding is not None:
+                tx.execute(*adding)
+
+        if settled["keys"] or counted:
+            await self.database.write(work)
+
+    async def _count(self, counters: Sequence[Counted], now: float) -> Sequence[tuple[str, int, float]]:
+        """Count in all of them, for each its key, count and end; or raise `_Full`, and then nothing is counted."""
+        statement, values = self._adding(counters, now)
+
+        def work(tx: Connection) -> list[tuple[str, int, float]]:
+            counted = [(row.key, int(row.counted), float(row.ends)) for row in tx.execute(statement, values)]
+            found = {key: (count, ends) for key, count, ends in counted}
+            for one in counters:
+                count, ends = found[one.key]
+                if count > one.limit:
+                    raise _Full(ends)
             # In this order: who has a row locked passes over those of others, so nobody waits in a circle.
-            counted = int(tx.execute(count).scalar_one())
-            tx.execute(delete(failures).where(failures.c.key.in_(swept)))
+            tx.execute(_SWEEP, {"now": now})
             return counted
 
         return await self.database.write(work)
 
-    async def failures(self, key: str, *, now: float) -> tuple[int, float]:
-        """See `AccountStore.failures`."""
-        query = select(failures.c.count.label("counted"), failures.c.ends).where(
-            failures.c.key == key, failures.c.ends > now
-        )
-        row = await self.database.read(lambda tx: tx.execute(query).first())
-        return (row.counted, row.ends) if row else (0, now)
+    def _adding(self, counters: Sequence[Counted], now: float) -> tuple[ReturningInsert[Any], dict[str, Any]]:
+        values: dict[str, Any] = {"now": now}
+        # In one order for all, so that nobody waits in a circle.
+        for number, one in enumerate(sorted(counters, key=lambda one: one.key)):
+            values |= {f"key_{number}": one.key, f"ends_{number}": now + one.window}
+        return _counting(self.database.insert, len(counters)), values
 
-    async def uncount_failure(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.uncount_failure`."""
 
-        def work(tx: Connection) -> None:
-            for key in sorted(keys):  # in one order for all, so that nobody waits in a circle
-                live = (failures.c.key == key, failures.c.ends > now, failures.c.count > 0)
-                tx.execute(update(failures).where(*live).values(count=failures.c.count - 1))
+class _Full(CoatcheckError):
+    """A counter is at its limit until ``ends``. Raised in the transaction, so that nothing of it is done."""
 
-        if keys:
-            await self.database.write(work)
+    def __init__(self, ends: float) -> None:
+        super().__init__("a counter is full")
+        self.ends = ends
 
-    async def clear_failures(self, keys: Sequence[str], *, now: float) -> None:
-        """See `AccountStore.clear_failures`."""
-        named = select(failures.c.key).where(failures.c.key.in_(keys)).order_by(failures.c.key).with_for_update()
-        await self.database.write(lambda tx: tx.execute(delete(failures).where(failures.c.key.in_(named))))
+
+@cache
+def _counting(insert: Callable[[Table], Insert], rows: int) -> ReturningInsert[Any]:
+    """Count in so many counters."""
+    over = failures.c.ends <= bindparam("now")
+    statement = insert(failures).values(
+        [{"key": bindparam(f"key_{row}"), "count": 1, "ends": bindparam(f"ends_{row}")} for row in range(rows)]
+    )
+    changed = {
+        "count": case((over, 1), else_=failures.c.count + 1),
+        "ends": case((over, statement.excluded.ends), else_=failures.c.ends),
+    }
+    return statement.on_conflict_do_update(index_elements=[failures.c.key], set_=changed).returning(
+        failures.c.key, failures.c.count.label("counted"), failures.c.ends
+    )
 
 
 def _to_account(row: Row[Any]) -> Account:

@@ -63,9 +63,11 @@ class Database(ABC):
         for engine in engines:
             await engine.dispose()
 
+    @property
     @abstractmethod
-    def insert(self, table: Table) -> Insert:
-        """An INSERT of this dialect, with ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
+    def insert(self) -> Callable[[Table], Insert]:
+        """Makes an INSERT of this dialect, with ``on_conflict_do_update`` and ``on_conflict_do_nothing``. One and the
+        same for all databases of the dialect, so that statements can be kept by it."""
 
     @abstractmethod
     def check(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -42,6 +43,8 @@ _AFTER_THOSE_BEFORE: Final = text(
 """Makes a COMMIT that has changed nothing wait for the standbys too. A revoke whose COMMIT they have not confirmed in
 time has failed, and yet is seen: trying again must not find it done before they have it."""
 
+_STANDING: Final = select(subjects.c.epoch, subjects.c.version).where(subjects.c.subject == bindparam("subject"))
+
 _epoch: Final = func.coalesce(subjects.c.epoch, 0)
 _version: Final = func.coalesce(subjects.c.version, 0)
 
@@ -77,8 +80,13 @@ def _least(a: ColumnElement[float], b: ColumnElement[float]) -> ColumnElement[fl
 
 def standing_of(tx: Connection, subject: str) -> tuple[int, int]:
     """Epoch and version."""
-    row = tx.execute(select(subjects.c.epoch, subjects.c.version).where(subjects.c.subject == subject)).first()
+    row = tx.execute(_STANDING, {"subject": subject}).first()
     return (row.epoch, row.version) if row else (0, 0)
+
+
+@cache
+def _inserting(insert: Callable[[Table], Insert]) -> Insert:
+    return insert(sessions).on_conflict_do_nothing()
 
 
 def create(
@@ -88,7 +96,7 @@ def create(
     epoch, _ = standing_of(tx, row["subject"])
     if epoch != row["epoch"]:
         raise Conflict("the subject was cut off while this login was under way")
-    if tx.execute(insert(sessions).values(**row).on_conflict_do_nothing()).rowcount != 1:
+    if tx.execute(_inserting(insert), row).rowcount != 1:
         raise Conflict("a session with this id exists already")
     return () if keep is None else _end_beyond(tx, row, now, keep)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Table, func, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -89,9 +89,10 @@ class PostgresqlDatabase(Database):
         finally:
             await self.close()
 
-    def insert(self, table: Table) -> Insert:
+    @property
+    def insert(self) -> type[Insert]:
         """See `Database.insert`."""
-        return Insert(table)
+        return Insert
 
     def check(self) -> None:
         """See `Database.check`. Each read of the feed finds out by itself."""

@@ -11,10 +11,11 @@ import os
 import secrets
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Table, event
+from sqlalchemy import Connection, event
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,6 +25,7 @@ from ...errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from ..base import FeedRead
 from . import feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, driver_error, translated, unavailable
+from .sqlite_connection import connect
 from .sqlite_watch import Watch
 
 READERS: Final = 4
@@ -98,9 +100,10 @@ class SqliteDatabase(Database):
         finally:
             await self.close()
 
-    def insert(self, table: Table) -> Insert:
+    @property
+    def insert(self) -> type[Insert]:
         """See `Database.insert`."""
-        return Insert(table)
+        return Insert
 
     def check(self) -> None:
         """See `Database.check`. A file that was removed or replaced lives on for those who have it open, and only
@@ -169,11 +172,11 @@ class SqliteDatabase(Database):
     def _connect(self) -> None:
         if self._path is None:
             # One connection is the whole database, for reading as well.
-            self.engines = (_writing(_engine(URL.create("sqlite+aiosqlite"), size=1)),)
+            self.engines = (_writing(_engine(":memory:", size=1)),)
             return
-        url = URL.create("sqlite+aiosqlite", database=_name(self._path), query={"uri": "true"})
-        reader = _engine(url, size=READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
-        self.engines = (_writing(_engine(url, size=1)), reader)
+        name = _name(self._path)
+        reader = _engine(name, size=READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self.engines = (_writing(_engine(name, size=1)), reader)
 
     async def _prepare_file(self, path: Path, *, migrate: bool, now: float) -> None:
         if not _is_there(path):
@@ -236,15 +239,16 @@ async def _make_file(path: Path, now: float) -> None:
         raise ConfigurationError(f"the database file {path} cannot be made: {error.strerror}") from error
 
 
-def _engine(url: URL, *, size: int, **options: Any) -> AsyncEngine:
+def _engine(name: str, *, size: int, **options: Any) -> AsyncEngine:
+    connecting = partial(connect, name, uri=True, isolation_level=None, timeout=_LOCK_WAIT)
     engine = create_async_engine(
-        url,
+        "sqlite+aiosqlite://",
+        async_creator=connecting,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
         pool_timeout=10.0,
         hide_parameters=True,
-        connect_args={"isolation_level": None, "timeout": _LOCK_WAIT},
         **options,
     )
     event.listen(engine.sync_engine, "connect", _set_up)

@@ -12,7 +12,7 @@ import pytest
 
 from ...errors import EmailTaken, Rejected
 from ...model import Account
-from ...stores.base import MAX_PAGE
+from ...stores.base import MAX_PAGE, Counted
 from .support import Contract
 
 
@@ -23,6 +23,11 @@ def new_account(email: str | None = None, created: float = 1000.5, **changes: An
         id=secrets.token_hex(8), email=email, email_key=email.casefold(), password_hash="hash-1", created=created
     )
     return replace(account, **changes)
+
+
+async def _counted(store: Any, key: str, *, now: float) -> tuple[int, float]:
+    [(count, ends)] = await store.failures([key], now=now)
+    return count, ends
 
 
 class AccountContract(Contract):
@@ -132,14 +137,14 @@ class AccountContract(Contract):
 
     async def test_failures_are_counted_in_a_window_from_the_first(self, store: Any, second: Any) -> None:
         """The window does not move with later counts, and at its end counting starts again."""
-        assert await store.failures("ip", now=100.0) == (0, 100.0)
+        assert await _counted(store, "ip", now=100.0) == (0, 100.0)
         assert [await client.count_failure("ip", now=100.0 + at, window=10.0) for at, client in
                 enumerate((store, second, store))] == [1, 2, 3]  # fmt: skip
-        assert await second.failures("ip", now=109.0) == (3, 110.0)
-        assert await second.failures("ip", now=110.0) == (0, 110.0)
-        assert await store.failures("other", now=109.0) == (0, 109.0)
+        assert await _counted(second, "ip", now=109.0) == (3, 110.0)
+        assert await _counted(second, "ip", now=110.0) == (0, 110.0)
+        assert await _counted(store, "other", now=109.0) == (0, 109.0)
         assert await store.count_failure("ip", now=110.0, window=10.0) == 1
-        assert await store.failures("ip", now=119.0) == (1, 120.0)
+        assert await _counted(store, "ip", now=119.0) == (1, 120.0)
 
     async def test_concurrent_failures_are_all_counted(self, store: Any, second: Any) -> None:
         """None is lost and no count is given twice."""
@@ -151,21 +156,68 @@ class AccountContract(Contract):
         for _ in range(2):
             await store.count_failure("a", now=100.0, window=10.0)
         await store.count_failure("b", now=95.0, window=10.0)
-        await second.uncount_failure(["a", "b", "unknown"], now=107.0)
-        assert await store.failures("a", now=107.0) == (1, 110.0)
-        assert await store.failures("b", now=104.0) == (1, 105.0)
-        assert await store.failures("unknown", now=107.0) == (0, 107.0)
+        await second.settle_try(uncounted=["a", "b", "unknown"], now=107.0)
+        assert await _counted(store, "a", now=107.0) == (1, 110.0)
+        assert await _counted(store, "b", now=104.0) == (1, 105.0)
+        assert await _counted(store, "unknown", now=107.0) == (0, 107.0)
         for _ in range(2):
-            await store.uncount_failure(["a"], now=108.0)
-        assert (await store.failures("a", now=108.0))[0] == 0
+            await store.settle_try(uncounted=["a"], now=108.0)
+        assert (await _counted(store, "a", now=108.0))[0] == 0
         assert await store.count_failure("a", now=109.0, window=50.0) == 1
-        await store.uncount_failure([], now=109.0)
+        await store.settle_try(uncounted=[], now=109.0)
 
     async def test_counters_are_cleared_by_name(self, store: Any) -> None:
         """Those named and nothing that still counts."""
         for key in ("a", "b", "c"):
             await store.count_failure(key, now=100.0, window=10.0)
-        await store.clear_failures(["a", "b", "unknown"], now=101.0)
-        assert [(await store.failures(key, now=101.0))[0] for key in ("a", "b", "c")] == [0, 0, 1]
-        await store.clear_failures([], now=101.0)
-        assert await store.failures("c", now=101.0) == (1, 110.0)
+        await store.settle_try(uncounted=[], cleared=["a", "b", "unknown"], now=101.0)
+        assert [(await _counted(store, key, now=101.0))[0] for key in ("a", "b", "c")] == [0, 0, 1]
+        await store.settle_try(uncounted=[], cleared=[], now=101.0)
+        assert await _counted(store, "c", now=101.0) == (1, 110.0)
+
+    async def test_several_counters_are_read_at_once(self, store: Any, second: Any) -> None:
+        """In the order of the names, whether or not there is such a counter."""
+        await store.count_failure("b", now=100.0, window=10.0)
+        found = await second.failures(["a", "b", "c"], now=101.0)
+        assert list(found) == [(0, 101.0), (1, 110.0), (0, 101.0)]
+        assert list(await store.failures([], now=101.0)) == []
+
+    async def test_a_try_counts_in_all_or_in_none(self, store: Any, second: Any) -> None:
+        """Up to each limit, in windows of their own; a refused one changes nothing and is told the first full one."""
+        tries = [Counted("z", 3, 10.0), Counted("b", 2, 20.0), Counted("a", 2, 30.0)]
+        assert [await client.count_try(tries, now=100.0) for client in (store, second)] == [None, None]
+        assert await second.count_try(tries, now=101.0) == 120.0
+        assert list(await store.failures(["z", "b", "a"], now=101.0)) == [(2, 110.0), (2, 120.0), (2, 130.0)]
+        assert await store.count_try(tries, now=120.0) == 130.0
+        assert list(await store.failures(["z", "b", "a"], now=129.0)) == [(0, 129.0), (0, 129.0), (2, 130.0)]
+        assert await store.count_try(tries, now=130.0) is None
+        assert list(await store.failures(["z", "b", "a"], now=131.0)) == [(1, 140.0), (1, 150.0), (1, 160.0)]
+
+    async def test_tries_at_once_get_no_more_than_the_limit(self, store: Any, second: Any) -> None:
+        """However the limits overlap, and in whatever order they are named."""
+        inner, outer, other = Counted("m", 5, 10.0), Counted("a", 8, 10.0), Counted("z", 9, 10.0)
+        ways = [[inner, outer], [other, outer]]
+        work = [client.count_try(way, now=100.0) for client in [store, second] * 6 for way in ways]
+        refused = await asyncio.gather(*work)
+        through = sum(found is None for found in refused)
+        counts = [count for count, _ in await store.failures(["m", "a", "z"], now=101.0)]
+        assert through == counts[1] == counts[0] + counts[2] == 8
+        assert counts[0] <= 5
+        assert {found for found in refused if found is not None} == {110.0}
+
+    async def test_a_try_is_settled_in_one_step(self, store: Any, second: Any) -> None:
+        """Given back, cleared and counted elsewhere, beside others that are still under way."""
+        ways = [Counted("pair", 30, 10.0), Counted("network", 30, 10.0)]
+
+        async def once(client: Any, *, right: bool) -> None:
+            assert await client.count_try(ways, now=100.0) is None
+            if right:
+                await client.settle_try(uncounted=["network"], counted=Counted("known", 1, 50.0), now=101.0)
+
+        await asyncio.gather(*(once(client, right=n % 3 == 0) for n in range(6) for client in (store, second)))
+        found = await store.failures(["pair", "network", "known"], now=102.0)
+        assert list(found) == [(12, 110.0), (8, 110.0), (4, 151.0)]
+        await second.settle_try(uncounted=["network"], cleared=["pair"], now=103.0)
+        assert list(await store.failures(["pair", "network"], now=103.0)) == [(0, 103.0), (7, 110.0)]
+        assert await store.count_try(ways, now=104.0) is None
+        assert list(await store.failures(["pair", "network"], now=105.0)) == [(1, 114.0), (8, 110.0)]
