@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -31,10 +32,35 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.overhead import MODES, Load, Server, answers, free_port, load, pinned, spread  # noqa: E402
+from bench.speed.load import Load, cores, load, pin, processor_seconds, together  # noqa: E402
+from tests.support.servers import free_port  # noqa: E402
 
 APPS = Path(__file__).parent / "apps" / "frameworks"
 RESULTS = Path(__file__).parent / "results"
+MODES = ("session", "jwt", "jwt-cookie")
+
+
+@dataclass
+class Server:
+    """A running application, and the header that authenticates a request to it."""
+
+    url: str
+    header: str
+    pid: int
+
+    def processor_seconds(self) -> float:
+        """User and system time that it has spent so far."""
+        return processor_seconds(self.pid)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.1%} ({min(values):.1%} to {max(values):.1%})"
 
 
 @dataclass(frozen=True)
@@ -77,7 +103,7 @@ class Found:
     def add(self, without: Load, guarded: Load) -> None:
         """A round."""
         self.throughput.append(guarded.per_second / without.per_second)
-        spent = guarded.processor / guarded.requests, without.processor / without.requests
+        spent = 1 / guarded.per_processor_second, 1 / without.per_processor_second
         self.processor.append(spent[1] / spent[0])
         self.added.append((spent[0] - spent[1]) * 1e6)
         self.bare.append(without.per_second)
@@ -85,7 +111,7 @@ class Found:
 
 def command(framework: Framework, port: int) -> list[str]:
     """The server in the way in which it is usually run, without logs of requests."""
-    python = [*pinned(0), sys.executable, "-m"]
+    python = [sys.executable, "-m"]
     if framework.is_wsgi:
         gunicorn = ["gunicorn", f"{framework.application}:app", "--chdir", str(APPS), "--bind", f"127.0.0.1:{port}"]
         how = ["--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "30"]
@@ -110,6 +136,7 @@ def server(framework: Framework, mode: str) -> Iterator[Server]:
                     raise RuntimeError(f"{framework.name} with mode {mode} did not start")
                 time.sleep(0.05)
             said = json.loads(told.read_text())
+            pin(process.pid, cores()[0])
             yield Server(f"http://127.0.0.1:{port}/", said["header"], said["pid"])
         finally:
             process.terminate()
@@ -142,15 +169,18 @@ def running(framework: Framework, modes: tuple[str, ...]) -> Iterator[tuple[Serv
 def compare(framework: Framework, rounds: int, seconds: int, modes: tuple[str, ...] = MODES) -> dict[str, Found]:
     """What each mode costs. Raises `RuntimeError` also when a request fails."""
     found = {mode: Found() for mode in modes}
-    with running(framework, modes) as (bare, guarded):
-        for each in guarded.values():  # warm up, and fill the table
-            load(bare, each.header, 1)
-            load(each, each.header, 1)
+    with running(framework, modes) as (bare, guarded), tempfile.TemporaryDirectory() as folder:
+        headers = {mode: Path(folder) / mode for mode in modes}
+        for mode, each in guarded.items():
+            headers[mode].write_text(f"{each.header}\n")
+            for server in (bare, each):  # warm up, and fill the table
+                load(server.url, headers[mode], server.pid)
         for _ in range(rounds):
             for mode, each in guarded.items():
                 # Bare, guarded, guarded, bare: a steady drift cancels out.
-                order = [load(server, each.header, seconds) for server in (bare, each, each, bare)]
-                found[mode].add(order[0] + order[3], order[1] + order[2])
+                servers = (bare, each, each, bare)
+                order = [load(server.url, headers[mode], server.pid, seconds=seconds) for server in servers]
+                found[mode].add(together([order[0], order[3]]), together([order[1], order[2]]))
     return found
 
 

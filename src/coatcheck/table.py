@@ -16,8 +16,8 @@ Key = bytes
 
 TAIL: Final = 32
 """Entries are found by so many of a credential's last bytes, and then compared as a whole: hashing all of a JWT would
-cost more than the rest of a hit. The last bytes are of a MAC or a signature that was verified before the entry was made,
-so that nobody can make two credentials that share them."""
+cost more than the rest of a hit. The last bytes are of a MAC or a signature that was verified before the entry was
+made, so that nobody can make two credentials that share them."""
 _ENTRY_BYTES: Final = 1730
 """Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
 _SECOND_CHANCES: Final = 16

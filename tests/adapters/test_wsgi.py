@@ -239,7 +239,7 @@ class Counting:
         self.policy, self.clock, self.check_csrf_token = auth.policy, auth.clock, auth.check_csrf_token
         self.lookups = self.verified = 0
 
-    def known(self, key: str) -> Identity | None:
+    def known(self, key: bytes) -> Identity | None:
         self.lookups += 1
         return self._auth.known(key)
 

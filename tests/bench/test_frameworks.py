@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.frameworks import FRAMEWORKS, Found, running, table
-from bench.overhead import Load
+from bench.speed.load import Load
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
@@ -19,7 +19,7 @@ def test_applications(name: str) -> None:
 def test_numbers() -> None:
     """Shares, and the time that is added to a request, come out of the rounds."""
     found = Found()
-    found.add(Load(1000, 1.0, 0.1), Load(800, 1.0, 0.1))
+    found.add(Load(1000, 1.0, 0.1, 0.5, 900, 2000), Load(800, 1.0, 0.1, 0.5, 900, 2000))
     assert found.throughput == [0.8]
     assert found.processor == pytest.approx([0.8])
     assert found.added == pytest.approx([25.0])

@@ -1,29 +1,40 @@
-"""The ASGI middleware beside the same application without it, over real HTTP."""
+"""The ASGI middleware beside the same application without it, in one process, over real HTTP."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 
 import pytest
 
-from bench.overhead import KINDS, MODES, compare
+from bench.speed.contenders import listed, running
+from bench.speed.pairs import shares, turn
 
-SHARE = 0.90
-TRIES = 3
-"""A busy machine may spoil a measurement, and never makes a slow middleware fast: the best of some counts."""
+SHARE = 0.75
+"""By processor time. It only has to tell a middleware that asks a store or checks a signature, for a machine that is
+busy with other things shows anything between 80 and 105 %: what a hit costs to the instruction is held to in
+tests/core/test_hit.py, and what is really left stands in bench/results/speed.md."""
+TURNS = 3
+TRIES = 4
+MODES = ("session", "jwt", "jwt-cookie")
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("kind", KINDS)
-def test_middleware_costs_little(kind: str) -> None:
-    """With the middleware an application reaches at least 90 % of what it reaches without, in every mode."""
-    missing = dict.fromkeys(MODES, 0.0)
-    for _ in range(TRIES):
-        for mode, shares in compare(kind, tuple(missing), rounds=3, seconds=1).items():
-            medians = statistics.median(shares.throughput), statistics.median(shares.processor)
-            missing[mode] = max(*medians, missing[mode])
-        missing = {mode: best for mode, best in missing.items() if best < SHARE}
-        if not missing:
-            return
+@pytest.mark.parametrize("framework", ["asgi", "starlette"])
+def test_middleware_costs_little(framework: str) -> None:
+    """With the middleware, and on Starlette a decorator, a request takes little more processor time than without."""
+    wanted = [f"coatcheck-{framework}-{mode}" for mode in MODES]
+    contenders = [each for each in listed(python=sys.executable) if each.id in wanted]
+    with running(contenders) as (ready, failed):
+        assert failed == {}
+        missing = dict.fromkeys(ready, 0.0)
+        assert len(missing) == len(MODES)
+        for _ in range(TRIES):
+            for name in missing:
+                found = shares([turn(ready[name], seconds=1) for _ in range(TURNS)])
+                missing[name] = max(missing[name], statistics.median(found["processor"]))
+            missing = {name: best for name, best in missing.items() if best < SHARE}
+            if not missing:
+                return
     pytest.fail(f"share of the bare application: {missing}")

@@ -16,6 +16,10 @@ from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 
 from .conftest import presented
 
+STEPS = 195
+STEPS_PER_HEADER = 20
+"""Interpreters differ a little in what they count."""
+
 MODES = pytest.mark.parametrize("mode", list(Mode))
 
 
@@ -77,6 +81,51 @@ async def test_middleware_runs_through_without_waiting(auth: Auth, mode: Mode) -
     assert seen[0].subject == "ann"
     foreign = {"acquire", "verify", "hmac_digest", "digest", "compare_digest", "b64decode", "execute", "create_task"}
     assert not called & foreign
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """How many instructions of the interpreter it takes."""
+    steps = 0
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@MODES
+async def test_what_the_middleware_adds(auth: Auth, mode: Mode) -> None:
+    """On a hit the middleware adds a bounded number of steps to a request, a few more for each further header."""
+    credential = presented(await auth.login("ann", mode=mode))
+    await auth.verify(credential)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    def run(served: Any, scope: Any) -> None:
+        with pytest.raises(StopIteration):
+            served(scope, None, None).send(None)
+
+    def added(headers: int) -> int:
+        scopes = [scope_for(credential.key) for _ in range(2)]
+        for scope in scopes:
+            scope["headers"] = [*scope["headers"], *[(b"x-more", b"1")] * headers]
+        bare, guarded = (
+            steps_of(lambda served=served, scope=scope: run(served, scope))  # type: ignore[misc]
+            for served, scope in zip((app, AuthMiddleware(app, auth)), scopes, strict=True)
+        )
+        return guarded - bare
+
+    assert 0 < added(0) <= STEPS
+    assert added(100) - added(0) <= 100 * STEPS_PER_HEADER
 
 
 def cost(work: Callable[[], object], times: int) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
-from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for
+from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for, over_http
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
 from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
@@ -129,13 +129,14 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
         # Nothing else: the table also knows cookies, and they count in their own header only.
         identity = known(authorization)
         return identity if identity is not None and identity.mode is Mode.JWT else None
-    if cookies is None:
+    if not cookies:
         return None
-    names = SECURE if scope["scheme"] == "https" else names_for(scope["scheme"], host)
+    scheme = scope["scheme"]
+    names = SECURE if scheme == "https" else over_http[host] if scheme == "http" else None
     if names is None:
         return None
     if _SEMICOLON not in cookies:  # ours alone, as a program or a plain site sends it
-        return known(cookies) if cookies.startswith(names.common_needle) else None
+        return known(cookies) if cookies[0] == names.first_byte else None
     try:
         pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
     except MalformedCredential:

@@ -89,14 +89,14 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     if authorization is not None:
         return known(authorization.encode("latin-1", "replace")) if authorization.startswith("Bearer ") else None
     text: str | None = environ.get("HTTP_COOKIE")
-    if text is None:
+    if not text:
         return None
     names = SECURE if scheme == "https" else _names_for(scheme, host)
     if names is None:
         return None
     cookies = text.encode("latin-1", "replace")
     if ";" not in text:
-        return known(cookies) if cookies.startswith(names.common_needle) else None
+        return known(cookies) if cookies[0] == names.first_byte else None
     try:
         pair = find_pair(cookies, names.session_needle) or find_pair(cookies, names.access_needle)
     except MalformedCredential:

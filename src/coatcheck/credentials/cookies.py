@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Literal
 
 from ..errors import MalformedCredential
@@ -13,6 +12,8 @@ MAX_COOKIE_BYTES: Final = 4096
 """Name and value together; browsers drop what is longer (RFC 6265bis §5.6)."""
 
 _SEMICOLON: Final = ord(";")
+_HOSTS: Final = 64
+"""So many Host headers are remembered: anybody may send any."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _LOOPBACK: Final = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.I)
 
@@ -29,13 +30,13 @@ class CookieNames:
     secure: bool
     session_needle: bytes
     access_needle: bytes
-    common_needle: bytes
-    """What the two that are sent with every request begin with, and no Authorization header does."""
+    first_byte: int
+    """What the two that are sent with every request begin with: other than under the other names."""
 
 
 def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
     first, second = f"{session}=".encode(), f"{access}=".encode()
-    return CookieNames(session, access, refresh, secure, first, second, session.encode())
+    return CookieNames(session, access, refresh, secure, first, second, first[0])
 
 
 SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
@@ -50,12 +51,24 @@ def is_loopback_host(host: bytes) -> bool:
     return _LOOPBACK.fullmatch(host) is not None
 
 
-@lru_cache(maxsize=64)
+class _OverHttp(dict[bytes, CookieNames | None]):
+    """What the cookies are called over plain http, by Host header: a dict, for a hit asks it."""
+
+    def __missing__(self, host: bytes) -> CookieNames | None:
+        if len(self) >= _HOSTS:
+            self.clear()
+        names = self[host] = DEVELOPMENT if is_loopback_host(host) else None
+        return names
+
+
+over_http: Final = _OverHttp()
+
+
 def names_for(scheme: str, host: bytes) -> CookieNames | None:
     """The names for a request. None means plain http to another machine: no cookie is set or read there."""
     if scheme in ("https", "wss"):
         return SECURE
-    return DEVELOPMENT if is_loopback_host(host) else None
+    return over_http[host]
 
 
 def set_cookie(
