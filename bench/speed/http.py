@@ -39,7 +39,7 @@ class Plan:
     is_quick: bool = False
 
 
-FULL: Final = Plan(rounds=7, users=1000, seconds_in_all=690.0)
+FULL: Final = Plan(rounds=5, users=1000, seconds_in_all=600.0)
 QUICK: Final = Plan(rounds=1, users=200, seconds_in_all=50.0, order="ab", is_quick=True)
 
 
