@@ -155,7 +155,7 @@ class Follower:
         elif kind is EventKind.TOKEN_REVOKED:
             self._table.remove_token(event.session_id, event.token_id)
         else:
-            self._table.remove_access_tokens()
+            self._table.withdraw_access_tokens()
         if self.guards is not None:
             self.guards.apply(event)
 
@@ -218,7 +218,7 @@ class Follower:
         if self._cursor is None or any(event.kind is EventKind.KEYS_CHANGED for event in read.events):
             await self._load_keys()
             self._check_era(era)
-            self._table.remove_access_tokens()
+            self._table.withdraw_access_tokens()
             if self.guards is not None:
                 self.guards.keys_loaded()
         self._view.forget(read.now)

@@ -7,10 +7,10 @@ are *removed* when an event concerns them, found by session and subject, so that
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Final
 
-from .model import Identity, Mode
+from .model import Identity
 
 Key = bytes
 
@@ -22,6 +22,9 @@ _ENTRY_BYTES: Final = 1730
 """Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
 _SECOND_CHANCES: Final = 16
 """How many recently used entries one insertion may pass over to find a cold one."""
+_FREED: Final = 16
+"""Things given back at one insertion, after everything was forgotten."""
+_OVER: Final = float("-inf")
 _LOOKED_AT: Final = 4000
 """Entries in one part of those whose use is to be written: about a millisecond."""
 
@@ -73,6 +76,8 @@ class Table:
         self._bytes = 0
         self._evicted: OrderedDict[str, Entry] = OrderedDict()
         """Evicted with a use that the store does not know of, by session; as many as the table may have entries."""
+        self._rubbish: list[tuple[Sized, Callable[[], object]]] = []
+        """What is still to be given back after `clear`, each with what takes one thing out of it."""
         self.get: Callable[[Key], Entry | None] = self._entries.get
         """``get(key[-TAIL:]) -> Entry | None``, bound once: it is the hit path. Whoever calls it compares the key."""
 
@@ -86,6 +91,8 @@ class Table:
 
     def put(self, entry: Entry) -> None:
         """Insert or replace."""
+        if self._rubbish:
+            self._free_some()
         place = entry.key[-TAIL:]
         self._take(place)
         size = len(entry.key) + _ENTRY_BYTES
@@ -120,11 +127,21 @@ class Table:
 
     def clear(self) -> None:
         """Forget everything; each credential is verified again at its next sight."""
+        entries = list(self._entries.values())
+        rubbish = (self._by_session, self._by_subject, self._evicted)
+        # Cleared and not replaced: `get` is of this one. That the list holds what was in it makes it quick.
         self._entries.clear()
-        self._by_session.clear()
-        self._by_subject.clear()
-        self._evicted.clear()
+        self._by_session, self._by_subject, self._evicted = {}, {}, OrderedDict()
         self._bytes = 0
+        self._rubbish += [(entries, entries.pop), *((each, each.popitem) for each in rubbish)]
+
+    def _free_some(self) -> None:
+        """Give back a little of what `clear` has left: all of it at once would stop requests for a moment."""
+        left, pop = self._rubbish[-1]
+        for _ in range(min(len(left), _FREED)):
+            pop()
+        if not left:
+            self._rubbish.pop()
 
     def remove_session(self, session_id: str) -> None:
         """Forget every credential of the session."""
@@ -144,10 +161,12 @@ class Table:
             if entry is not None and entry.token_id == token_id:
                 self._take(place)
 
-    def remove_access_tokens(self) -> None:
-        """Forget every access token: the keys have changed."""
-        for place in [place for place, entry in self._entries.items() if entry.identity.mode is not Mode.SESSION]:
-            self._take(place)
+    def withdraw_access_tokens(self) -> None:
+        """No access token is a hit any more: the keys have changed. The time of each is over at once, and it goes as
+        one whose time is over by itself: taking all of them out would stop requests for several times as long."""
+        for entry in self._entries.values():
+            if not entry.idle:  # told without its identity, which lies elsewhere in memory
+                entry.deadline = _OVER
 
     def of_session(self, session_id: str) -> Iterator[Entry]:
         """The entries of one session."""

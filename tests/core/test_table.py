@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,7 +89,7 @@ def test_indexes_agree_with_the_entries(operations: list[tuple[str, int]]) -> No
         elif name == "token":
             table.remove_token(session, key)
         else:
-            table.remove_access_tokens()
+            table.withdraw_access_tokens()
         model = {k: e for k in (f"k{i}" for i in range(12)) if (e := table.get(k.encode())) is not None}
         assert len(table) == len(model)
         by_session = {e.identity.session_id for e in model.values()}
@@ -102,7 +105,7 @@ def test_indexes_agree_with_the_entries(operations: list[tuple[str, int]]) -> No
             if name == "except":
                 assert held.identity.subject != gone or held.identity.session_id == session
             if name == "access":
-                assert held.identity.mode is Mode.SESSION
+                assert held.identity.mode is Mode.SESSION or held.deadline == float("-inf")
 
 
 def test_what_ends_alike_is_told_apart() -> None:
@@ -118,3 +121,29 @@ def test_what_ends_alike_is_told_apart() -> None:
     assert (len(table), list(table.of_session("s1"))) == (1, [])
     table.remove(first.key)
     assert table.get(first.key[-TAIL:]) is second
+
+
+class Claims(dict[str, object]):
+    """A mapping that can be referred to weakly."""
+
+
+def test_clear_forgets_all_at_once_and_gives_back_by_and_by() -> None:
+    """The ``get`` that was bound before finds nothing afterwards, and what was kept is gone after some insertions."""
+    table = Table(max_entries=1000, max_bytes=10**9)
+    get = table.get
+    gone = []
+    for number in range(500):
+        one = entry(f"k{number}", f"s{number}", f"u{number % 7}")
+        one.identity = replace(one.identity, claims=Claims())
+        gone.append(weakref.ref(one.identity.claims))
+        table.put(one)
+    del one
+    table.clear()
+    assert (len(table), table.bytes) == (0, 0)
+    assert not any(get(f"k{number}".encode()) for number in range(500))
+    assert not any(list(table.of_session(f"s{number}")) for number in range(500))
+    for number in range(500):
+        table.put(entry(f"new{number}", f"s{number}"))
+    assert get(b"new7") is not None
+    assert not any(each() for each in gone)
+    assert not table._rubbish
