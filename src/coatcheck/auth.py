@@ -122,6 +122,7 @@ class Auth:
                 await _open(sessions, self._sessions)
             await self._follow_clock(sessions or store)
             parts = self._compose(store, sessions or store, secrets)
+            await parts.users.prepare()
             await self._ensure_keys(parts.keys, made)
             await parts.follower.start()
         except BaseException as error:

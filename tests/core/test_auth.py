@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coatcheck import ApplicationSubjects, Auth, ConfigurationError, InvalidCredential, Mode, StoreUnavailable, bearer
+from coatcheck.accounts.passwords import common_passwords
 from coatcheck.clock import Clock
 from coatcheck.errors import RevokedCredential
 from coatcheck.stores.memory import MemoryStore
@@ -135,6 +136,15 @@ async def test_not_started_says_so() -> None:
     auth = Auth("memory://", subjects=ApplicationSubjects())
     with pytest.raises(RuntimeError, match=r"auth\.lifespan"):
         await auth.login("ann")
+
+
+async def test_the_first_password_waits_for_no_list() -> None:
+    """The list of common passwords is there after the start, wherever passwords are chosen and nowhere else."""
+    common_passwords.cache_clear()
+    async with Auth("memory://", subjects=ApplicationSubjects()):
+        assert common_passwords.cache_info().currsize == 0
+    async with Auth("memory://"):
+        assert common_passwords.cache_info().currsize == 1
 
 
 async def test_sessions_elsewhere(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ..subjects import ApplicationSubjects, SubjectHook, SubjectSource, UserSour
 from .changes import Changes, Revocation
 from .directory import Accounts
 from .logins import Authenticated, CheckedLogins, Logins
-from .passwords import PasswordHasher, PasswordPolicy
+from .passwords import PasswordHasher, PasswordPolicy, common_passwords
 from .throttle import Counters, Throttle
 
 log = logging.getLogger("coatcheck.accounts")
@@ -39,6 +40,11 @@ class Users:
                 "UserSource, or ApplicationSubjects(..., authenticate=...)"
             )
         return await way.authenticate(name, password, ip=ip)
+
+    async def prepare(self) -> None:
+        """Load what the first password to be chosen would otherwise stop everybody for."""
+        if self.logins is not None:
+            await asyncio.to_thread(common_passwords)
 
     async def close(self) -> None:
         """Finish what is under way. Idempotent."""

@@ -65,7 +65,8 @@ def _to_bytes(password: str) -> Typed | None:
 @cache
 def common_passwords() -> frozenset[str]:
     """The passwords that everybody tries first and that are long enough to be chosen: about 11,600 out of the 30,000
-    most frequent (zxcvbn's list). Loaded when first asked for."""
+    most frequent (zxcvbn's list). Loaded when first asked for, which takes some 30 ms: `Users.prepare` asks
+    in a thread."""
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # the package has no types
 
     return frozenset(_comparable(word) for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)
