@@ -66,8 +66,9 @@ class Accounts:
         self._throttle = throttle
         self._now = now
         self.logins: Logins = Logins(
-            self, sessions, self._changes, passwords=passwords, policy=policy, throttle=throttle, now=now, key_of=_key
-        )
+            self, sessions, self._changes, passwords=passwords, policy=policy, throttle=throttle, now=now, key_of=_key,
+            read_both=self._login_and_facts,
+        )  # fmt: skip
         """Logging in and changing passwords."""
 
     async def register(self, email: str, password: str, *, roles: Iterable[str] = (), ip: str = "") -> Account:
@@ -214,10 +215,7 @@ class Accounts:
 
     async def facts(self, subject: str) -> SubjectFacts | None:
         """Roles and claims, or None for an account that is unknown or disabled."""
-        account = await self._accounts.by_id(subject)
-        if account is None or account.disabled:
-            return None
-        return SubjectFacts(roles=account.roles, claims=account.claims)
+        return _facts_of(await self._accounts.by_id(subject))
 
     async def login_of(self, name: str) -> Login | None:
         """See `UserSource.login_of`: the name is the address, in any spelling."""
@@ -226,6 +224,11 @@ class Accounts:
     async def login_of_subject(self, subject: str) -> Login | None:
         """See `UserSource.login_of_subject`."""
         return _login_of(await self._accounts.by_id(subject))
+
+    async def _login_and_facts(self, subject: str) -> tuple[Login | None, SubjectFacts | None]:
+        """`login_of_subject` and `facts` in one read."""
+        account = await self._accounts.by_id(subject)
+        return _login_of(account), _facts_of(account)
 
     async def replace_hash(self, subject: str, old: str, new: str) -> bool:
         """See `UserSource.replace_hash`."""
@@ -244,6 +247,12 @@ def _login_of(account: Account | None) -> Login | None:
     if account is None:
         return None
     return Login(subject=account.id, password_hash=account.password_hash, email=account.email)
+
+
+def _facts_of(account: Account | None) -> SubjectFacts | None:
+    if account is None or account.disabled:
+        return None
+    return SubjectFacts(roles=account.roles, claims=account.claims)
 
 
 def _key(email: str) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
+from ..model import SubjectFacts
 from ..stores.base import SessionStore
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .changes import Changes
@@ -26,6 +27,9 @@ MAX_NAME: Final = 254
 """Characters of a login name that tell two of them apart when tries are counted."""
 _OVERWRITES: Final = 8
 """Times that setting a password is begun again because the hash was renewed meanwhile."""
+
+
+ReadBoth = Callable[[str], Awaitable[tuple[Login | None, SubjectFacts | None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,8 @@ class Logins:
 
     ``now`` gives seconds since the Unix epoch by the store's clock. ``key_of`` gives the one form in which names are
     compared, or an empty text for what cannot be a name: it may be a password in the wrong field, and is not logged.
-    Without it, no name is logged.
+    Without it, no name is logged. ``read_both`` gives what `login_of_subject` and `facts` of these users say, from one
+    read.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Logins:
         throttle: Throttle,
         now: Callable[[], float],
         key_of: Callable[[str], str] | None = None,
+        read_both: ReadBoth | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
@@ -70,6 +76,7 @@ class Logins:
         self._throttle = throttle
         self._now = now
         self._key_of = key_of
+        self._read_both = read_both
         self._nobody = secrets.token_hex(16)
 
     async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
@@ -137,8 +144,7 @@ class Logins:
     async def _proved(self, subject: str, password: str, attempt: Attempt, *, ip: str, shown: str = "") -> _Proof:
         """The user, with their hash renewed if need be. Raises `InvalidLogin`."""
         epoch, _ = await self._sessions.standing_of(subject)
-        login = await self._users.login_of_subject(subject)
-        facts = await self._users.facts(subject)
+        login, facts = await self._read(subject)
         try:
             if login is None or facts is None:  # a password that is right must not show either, by being cheaper
                 verified = await self._passwords.verify_unknown(password)
@@ -156,6 +162,11 @@ class Logins:
         await self._throttle.success(attempt, now=self._now())
         record(logging.INFO, "login ok", account=subject, email=shown, ip=ip)
         return _Proof(await self._renewed(login, password) if verified.needs_rehash else login, epoch)
+
+    async def _read(self, subject: str) -> tuple[Login | None, SubjectFacts | None]:
+        if self._read_both is not None:
+            return await self._read_both(subject)
+        return await self._users.login_of_subject(subject), await self._users.facts(subject)
 
     async def _renewed(self, login: Login, password: str) -> Login:
         """Store the password under the present parameters, unless it was changed meanwhile or there is no room."""
