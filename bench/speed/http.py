@@ -2,9 +2,10 @@
 
     python -m bench.speed.http [--quick] [--only PATTERN,PATTERN]
 
-All servers run at once, pinned to one core, and wrk and Redis share another; only one server is loaded at a time. A
-round loads each for a second, in an order that each round begins elsewhere; Coatcheck takes turns with its own bare
-application. What is compared are the figures of one round, so that a drift of the machine meets both.
+Those that are compared run at once (`GROUPS`), pinned to one core, and wrk and Redis share another; only one server is
+loaded at a time. A round loads each of a group for a second, in an order that each round begins elsewhere; Coatcheck
+takes turns with its own bare application. What is compared are the figures of one round, so that a drift of the machine
+meets both. Not all at once: a server that has waited for a minute is cold, and some systems have given its memory away.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ from .pairs import ABBA, shares, turn
 from .targets import named_by_targets
 
 _SECONDS: Final = 1
+GROUPS: Final = (
+    ("express-session", "fastify-session", "better-auth*", "coatcheck-asgi-session"),
+    ("express-jwt-*", "fastify-jwt*", "coatcheck-asgi-jwt*"),
+    ("starlette-*", "starsessions", "coatcheck-starlette-*"),
+    ("fastapi-*", "crudauth-*", "coatcheck-fastapi-*"),
+    ("litestar-*", "coatcheck-litestar-*"),
+    ("*",),
+)
+"""Ids of those that are compared with each other. A contender is in the first group that names it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Plan:
     is_quick: bool = False
 
 
-FULL: Final = Plan(rounds=5, users=1000, seconds_in_all=600.0)
+FULL: Final = Plan(rounds=4, users=1000, seconds_in_all=600.0)
 QUICK: Final = Plan(rounds=1, users=200, seconds_in_all=50.0, order="ab", is_quick=True)
 
 
@@ -80,15 +90,21 @@ def run(quick: bool, contenders: Sequence[Contender] | None = None, plan: Plan |
         contenders = listed()
         if quick:
             contenders = [each for each in contenders if in_quick_run(each.id)]
-    say(f"http: starting {len(contenders)} servers")
-    with running(contenders, users=plan.users) as (ready, failed):
-        for name, reason in failed.items():
-            say(f"http: {name}: {reason}")
-        if not ready:
-            raise Failed(f"no contender could be measured: {failed}")
-        idle = idle_busy(list(ready.values()))
-        measured = {each.id: Measured(ready[each.id]) for each in contenders if each.id in ready}
-        _rounds(measured, failed, plan, begun + plan.seconds_in_all)
+    measured: dict[str, Measured] = {}
+    failed: dict[str, str] = {}
+    idle = 0.0
+    for group in [list(contenders)] if plan.is_quick else grouped(contenders):
+        say(f"http: starting {len(group)} servers")
+        with running(group, users=plan.users) as (ready, unready):
+            for name, reason in unready.items():
+                say(f"http: {name}: {reason}")
+            failed |= unready
+            here = {each.id: Measured(ready[each.id]) for each in group if each.id in ready}
+            measured |= here
+            idle = max(idle, idle_busy(list(ready.values())))
+            _rounds(here, failed, plan, begun + plan.seconds_in_all)
+    if not measured:
+        raise Failed(f"no contender could be measured: {failed}")
     return {
         "method": {
             "users": plan.users,
@@ -103,6 +119,16 @@ def run(quick: bool, contenders: Sequence[Contender] | None = None, plan: Plan |
         "contenders": {name: each.plain() for name, each in measured.items() if each.loads and name not in failed},
         "failed": failed,
     }
+
+
+def grouped(contenders: Sequence[Contender]) -> list[list[Contender]]:
+    """Those of each of the `GROUPS`, without groups that nobody is in."""
+    left = {each.id: each for each in contenders}
+    groups = []
+    for patterns in GROUPS:
+        named = [name for name in left if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        groups.append([left.pop(name) for name in named])
+    return [each for each in groups if each]
 
 
 def in_quick_run(name: str) -> bool:

@@ -66,7 +66,7 @@ class Plan:
     """Calls of each operation, at each size, in a round."""
 
 
-FULL: Final = Plan(SIZES, rounds=15, calls=5)
+FULL: Final = Plan(SIZES, rounds=9, calls=5)
 QUICK: Final = Plan(QUICK_SIZES, rounds=5, calls=3)
 
 Rounds = dict[int, list[float]]

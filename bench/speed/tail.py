@@ -263,7 +263,7 @@ def run(quick: bool, names: tuple[str, ...] = tuple(PARTS), plan: Plan | None = 
     percentile. ``quick`` leaves out two of the four parts.
 
     Raises `Missing` when a program or a second core is, and `RuntimeError` when a request was not answered with 200."""
-    plan = plan or (Plan(2, 0.5, RATE) if quick else Plan(10, 4.0, RATE))
+    plan = plan or (Plan(2, 0.5, RATE) if quick else Plan(5, 4.0, RATE))
     if quick:
         names = tuple(name for name in names if name in _QUICK) or names
     return {name: PARTS[name](plan) for name in names}
