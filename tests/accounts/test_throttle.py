@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from coatcheck.accounts import Limits, PasswordHasher, Rate, Throttle
 from coatcheck.accounts.throttle import network_of
 from coatcheck.errors import ConfigurationError, EmailTaken, InvalidLogin, Throttled
+from coatcheck.stores.memory import MemoryStore
 from tests.accounts.support import CHEAP, ELSEWHERE, EMAIL, HERE, OTHER, PASSWORD, Hashing, World
 
 
@@ -78,6 +80,32 @@ async def test_fifty_in_parallel_get_ten_tries(world: World, hashing: Hashing) -
     assert sum(isinstance(result, InvalidLogin) for result in results) == 10
     assert sum(isinstance(result, Throttled) for result in results) == 40
     assert hashing.calls == ["verify"] * 10
+
+
+class ReadTogether(MemoryStore):
+    """Nobody counts before everybody has read."""
+
+    def __init__(self, everybody: int) -> None:
+        super().__init__()
+        self._all = asyncio.Barrier(everybody)
+
+    async def failures(self, keys: Sequence[str], *, now: float) -> Sequence[tuple[int, float]]:
+        found = await super().failures(keys, now=now)
+        await self._all.wait()
+        return found
+
+
+async def test_what_was_read_admits_nobody() -> None:
+    """Of fifty who all read that there is room for ten, ten are admitted: what counts is the count itself."""
+    store = ReadTogether(50)
+    await store.open()
+    throttle = Throttle(store, key=b"k" * 32)
+    tries = [throttle.check(EMAIL, HERE, now=1000.0) for _ in range(50)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    refused = [each for each in results if isinstance(each, BaseException)]
+    assert len(refused) == 40
+    assert {type(each) for each in refused} == {Throttled}
+    await store.close()
 
 
 async def test_guesses_cannot_hide_among_successes(world: World) -> None:

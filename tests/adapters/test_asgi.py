@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from coatcheck import Auth, Credentials, Identity, Mode, SubjectFacts
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
-from coatcheck.credentials.cookies import SECURE
+from coatcheck.credentials.cookies import DEVELOPMENT, SECURE
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 
@@ -91,6 +91,37 @@ async def test_a_cookie_is_no_authorization(auth: Auth, make: Callable[[Auth], A
         for method in ("GET", "POST"):
             answer = await web.request(method, "/", headers={"authorization": headers_of(made)["cookie"]})
             assert (answer.status_code, "nobody" in answer.text) == (200, True)
+
+
+@APPS
+@MODES
+async def test_what_is_known_counts_under_its_own_name_only(
+    auth: Auth, make: Callable[[Auth], Any], mode: Mode
+) -> None:
+    """What was seen under the names of loopback counts under no others, alone in its header or not; nor does a bearer
+    token in a cookie's place."""
+    made = await auth.login("ann", mode=mode)
+    near, far = client(make(auth), "http://127.0.0.1:8000"), client(make(auth))
+    names = (DEVELOPMENT.session, SECURE.session) if mode is Mode.SESSION else (DEVELOPMENT.access, SECURE.access)
+    token = made.session_token or made.access_token
+    async with near, far:
+        if mode is Mode.JWT:
+            assert "ann" in (await near.get("/", headers=headers_of(made))).text
+            presented = [(near, f"Bearer {token}"), (far, f"Bearer {token}")]
+        else:
+            assert "ann" in (await near.get("/", headers={"cookie": f"{names[0]}={token}"})).text
+            assert "ann" in (await far.get("/", headers={"cookie": f"{names[1]}={token}"})).text
+            assert "ann" in (await near.get("/", headers={"cookie": f"{names[0]}={token}"})).text
+            # The other names last, so that each is in memory when it comes to the wrong place.
+            presented = [(far, f"{names[0]}={token}")]
+        for web, cookies in presented:
+            for text in (cookies, f"{cookies}; other=1"):
+                answer = await web.get("/", headers={"cookie": text})
+                assert (answer.status_code, "nobody" in answer.text) == (200, True)
+        if mode is not Mode.JWT:
+            assert "ann" in (await far.get("/", headers={"cookie": f"{names[1]}={token}"})).text
+            answer = await near.get("/", headers={"cookie": f"{names[1]}={token}"})
+            assert "nobody" in answer.text
 
 
 @APPS

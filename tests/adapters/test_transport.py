@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import Mode
-from coatcheck.credentials.cookies import DEVELOPMENT, SECURE, delete_cookie, find_pair, names_for, set_cookie
+from coatcheck.credentials.cookies import (
+    DEVELOPMENT,
+    SECURE,
+    delete_cookie,
+    find_pair,
+    names_for,
+    over_http,
+    set_cookie,
+)
 from coatcheck.credentials.csrf import Provenance, provenance
 from coatcheck.credentials.transport import Carrier, bearer, collect, find_credential
 from coatcheck.errors import MalformedCredential
@@ -167,6 +175,14 @@ def test_bearer_goes_before_a_cookie() -> None:
 def test_cookie_names_by_place(scheme: str, host: bytes, names: object) -> None:
     """Prefixed names over TLS, plain ones on loopback, none anywhere else."""
     assert names_for(scheme, host) is names
+
+
+def test_remembered_hosts_are_bounded() -> None:
+    """However many Host headers clients make up, few are remembered, and each has its names."""
+    for number in range(1000):
+        assert names_for("http", b"%d.localhost" % number) is DEVELOPMENT
+        assert names_for("http", b"%d.example" % number) is None
+        assert len(over_http) <= 64
 
 
 def test_cookie_attributes() -> None:

@@ -10,14 +10,22 @@ from typing import Any
 
 import jwt as pyjwt
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from coatcheck import Auth, Mode
+from coatcheck.adapters import starlette as starlette_adapter
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
+from coatcheck.adapters.starlette import logged_in
 
 from .conftest import presented
 
 STEPS = 195
 STEPS_PER_HEADER = 20
+STARLETTE_STEPS = 300
 """Interpreters differ a little in what they count."""
 
 MODES = pytest.mark.parametrize("mode", list(Mode))
@@ -126,6 +134,30 @@ async def test_what_the_middleware_adds(auth: Auth, mode: Mode) -> None:
 
     assert 0 < added(0) <= STEPS
     assert added(100) - added(0) <= 100 * STEPS_PER_HEADER
+
+
+@MODES
+async def test_what_starlette_adds(auth: Auth, mode: Mode) -> None:
+    """Starlette's user, its scopes and a decorator come to a bounded number of steps besides."""
+    credential = presented(await auth.login("ann", mode=mode))
+    await auth.verify(credential)
+
+    async def hello(request: Request) -> Response:
+        return Response("hello")
+
+    async def send(message: Any) -> None: ...
+
+    def run(served: Any) -> None:
+        with pytest.raises(StopIteration):
+            served(scope_for(credential.key) | {"root_path": ""}, None, send).send(None)
+
+    bare = Starlette(routes=[Route("/", hello)])
+    guarded = Starlette(
+        routes=[Route("/", logged_in(hello))], middleware=[Middleware(starlette_adapter.AuthMiddleware, auth=auth)]
+    )
+    for app in (bare, guarded):
+        run(app)  # builds its stack, and the user
+    assert 0 < steps_of(lambda: run(guarded)) - steps_of(lambda: run(bare)) <= STARLETTE_STEPS
 
 
 def cost(work: Callable[[], object], times: int) -> float:
