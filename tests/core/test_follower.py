@@ -95,6 +95,26 @@ async def test_lease_counts_from_when_the_read_began() -> None:
     await other.close()
 
 
+@pytest.mark.parametrize("mode", [Mode.JWT, Mode.JWT_COOKIE])
+async def test_first_sight_needs_the_lease(mode: Mode) -> None:
+    """Past the bound an access token that was never seen here is refused too, however far back the view reaches."""
+    travel = TravelClock()
+    one, other, gated = await two(MemoryStore(wall=travel), travel)
+    other.verifier._view.since = 0.0
+    made = await one.login("ann", mode=mode)
+    gate = gated.hold_before("events")
+    await gate.reached()
+    await one.revoke(made.session.id)
+    gated.fail("events", "find")
+    travel.advance(other.policy.max_staleness)
+    with pytest.raises(StoreUnavailable):
+        await other.verify(presented(made))
+    gated.fail()
+    gate.open()
+    await one.close()
+    await other.close()
+
+
 async def test_process_that_slept_asks_first() -> None:
     """A process that was suspended for longer than the bound wakes with a lapsed lease."""
     travel = TravelClock()
