@@ -1,20 +1,30 @@
 """Two clocks. Intervals are local and monotonic; the time of day is the store's.
 
-The local one is CLOCK_BOOTTIME where there is one, so that it runs on while the machine sleeps and a process that was
-suspended wakes with a lapsed lease.
+The local one counts on while the machine sleeps, on Linux (CLOCK_BOOTTIME) and on macOS (CLOCK_MONOTONIC_RAW), so that
+a process that was suspended wakes with a lapsed lease. Elsewhere that is not promised.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-if hasattr(time, "CLOCK_BOOTTIME"):
-    boottime: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-else:  # pragma: no cover - not on Linux
-    boottime = time.monotonic
+
+def interval_clock(platform: str, system: Any) -> Callable[[], float]:
+    """The clock that counts on during sleep, of what ``time`` offers on this platform: its plain monotonic one stands
+    still on Linux and macOS. On macOS CLOCK_MONOTONIC_RAW is mach_continuous_time (clock_gettime(3) there)."""
+    if hasattr(system, "CLOCK_BOOTTIME"):
+        return partial(system.clock_gettime, system.CLOCK_BOOTTIME)
+    if platform == "darwin" and hasattr(system, "CLOCK_MONOTONIC_RAW"):
+        return partial(system.clock_gettime, system.CLOCK_MONOTONIC_RAW)
+    plain: Callable[[], float] = system.monotonic
+    return plain
+
+
+boottime: Callable[[], float] = interval_clock(sys.platform, time)
 
 JUMP: Final = 1.0
 """A correction of the time of day by more seconds than this means that deadlines computed before it are wrong."""

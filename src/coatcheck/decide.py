@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .errors import ExpiredCredential, Forbidden, LoginTooOld, MalformedCredential, StaleCredential
-from .model import Identity, Mode, Session
+from .errors import (
+    ExpiredCredential,
+    Forbidden,
+    LoginTooOld,
+    MalformedCredential,
+    RevokedCredential,
+    StaleCredential,
+)
+from .model import Identity, Mode, Session, Standing
 from .policy import CLOCK_LEEWAY, Policy
 
 if TYPE_CHECKING:
@@ -40,9 +47,12 @@ def check_access(claims: AccessClaims, policy: Policy, mode: Mode, now: float) -
         raise ExpiredCredential("token lives longer than policy allows")
 
 
-def check_version(claims: AccessClaims, version: int) -> None:
-    """Raise `StaleCredential` when the subject's version is newer than the token's."""
-    if claims.ver < version:
+def check_standing(claims: AccessClaims, standing: Standing) -> None:
+    """Whether an access token still says what the store says of its session, which is live. A later epoch or version
+    than the store's is of a history that it has lost. Raises `RevokedCredential` or `StaleCredential`."""
+    if claims.epoch > standing.epoch:
+        raise RevokedCredential("token is of an epoch that the store does not know")
+    if claims.ver != standing.version:
         raise StaleCredential("subject has changed since the token was issued")
 
 

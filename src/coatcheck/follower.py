@@ -17,7 +17,7 @@ from .clock import Clock
 from .errors import ConfigurationError, StoreUnavailable
 from .model import Event, EventKind
 from .policy import Policy
-from .stores.base import Feed, FeedLost, FeedRead, Herald
+from .stores.base import CLOCK_STEP, Feed, FeedLost, FeedRead, Founder, Herald
 from .table import Table
 from .view import RevocationView
 
@@ -31,6 +31,9 @@ _LONGEST_WAIT: Final = 0.25
 _SPACING: Final = 0.02
 """Seconds between the beginnings of two reads of a store that tells of events before they are read. Without it a storm
 of revocations would be read one by one; only what a lost message was to tell comes this much later."""
+_BEGIN_MARGIN: Final = 10.0
+"""Seconds after now from which on a feed that begins anew covers events: longer than the step can take, so that nobody
+has read the old one at a later time and takes the new one for another that was rolled back."""
 _FIRST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 1.0
 _AT_ONCE: Final = 200
@@ -71,6 +74,11 @@ class Follower:
         self._reload_keys = reload_keys
         self._feed = ""
         self._cursor: str | None = None
+        self._known_until = float("-inf")
+        """The store's time at the last completed read."""
+        self._has_begun_anew = False
+        """Whether the store was asked to begin anew since then: once is enough."""
+        self._stands_still = False
         self.era: int = 0
         """Counts the losses of the feed. What a store said in an earlier era cannot be checked against the view: events
         that came after it may have been pruned before the view was built anew."""
@@ -192,15 +200,18 @@ class Follower:
 
     async def _read_page(self, wait: float) -> bool:
         """Read and apply one page. True when there are more: only the last one proves that nothing was missed."""
-        era, began = self.era, self._clock.monotonic()
+        era, began, cursor = self.era, self._clock.monotonic(), self._cursor
         try:
-            read = await self._store.events(self._cursor, wait=wait)
+            read = await self._store.events(cursor, wait=wait)
             if era == self.era and self._feed and read.feed != self._feed:
                 raise FeedLost("the store has another feed than before")
         except FeedLost as error:
             if era == self.era:
-                self._lose(str(error))
+                self.lose(str(error))
             raise
+        if era == self.era and cursor != self._cursor:
+            # Another read was faster. This one may be of another history than that, and it would lead past the loss.
+            return True
         await self._take(read, began, era)
         return read.more
 
@@ -211,8 +222,9 @@ class Follower:
             self._table.clear()
             if self.guards is not None:
                 self.guards.clock_jumped()
+        self._note_clock(read.behind)
         if not self._feed:  # once an era: another read that began without a cursor only adds to the view
-            self._view.reset(since=read.since, now=read.now)
+            self._view.cover(await self._covered_since(read, era))
             self._feed = read.feed
         await self._apply_all(read, era)
         if self._cursor is None or any(event.kind is EventKind.KEYS_CHANGED for event in read.events):
@@ -221,10 +233,43 @@ class Follower:
             self._table.withdraw_access_tokens()
             if self.guards is not None:
                 self.guards.keys_loaded()
-        self._view.forget(read.now)
+        self._view.forget(read.now, self._clock.monotonic())
         self._cursor = read.cursor
         if not read.more:
+            self._known_until, self._has_begun_anew = read.now, False
             self.lease.deadline = max(self.lease.deadline, began + self._staleness)
+
+    async def _covered_since(self, read: FeedRead, era: int) -> float:
+        """From when on the feed tells everything, as far as this process can know.
+
+        A feed that was lost and claims to cover a time at which we had read another history has been rolled back. What
+        it lacks nobody can know. So it is given a new beginning, for those too who have not lived through it; and where
+        that cannot be, as over HTTP, this process itself takes nothing of before as known. Raises `FeedLost` when the
+        feed has to be read again."""
+        if read.since >= self._known_until:
+            return read.since
+        log.warning("the store's history was rolled back: what it covers begins anew")
+        if isinstance(self._store, Founder) and not self._has_begun_anew:
+            self._has_begun_anew = True
+            try:
+                since = max(self._known_until, self._clock.now() + _BEGIN_MARGIN)
+                await self._store.begin_anew(read.feed, since=since, now=self._clock.now())
+            except StoreUnavailable as error:
+                log.warning("the feed could not begin anew: %s", error)
+            else:
+                raise FeedLost("the feed begins anew")
+            self._check_era(era)
+        return max(self._known_until, read.now)
+
+    def _note_clock(self, behind: float) -> None:
+        if (behind > CLOCK_STEP) is not self._stands_still:
+            self._stands_still = not self._stands_still
+            if self._stands_still:
+                log.warning(
+                    "the store's clock was put back by %.0f s: time stands still until it has caught up", behind
+                )
+            else:
+                log.warning("the store's clock has caught up")
 
     async def _apply_all(self, read: FeedRead, era: int) -> None:
         """Apply the events. Between two handfuls requests have their turn: a burst of revocations is not felt."""
@@ -246,13 +291,15 @@ class Follower:
         if era != self.era:
             raise FeedLost("the feed was lost during the read")
 
-    def _lose(self, why: str) -> None:
-        """The cursor proves nothing any more: trust nothing, and build the view anew from what the feed keeps."""
+    def lose(self, why: str) -> None:
+        """The cursor, or what is known, proves nothing any more: trust nothing, and build the view anew from what the
+        feed keeps. The view is emptied here and not when that is read: what this process ends meanwhile stays known."""
         log.warning("feed lost, starting again: %s", why)
         if self.guards is not None:
             self.guards.feed_lost()
         self.lease.deadline = float("-inf")
         self._table.clear()
+        self._view.reset()
         self._feed, self._cursor = "", None
         self.era += 1
 

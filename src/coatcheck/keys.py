@@ -99,9 +99,9 @@ class Keys:
         """All keys, oldest first; the private parts stay sealed."""
         return await self._store.keys()
 
-    async def prune(self) -> None:
-        """Delete keys that no longer verify, and complete a change whose process died before it had announced it."""
-        now = self._clock.now()
+    async def prune(self, now: float) -> None:
+        """Delete keys that no longer verify at ``now``, the store's time, and complete a change whose process died
+        before it had announced it."""
         present = await self._store.keys()
         for key in present:
             if _has_retired(key, now):

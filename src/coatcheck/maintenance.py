@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -40,10 +41,13 @@ class Maintenance:
         self._clock = clock
         self._interval = touch_interval(policy)
         self._retention = policy.event_retention
+        self._readings: deque[tuple[float, float]] = deque()
+        """When the store's time was looked at, and how far it was ahead of the local clock."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
+        self._past()
         self._tasks = [
             asyncio.create_task(_every(self._interval / 4, self.touch), name="coatcheck-touch"),
             asyncio.create_task(_every(_PRUNE_EVERY, self.prune), name="coatcheck-prune"),
@@ -64,15 +68,26 @@ class Maintenance:
 
     async def touch(self) -> None:
         """Write the uses that are due."""
+        self._past()
         for part in self._table.due_in_parts(self._clock.monotonic(), self._interval):
             await self._write(part)
             await asyncio.sleep(0)
 
     async def prune(self) -> None:
         """Delete dead sessions, events that no longer matter and keys that no longer verify."""
-        while await self._store.prune(now=self._clock.now(), keep_events=self._retention):
+        while await self._store.prune(now=self._past(), keep_events=self._retention):
             await asyncio.sleep(0)
-        await self._keys.prune()
+        await self._keys.prune(self._past())
+
+    def _past(self) -> float:
+        """The time by which to delete: the store's, as the lowest of the readings says that were taken for as long as
+        an event matters. A clock that is ahead for a moment deletes nothing."""
+        local = self._clock.monotonic()
+        self._readings.append((local, self._clock.now() - local))
+        # One that is older than that stays: it says what the clock was until the next one.
+        while len(self._readings) > 1 and local - self._readings[1][0] > self._retention:
+            self._readings.popleft()
+        return local + min(ahead for _, ahead in self._readings)
 
     async def _write(self, due: list[Entry]) -> None:
         offset = self._clock.now() - self._clock.monotonic()

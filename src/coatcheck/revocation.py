@@ -29,7 +29,8 @@ class Revocation:
         self._staleness = policy.max_staleness
 
     async def revoke(self, session_id: str, *, wait: bool = False) -> bool:
-        """End one session. False when there was no live one; calling it again is harmless."""
+        """End one session, whatever the time of day says. True when it was there. False when it was not, or had been
+        cut off before; what may still be about of it is refused from now on all the same. Again is harmless."""
         now = self._clock.now()
         ended = await self._sessions.revoke(session_id, now=now)
         self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
@@ -54,11 +55,15 @@ class Revocation:
         return epoch
 
     async def revoke_token(self, session_id: str, token_id: str, *, wait: bool = False) -> None:
-        """End one access token by its ``jti``; its session lives on (RFC 7009)."""
+        """End one access token by its ``jti``; its session lives on (RFC 7009), unless very many of its tokens were
+        ended one by one: `MAX_TOKENS`."""
         now = self._clock.now()
-        await self._sessions.revoke_token(session_id, token_id, now=now)
+        whole = await self._sessions.revoke_token(session_id, token_id, now=now)
         event = Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
         self._follower.apply(event)
+        if whole:
+            self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
+            log.warning("session ended: too many of its tokens were revoked", extra={"session": session_id})
         await self._bound(wait)
 
     async def subject_changed(self, subject: str, *, wait: bool = False) -> int:

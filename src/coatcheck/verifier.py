@@ -87,19 +87,28 @@ class AccessVerifier(ABC):
             keyring, now = self._access.keyring, self._clock.now()
             claims = self._access.read(credential.token, now=now)
             decide.check_access(claims, self._policy, credential.carrier.mode, now)
-            if self._follower.is_live() and self._view.covers(claims.iat, CLOCK_LEEWAY):
+            if self._follower.is_live() and self._settles(claims):
                 return self._admit(credential.key, claims)  # nothing was awaited: the lease and the key still stand
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
-            era = self._follower.era
-            if not self._view.covers(claims.iat, CLOCK_LEEWAY):
+            era, numbers = self._follower.era, self._view.numbers(claims.sub)
+            if not self._settles(claims):
                 await self._ask_about(credential, claims)
-            # From here to the insertion there is no await. What was awaited may have taken the lease or the key.
+            # From here to the insertion there is no await. What was awaited may have taken the lease or the key, and
+            # the answer may be of before a cut-off whose number says nothing against it.
             if self._access.keyring is not keyring or not self._knows_all_since(era):
+                continue
+            if self._view.numbers(claims.sub) != numbers:
                 continue
             return self._admit(credential.key, claims)
         raise StoreUnavailable("the lease lapsed again and again")
+
+    def _settles(self, claims: AccessClaims) -> bool:
+        """Whether the view can say all there is to say of this token."""
+        return self._view.settles(
+            claims.iat, CLOCK_LEEWAY, subject=claims.sub, epoch=claims.epoch, version=claims.ver
+        )  # fmt: skip
 
     async def _under_lease(self, key: bytes) -> Identity | None:
         """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
@@ -120,6 +129,7 @@ class AccessVerifier(ABC):
 
     def _admit(self, key: bytes, claims: AccessClaims) -> Identity:
         """The last question, to the view, and the insertion: no await comes between them."""
+        self._view.check_age(claims.iat)
         self._view.check_access(
             session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
         )
@@ -174,7 +184,8 @@ class Verifier(AccessVerifier):
         else. No I/O. Raises `InvalidCredential` for what we did not issue."""
         if credential.carrier is Carrier.SESSION_COOKIE:
             return self._opaque.read_session_token(credential.token)
-        return self._access.read(credential.token, now=self._clock.now()).sid
+        # Also with a key that has retired, or seems to have: ending does not depend on the time of day.
+        return self._access.read(credential.token, now=float("-inf")).sid
 
     async def _verify(self, credential: Credential) -> Identity:
         if credential.carrier is Carrier.SESSION_COOKIE:
@@ -183,6 +194,7 @@ class Verifier(AccessVerifier):
 
     async def _verify_session(self, credential: Credential) -> Identity:
         session_id = self._opaque.read_session_token(credential.token)
+        overtaken = 0
         for _ in range(_TRIES):
             identity = await self._under_lease(credential.key)
             if identity is not None:
@@ -203,15 +215,18 @@ class Verifier(AccessVerifier):
                 # From here to the insertion there is no await: the follower cannot come in between.
                 self._view.check_standing(standing)
             except Overtaken:
+                overtaken += 1
                 continue
             return self._remember_session(credential.key, standing, facts, began)
+        if overtaken == _TRIES:
+            self._follower.lose("the store does not know of a change that was made")
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
         standing = await self._sessions.find(claims.sid, now=self._clock.now())
         if standing is None or standing.session.subject != claims.sub:
             raise RevokedCredential("session is not live")
-        decide.check_version(claims, standing.version)
+        decide.check_standing(claims, standing)
 
     def _remember_session(self, key: bytes, standing: Standing, facts: SubjectFacts, began: float) -> Identity:
         session = standing.session

@@ -2,16 +2,19 @@
 
 What a process must know so that a store read, or a token's first sight, that an event has overtaken is not believed.
 Events matter as long as an access token issued before them can live; they are kept in two generations, and the older
-one is dropped whole, so that forgetting a million costs nothing.
+one is dropped whole, so that forgetting a million costs nothing. Who comes with a token from before what was dropped is
+refused, so that a clock which has jumped lets nobody in.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from .errors import RevokedCredential, StaleCredential
+from .errors import ExpiredCredential, RevokedCredential, StaleCredential
 from .model import Event, EventKind, Standing
+from .stores.base import CLOCK_STEP
 
 T = TypeVar("T")
 
@@ -59,16 +62,36 @@ def _line(text: str) -> bytes:
     return b"\n%b\n" % text.encode("unicode_escape")
 
 
+class _CutOff(NamedTuple):
+    """What is known of a subject's epoch."""
+
+    lowest: int
+    """Of the epochs that it has been told of."""
+    number: int
+    """The highest of them."""
+    excepted: str
+    """The session that this one spared."""
+
+
+class _Changed(NamedTuple):
+    """What is known of a subject's version."""
+
+    lowest: int
+    number: int
+
+
 class _Generation:
     """Events of one span of time."""
 
-    __slots__ = ("cut_offs", "session_versions", "sessions", "subject_versions", "tokens")
+    __slots__ = ("cut_offs", "newest", "session_versions", "sessions", "subject_versions", "tokens")
 
     def __init__(self) -> None:
+        self.newest = -math.inf
+        """The latest time at which one of them was appended."""
         self.sessions = _Ids()
         self.tokens = _Ids()
-        self.cut_offs: dict[str, tuple[int, str]] = {}
-        self.subject_versions: dict[str, int] = {}
+        self.cut_offs: dict[str, _CutOff] = {}
+        self.subject_versions: dict[str, _Changed] = {}
         self.session_versions: dict[str, int] = {}
 
     def containers(self) -> list[dict[Any, Any]]:
@@ -95,34 +118,62 @@ class RevocationView:
         }
         self._dropped: list[dict[Any, Any]] = []
         """What no answer depends on any more, and is still to be freed."""
-        self.reset(since=float("inf"), now=0.0)
+        self.reset()
 
-    def reset(self, *, since: float, now: float) -> None:
-        """Forget everything. The view is complete for events at or after ``since`` once they are applied."""
+    def reset(self) -> None:
+        """Forget everything, and cover nothing until `cover` says so. What is applied from now on stays."""
         self._new = _Generation()
         self._old = _Generation()
-        self._turned = now
+        self._turned: float | None = None
+        self._forgotten = -math.inf
+        self.since = math.inf
+
+    def cover(self, since: float) -> None:
+        """The view is complete for events at or after ``since`` once those of the read that says so are applied."""
         self.since = since
 
     def covers(self, issued_at: float, slack: float) -> bool:
         """Whether every event that could concern a token issued at this time is known."""
         return issued_at - slack >= self.since
 
+    def settles(self, issued_at: float, slack: float, *, subject: str, epoch: int, version: int) -> bool:
+        """Whether `check_access` can say all there is to say of a token issued at this time. It cannot where the token
+        is of a later epoch or version than any that it knows of: the event is yet to come, or is of a history that was
+        rolled back, whose numbers need not be lower than those of today."""
+        if issued_at - slack < self.since:
+            return False
+        cut_off, changed = self.numbers(subject)
+        return (cut_off is None or epoch <= cut_off.lowest) and (changed is None or version <= changed.lowest)
+
+    def numbers(self, subject: str) -> tuple[_CutOff | None, _Changed | None]:
+        """What it knows of a subject's epoch and version. Others after something new was applied."""
+        return (
+            _either(self._new.cut_offs, self._old.cut_offs, subject),
+            _either(self._new.subject_versions, self._old.subject_versions, subject),
+        )
+
     def apply(self, event: Event) -> None:
         """Take an event in. Applying it twice, or late, changes nothing."""
         applier = self._appliers.get(event.kind)
         if applier is not None:
             applier(event)
+            if event.at > self._new.newest:
+                self._new.newest = event.at
 
-    def forget(self, now: float) -> None:
+    def forget(self, now: float, local: float) -> None:
         """Drop what can no longer matter, from the answers at once and from memory little by little: to free a million
-        in one go would hold the event loop for 40 ms."""
+        in one go would hold the event loop for 40 ms.
+
+        ``now`` is the store's time, which may jump, and ``local`` the monotonic one: both must say that it is time."""
         self._free_some()
-        if now - self._turned > self._retention:
+        if self._turned is None:
+            self._turned = local
+        if local - self._turned > self._retention and now - self._old.newest > self._retention:
             self._dropped += filter(None, self._old.containers())
+            self._forgotten = max(self._forgotten, self._old.newest)
             self._old = self._new
             self._new = _Generation()
-            self._turned = now
+            self._turned = local
 
     def _free_some(self) -> None:
         if self._dropped:
@@ -131,6 +182,12 @@ class RevocationView:
                 container.popitem()
             if not container:
                 self._dropped.pop()
+
+    def check_age(self, issued_at: float) -> None:
+        """Raise `ExpiredCredential` when an event that could concern a token of then has been dropped. By both clocks
+        the token had expired at that time; if it seems not to have, then the store's has been put back."""
+        if issued_at <= self._forgotten + CLOCK_STEP:
+            raise ExpiredCredential("issued before what is still known")
 
     def check_access(self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int) -> None:
         """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token."""
@@ -154,11 +211,12 @@ class RevocationView:
         if _holds(self._new.sessions, self._old.sessions, session_id):
             raise RevokedCredential("session was revoked")
         cut_off = _either(self._new.cut_offs, self._old.cut_offs, subject)
-        if cut_off is not None and epoch < cut_off[0] and session_id != cut_off[1]:
+        if cut_off is not None and epoch < cut_off.number and session_id != cut_off.excepted:
             raise RevokedCredential("subject was cut off")
 
     def _floor(self, subject: str) -> int:
-        return _either(self._new.subject_versions, self._old.subject_versions, subject) or 0
+        changed = _either(self._new.subject_versions, self._old.subject_versions, subject)
+        return 0 if changed is None else changed.number
 
     def _session_revoked(self, event: Event) -> None:
         self._new.sessions.add(event.session_id)
@@ -168,11 +226,16 @@ class RevocationView:
 
     def _cut_off(self, event: Event) -> None:
         known = _either(self._new.cut_offs, self._old.cut_offs, event.subject)
-        if known is None or known[0] <= event.number:
-            self._new.cut_offs[event.subject] = (event.number, event.session_id)
+        found = _CutOff(event.number, event.number, event.session_id)
+        if known is not None:
+            latest = found if known.number <= event.number else known
+            found = _CutOff(min(known.lowest, event.number), latest.number, latest.excepted)
+        self._new.cut_offs[event.subject] = found
 
     def _subject_changed(self, event: Event) -> None:
-        self._new.subject_versions[event.subject] = max(event.number, self._floor(event.subject))
+        known = _either(self._new.subject_versions, self._old.subject_versions, event.subject)
+        lowest, number = (event.number,) * 2 if known is None else known
+        self._new.subject_versions[event.subject] = _Changed(min(lowest, event.number), max(number, event.number))
 
     def _session_changed(self, event: Event) -> None:
         known = _either(self._new.session_versions, self._old.session_versions, event.session_id) or 0

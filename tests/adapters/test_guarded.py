@@ -402,7 +402,7 @@ async def test_in_a_service_without_the_database() -> None:
         with pytest.raises(RevokedCredential):
             await remote.guard(who).__aenter__()
         _, task = await connected()
-        remote.follower._lose("made to")
+        remote.follower.lose("made to")
         with pytest.raises(StoreUnavailable):
             await task
         await until(remote.follower.is_live)

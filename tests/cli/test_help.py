@@ -23,6 +23,7 @@ COMMANDS = [
     ("user", "roles"),
     ("sessions", "list"),
     ("sessions", "revoke"),
+    ("restored",),
     ("keys", "list"),
     ("keys", "rotate"),
     ("keys", "withdraw"),

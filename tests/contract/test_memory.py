@@ -6,6 +6,7 @@ import pytest
 
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.store_contract import StoreContract
+from tests.contract.rewind import MemoryRewinder
 
 
 class TestMemory(StoreContract):
@@ -14,3 +15,7 @@ class TestMemory(StoreContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
+
+    @pytest.fixture
+    def rewinder(self, store: MemoryStore) -> MemoryRewinder:
+        return MemoryRewinder(store)

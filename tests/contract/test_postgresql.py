@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from coatcheck.stores.sql import SqlStore
 from coatcheck.testing.store_contract import StoreContract
+from tests.contract.rewind import RowRewinder
 from tests.contract.statements import LockingStatements
 from tests.support.databases import emptied, migrated_postgresql
 
@@ -41,6 +42,10 @@ class TestPostgresql(StoreContract):
         watcher = await asyncpg.connect(url)
         yield LockingStatements(store, second, watcher)
         await watcher.close()
+
+    @pytest.fixture
+    def rewinder(self, store: SqlStore) -> RowRewinder:
+        return RowRewinder(store)
 
     def beyond(self, cursor: str) -> str:
         """See `FeedContract.beyond`: a snapshot of transactions that have not begun yet."""

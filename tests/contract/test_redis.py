@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
+import redis.asyncio as asyncio_redis
+from redis.asyncio import RedisCluster
 
 from coatcheck.stores.redis import RedisStore
 from coatcheck.testing.store_contract import KeyContract, SessionContract
+from tests.contract.rewind import KeyRewinder
 from tests.support.redis_users import QUOTED, USER, rules
 from tests.support.servers import Cluster, Redis, redis, redis_cluster
 
@@ -50,6 +54,13 @@ class _OnRedis(SessionContract, KeyContract):
         yield second
         await second.close()
 
+    @pytest_asyncio.fixture
+    async def rewinder(self, url: str, admin_url: str) -> AsyncIterator[KeyRewinder]:
+        kind = RedisCluster if "+cluster" in admin_url else asyncio_redis.Redis
+        client = kind.from_url(admin_url.replace("+cluster", "").partition(",")[0])
+        yield KeyRewinder(client, parse_qs(urlsplit(url).query)["prefix"][0])
+        await client.aclose()
+
 
 class TestRedis(_OnRedis):
     """One server, one shard."""
@@ -57,6 +68,10 @@ class TestRedis(_OnRedis):
     @pytest.fixture
     def url(self, server: Redis) -> str:
         return f"{server.url(user=USER, password=QUOTED)}?prefix=t:{secrets.token_hex(6)}"
+
+    @pytest.fixture
+    def admin_url(self, server: Redis) -> str:
+        return server.url()
 
 
 class TestRedisShards(_OnRedis):
@@ -66,6 +81,10 @@ class TestRedisShards(_OnRedis):
     def url(self, server: Redis) -> str:
         return f"{server.url(user=USER, password=QUOTED)}?prefix=t:{secrets.token_hex(6)}&shards=5"
 
+    @pytest.fixture
+    def admin_url(self, server: Redis) -> str:
+        return server.url()
+
 
 class TestRedisCluster(_OnRedis):
     """Three primaries, three replicas, sixteen shards."""
@@ -73,3 +92,7 @@ class TestRedisCluster(_OnRedis):
     @pytest.fixture
     def url(self, cluster: Cluster) -> str:
         return f"{cluster.url(user=USER, password=QUOTED)}?prefix=t:{secrets.token_hex(6)}"
+
+    @pytest.fixture
+    def admin_url(self, cluster: Cluster) -> str:
+        return cluster.url()

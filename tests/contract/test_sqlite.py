@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from coatcheck.stores.sql import SqlStore
 from coatcheck.testing.store_contract import StoreContract
+from tests.contract.rewind import FileRewinder, RowRewinder
 from tests.contract.statements import Statements
 from tests.support.databases import migrated
 
@@ -48,6 +49,10 @@ class TestSqliteFile(StoreContract):
     def interleaver(self, store: SqlStore, second: SqlStore) -> Statements:
         return Statements(store, second)
 
+    @pytest.fixture
+    def rewinder(self, path: Path) -> FileRewinder:
+        return FileRewinder(path)
+
 
 class TestSqliteMemory(StoreContract):
     """One connection that everyone waits for."""
@@ -58,3 +63,7 @@ class TestSqliteMemory(StoreContract):
         await store.open()
         yield store
         await store.close()
+
+    @pytest.fixture
+    def rewinder(self, store: SqlStore) -> RowRewinder:
+        return RowRewinder(store)

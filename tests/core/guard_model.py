@@ -85,7 +85,7 @@ def _steps(w: World, rules: Rules) -> list[tuple[str, World]]:
     elif w.returned is None:
         following.append(("return", w._replace(returned=w.now)))
     if not w.lost:
-        following.append(("lose", _lose(w, rules)))
+        following.append(("lose", lose(w, rules)))
     following += _follow(w, rules)
     following += _verify(w)
     following += _enter(w, rules)
@@ -99,7 +99,7 @@ def _ended_by_time(w: World, rules: Rules) -> World:
     return w._replace(open=False, doubt=None) if w.open and (lapsed or undecided) else w
 
 
-def _lose(w: World, rules: Rules) -> World:
+def lose(w: World, rules: Rules) -> World:
     doubt = w.lease if w.open and rules.lost_feed_is_doubt else w.doubt
     ask = None if rules.answer_of_this_feed else w.ask
     lost = w._replace(lost=True, hidden=w.committed, known=False, table=False, lease=0, follower=None, fill=None)

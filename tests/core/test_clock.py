@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.clock import Clock, boottime
+from coatcheck.clock import Clock, boottime, interval_clock
 from coatcheck.testing.clock import TravelClock
 
 OFFSET = st.floats(-1e6, 1e6)
@@ -50,3 +52,18 @@ def test_local_clock_runs() -> None:
     """The monotonic clock moves forward."""
     first = boottime()
     assert boottime() >= first > 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "counted"),
+    [
+        ("linux", {"CLOCK_BOOTTIME": 7, "CLOCK_MONOTONIC_RAW": 4}, 7),
+        ("darwin", {"CLOCK_MONOTONIC_RAW": 4, "CLOCK_UPTIME_RAW": 8}, 4),
+        ("linux", {"CLOCK_MONOTONIC_RAW": 4}, -1),  # stands still during sleep there
+        ("win32", {}, -1),
+    ],
+)
+def test_the_local_clock_counts_sleep_where_one_does(platform: str, names: dict[str, int], counted: int) -> None:
+    """CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC_RAW on macOS; elsewhere the plain one."""
+    system = SimpleNamespace(clock_gettime=float, monotonic=lambda: -1.0, **names)
+    assert interval_clock(platform, system)() == counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -9,8 +10,15 @@ import pytest
 
 from coatcheck import Identity, Mode, Policy, decide
 from coatcheck.credentials.jwt import AccessClaims
-from coatcheck.errors import ExpiredCredential, Forbidden, InvalidCredential, MalformedCredential, StaleCredential
-from coatcheck.model import Session
+from coatcheck.errors import (
+    ExpiredCredential,
+    Forbidden,
+    InvalidCredential,
+    MalformedCredential,
+    RevokedCredential,
+    StaleCredential,
+)
+from coatcheck.model import Session, Standing
 
 NOW = 1_800_000_000.0
 POLICY = Policy(issuer="https://id.example", audience="https://api.example", access_lifetime=900)
@@ -74,12 +82,21 @@ def test_limits_that_hold() -> None:
     check(exp=int(NOW) + 901)
 
 
-def test_version() -> None:
-    """Only an older version than the subject's is stale."""
-    decide.check_version(CLAIMS, 3)
-    decide.check_version(CLAIMS, 2)
-    with pytest.raises(StaleCredential):
-        decide.check_version(CLAIMS, 4)
+@pytest.mark.parametrize(
+    ("epoch", "version", "error"),
+    [
+        (0, 0, None),
+        (1, 0, None),  # the session was spared by a cut-off, and its tokens with it
+        (-1, 0, RevokedCredential),  # the token is of an epoch that the store has lost
+        (0, 1, StaleCredential),
+        (0, -1, StaleCredential),
+    ],
+)
+def test_standing(epoch: int, version: int, error: type[Exception] | None) -> None:
+    """A token of another version than the store's is stale, and one of a later epoch was revoked."""
+    standing = Standing(session=session(10, 20), epoch=CLAIMS.epoch + epoch, version=CLAIMS.ver + version)
+    with pytest.raises(error) if error else nullcontext():
+        decide.check_standing(CLAIMS, standing)
 
 
 def session(idle: float, absolute: float) -> Session:

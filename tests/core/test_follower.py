@@ -155,7 +155,7 @@ async def test_read_of_a_lost_feed_proves_nothing() -> None:
         gate = gated.hold_after("events")
         await gate.reached()
         follower = auth.follower
-        follower._lose("made to")
+        follower.lose("made to")
         gate.open()
         second = gated.hold_before("events")
         await second.reached()
@@ -251,7 +251,7 @@ async def test_late_answer_of_a_lost_feed_is_thrown_away() -> None:
         for key in await old.keys():
             await fresh.add_key(key, expected=[])
         gated._store = fresh
-        follower._lose("made to")
+        follower.lose("made to")
         await follower.catch_up()
         feed, cursor, deadline = follower._feed, follower._cursor, follower.lease.deadline
         again = gated.hold_before("events")
@@ -269,7 +269,7 @@ async def test_feed_lost_while_keys_are_read() -> None:
         gate = gated.hold_before("keys")
         await gated.announce_keys(now=auth.clock.now())
         await gate.reached()
-        follower._lose("made to")
+        follower.lose("made to")
         again = gated.hold_before("events")
         gate.open()
         await again.reached()
@@ -287,7 +287,8 @@ async def test_whole_reads_out_of_order_forget_nothing() -> None:
         follower, made = auth.follower, await auth.login("ann", mode=Mode.JWT)
         background = gated.hold_before("events")
         await background.reached()
-        follower._lose("made to")
+        follower.lose("made to")
+        follower._known_until = float("-inf")  # nothing was rolled back
         answered = gated.hold_after("events")
         earlier = asyncio.create_task(follower._read())
         await answered.reached()

@@ -318,7 +318,7 @@ async def test_feed_lost_while_the_store_is_asked(mode: Mode) -> None:
         await gate.reached()
         await world.other.revoke(who.session_id)
         world.store._store._feed.events.clear()
-        world.auth.follower._lose("made to")
+        world.auth.follower.lose("made to")
         await world.auth.follower.catch_up()
         gate.open()
         with pytest.raises(RevokedCredential):
@@ -330,7 +330,7 @@ async def test_subject_changed_while_the_feed_was_lost(auth: Auth, store: GatedS
     """The session lives, but its subject is another than the connection was let in as."""
     connection = await connect(auth, await known(auth, mode))
     store._store._versions["ann"] = 1  # and no event says so
-    auth.follower._lose("made to")
+    auth.follower.lose("made to")
     assert str(await connection.ends()) == "subject has changed"
 
 
@@ -342,7 +342,7 @@ async def test_lost_feed_is_asked_about(auth: Auth, store: GatedStore, mode: Mod
     gate = store.hold_before("events")
     await gate.reached()
     del store._store._sessions[out.session_id]  # gone, and no event says so
-    auth.follower._lose("made to")
+    auth.follower.lose("made to")
     gate.open()
     assert isinstance(await one.ends(), SessionEnded)
     await until(lambda: not auth.guards._doubtful)
@@ -361,7 +361,7 @@ async def test_lost_feed_gives_no_longer_than_the_old_lease(mode: Mode) -> None:
         await gate.reached()
         world.store.fail("find")
         deadline = world.auth.follower.lease.deadline
-        world.auth.follower._lose("made to")
+        world.auth.follower.lose("made to")
         gate.open()
         await until(world.auth.follower.is_live)
         world.travel.advance(deadline - world.travel.monotonic() - 0.001)

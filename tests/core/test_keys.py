@@ -130,7 +130,7 @@ async def test_change_of_a_process_that_died_is_completed(world: World, withdraw
     await asyncio.gather(change, return_exceptions=True)
     if withdrawn:
         await world.store.delete_key(kid)  # it died one step later
-    await world.other.keys.prune()
+    await world.other.keys.prune(world.other.clock.now())
     await world.followed()
     kept = {key.kid for key in await world.store.keys()}
     for auth in (world.one, world.other):
@@ -144,8 +144,8 @@ async def test_pruning_announces_nothing_of_its_own(world: World) -> None:
     """Keys that have retired are deleted without a word: nobody verifies with them."""
     await world.one.keys.rotate()
     world.travel.advance(world.one.policy.key_lead + world.one.policy.event_retention + 1)
-    await world.one.keys.prune()
-    await world.other.keys.prune()
+    await world.one.keys.prune(world.one.clock.now())
+    await world.other.keys.prune(world.other.clock.now())
     assert len(await world.store.keys()) == 1
     assert world.store.calls["announce_keys"] == 2, "the first key and the second"
 

@@ -220,3 +220,29 @@ def test_interval_fits_the_idle_time() -> None:
     """The touch interval shrinks where the idle time is short."""
     assert touch_interval(Policy()) == 60.0
     assert touch_interval(Policy(session=Lifetimes(idle=8, absolute=100))) == 2.0
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_clock_that_is_ahead_for_a_moment_deletes_nothing(world: World, mode: Mode) -> None:
+    """Neither sessions nor what the feed remembers; once it has been so for as long as events matter, they go."""
+    made = await world.auth.login("ann", mode=mode)
+    await world.auth.revocation.revoke_token(made.session.id, "a token")
+    ahead, inner = 3 * (made.session.absolute_deadline - made.session.created), world.store._store
+    kept = len((await world.store.events(None, wait=0)).events)
+
+    async def clock_is(off: float) -> None:
+        inner._wall = lambda: world.travel.now() + off
+        await world.auth.follower._read()
+        await world.maintenance.touch()
+
+    await clock_is(ahead)
+    await world.maintenance.prune()
+    await clock_is(0.0)
+    assert await world.store.find(made.session.id, now=world.travel.now()) is not None
+    assert len((await world.store.events(None, wait=0)).events) == kept
+    for _ in range(3):
+        await clock_is(ahead)
+        world.travel.advance(world.auth.policy.event_retention / 2 + 1)
+    await clock_is(ahead)
+    await world.maintenance.prune()
+    assert len((await world.store.events(None, wait=0)).events) == 0

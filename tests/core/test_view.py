@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from coatcheck.errors import RevokedCredential, StaleCredential
+from coatcheck.errors import ExpiredCredential, RevokedCredential, StaleCredential
 from coatcheck.model import Event, EventKind, Mode, Session, Standing
+from coatcheck.stores.base import CLOCK_STEP
 from coatcheck.view import _FREED_AT_ONCE, Overtaken, RevocationView
 
 RETENTION = 100.0
@@ -16,7 +17,7 @@ RETENTION = 100.0
 @pytest.fixture
 def view() -> RevocationView:
     fresh = RevocationView(RETENTION)
-    fresh.reset(since=0.0, now=0.0)
+    fresh.cover(0.0)
     return fresh
 
 
@@ -124,24 +125,25 @@ def test_revoked_token(view: RevocationView) -> None:
 def test_kept_as_long_as_it_matters(view: RevocationView, happened: Event) -> None:
     """An event is known for at least the retention, at whatever moment it comes, and for at most twice that."""
     for start in (1.0, 50.0, 99.0, 100.5):
-        view.reset(since=0.0, now=0.0)
-        view.forget(start)
+        view.reset()
+        view.cover(0.0)
+        view.forget(start, start)
         view.apply(replace(happened, at=start))
         moment = start
         while moment < start + RETENTION:
-            view.forget(moment)
+            view.forget(moment, moment)
             with pytest.raises((RevokedCredential, StaleCredential)):
                 token(view)
             moment += 7.0
         for moment in range(int(start + RETENTION), int(start + 2 * RETENTION) + 10):
-            view.forget(float(moment))
+            view.forget(float(moment), float(moment))
         token(view)
 
 
 def test_what_it_covers(view: RevocationView) -> None:
     """A view covers tokens that were issued, with the slack, after it began; a fresh one covers nothing."""
     assert not RevocationView(RETENTION).covers(1e12, 0.0)
-    view.reset(since=1000.0, now=1000.0)
+    view.cover(1000.0)
     assert view.covers(1060.0, 60.0)
     assert not view.covers(1059.9, 60.0)
 
@@ -153,7 +155,61 @@ def test_forgets_in_small_steps(view: RevocationView) -> None:
     cut_offs = view._new.cut_offs
     sizes = []
     for moment in range(8):
-        view.forget(moment * (RETENTION + 1))
+        view.forget(moment * (RETENTION + 1), moment * (RETENTION + 1))
         sizes.append(len(cut_offs))
     assert sizes == [3 * _FREED_AT_ONCE] * 3 + [2 * _FREED_AT_ONCE, _FREED_AT_ONCE, 0, 0, 0]
     view.check_access(session_id="s", token_id="t", subject="u0", epoch=0, version=0)
+
+
+def test_both_clocks_must_say_that_it_is_time(view: RevocationView) -> None:
+    """Neither two jumps of the store's clock nor one that stands still has an event forgotten that still matters."""
+    view.forget(1000.0, 0.0)
+    view.apply(replace(REVOKED, at=1000.0))
+    for now in (1001.0, 1001 + RETENTION * 2, 1001.0, 1001 + RETENTION * 5, 1001.0):
+        view.forget(now, 1.0)
+        with pytest.raises(RevokedCredential):
+            token(view)
+    for local in range(0, int(RETENTION * 5), 10):
+        view.forget(1000.0 + RETENTION / 2, float(local))
+        with pytest.raises(RevokedCredential):
+            token(view)
+    for step in range(3):
+        view.forget(1001 + RETENTION * (step + 1), RETENTION * (6 + step * 2))
+    token(view)
+
+
+def test_what_was_forgotten_lets_nobody_in(view: RevocationView) -> None:
+    """When an event is dropped, tokens that were issued before it are refused; later ones are not."""
+    view.forget(0.0, 0.0)
+    view.apply(replace(REVOKED, at=50.0))
+    view.check_age(50.0)
+    for step in range(1, 4):
+        view.forget(step * (RETENTION + 1), step * (RETENTION + 1))
+    with pytest.raises(ExpiredCredential):
+        view.check_age(50.0 + CLOCK_STEP)
+    view.check_age(50.1 + CLOCK_STEP)
+
+
+@pytest.mark.parametrize("kind", [EventKind.SUBJECT_CUT_OFF, EventKind.SUBJECT_CHANGED])
+def test_what_is_later_than_it_knows_is_not_settled(view: RevocationView, kind: EventKind) -> None:
+    """A token of an epoch or version above those it has heard of: its event is yet to come, or was lost."""
+    named = "epoch" if kind is EventKind.SUBJECT_CUT_OFF else "version"
+    numbers = {"epoch": 0, "version": 0}
+    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 7}), "it has heard of none"
+    view.apply(event(kind, 5))
+    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 5})
+    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 4}), "and refuses it"
+    assert not view.settles(0.0, 0.0, subject="u", **numbers | {named: 6})
+    assert view.settles(0.0, 0.0, subject="another", **numbers | {named: 6})
+    view.apply(event(kind, 9))
+    assert not view.settles(0.0, 0.0, subject="u", **numbers | {named: 9}), "of the two, 9 may be the lost one"
+
+
+def test_what_comes_after_a_loss_stays(view: RevocationView) -> None:
+    """Emptied at the loss, it covers nothing until a read says so; what is applied in between is known."""
+    view.reset()
+    assert not view.covers(1e12, 0.0)
+    view.apply(REVOKED)
+    view.cover(0.0)
+    with pytest.raises(RevokedCredential):
+        token(view)

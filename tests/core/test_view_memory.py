@@ -30,7 +30,7 @@ def revoked(session_id: str) -> Event:
 def test_a_million_revoked_sessions_fit_into_a_hundred_megabytes() -> None:
     """A hundred bytes each at most, measured on a tenth of them, ids and all that leads to them included."""
     view = RevocationView(1000.0)
-    view.reset(since=0.0, now=0.0)
+    view.cover(0.0)
     ids = [new_session_id("ann") for _ in range(_MANY)]
     tracemalloc.start()
     try:
@@ -47,7 +47,7 @@ def test_a_million_revoked_sessions_fit_into_a_hundred_megabytes() -> None:
 def test_an_event_that_comes_again_takes_no_room() -> None:
     """The feed may be read twice; the view stays as large as it is."""
     view = RevocationView(1000.0)
-    view.reset(since=0.0, now=0.0)
+    view.cover(0.0)
     view.apply(revoked("session"))
     tracemalloc.start()
     try:
@@ -66,7 +66,7 @@ _ODD = st.text(alphabet=st.sampled_from("ab\n\\nN\ud800é"), max_size=6)
 def test_an_id_is_itself_only(added: list[str], asked: str) -> None:
     """Whatever text ids are, line ends and lone surrogates too: exactly those that were revoked are refused."""
     view = RevocationView(1000.0)
-    view.reset(since=0.0, now=0.0)
+    view.cover(0.0)
     for token_id in added:
         view.apply(Event(kind=EventKind.TOKEN_REVOKED, at=0.0, session_id="s", token_id=token_id))
     assert refuses(view, session_id="s", token_id=asked) == (asked in added)

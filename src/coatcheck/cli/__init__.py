@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "migrate": "Make the database's schema, or bring it up to date.",
     "user": "Add, list, disable and enable accounts, and set their passwords and roles.",
     "sessions": "List sessions and end them.",
+    "restored": "Say that a backup of the sessions was put back.",
     "keys": "List, rotate and withdraw signing keys.",
     "token": "Look into a token and say whether it would be accepted.",
     "bench": "Measure it on this machine, with your store.",

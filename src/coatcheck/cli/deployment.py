@@ -144,7 +144,7 @@ class Deployment:
         if await self.sessions.standing_of(user) == (0, 0):
             page = await self.sessions.sessions_of(user, now=self.clock.now(), limit=1)
             if not page.sessions:
-                raise NotFound("there is no such subject")
+                raise NotFound("there is no such subject here")
         return user
 
 

@@ -43,30 +43,40 @@ def list_(user: str, limit: int, cursor: str | None, as_json: bool, **where: str
 @command.command("revoke")
 @click.argument("session_ids", nargs=-1, metavar="[SESSION_ID]...")
 @click.option("--subject", metavar="USER", help="End all sessions of this e-mail address or subject id.")
+@click.option("--unknown", is_flag=True, help="Also a subject's id that is not known here, as after a restore.")
 @click.option("--wait", is_flag=True, help="Return only when no process, however slow, can accept them any more.")
 @store_options
 @json_option
-def revoke(session_ids: tuple[str, ...], subject: str | None, wait: bool, as_json: bool, **where: str | None) -> None:
+def revoke(
+    session_ids: tuple[str, ...],
+    subject: str | None,
+    unknown: bool,
+    wait: bool,
+    as_json: bool,
+    **where: str | None,
+) -> None:
     """End sessions everywhere, by their ids or all of one subject.
 
     \b
     coatcheck sessions revoke JpV2c0ynTq1wTJjHkfO3vU1a
     coatcheck sessions revoke --subject ann@example.com --wait
 
-    An id may begin with a dash: put -- before it. Exit code 1 when one of the ids was not a live session; the others
-    are ended all the same.
+    An id may begin with a dash: put -- before it. Exit code 1 when one of the ids is of no session here. Should a store
+    that was put back have forgotten it, its access tokens are refused from now on all the same; the others are ended.
     """
     if bool(session_ids) == bool(subject):
         raise click.UsageError("give session ids, or --subject")
+    if unknown and not subject:
+        raise click.UsageError("--unknown goes with --subject")
     if subject:
-        _revoke_subject(subject, wait, as_json, where)
+        _revoke_subject(subject, unknown, wait, as_json, where)
     else:
         _revoke_sessions(session_ids, wait, as_json, where)
 
 
-def _revoke_subject(user: str, wait: bool, as_json: bool, where: dict[str, str | None]) -> None:
+def _revoke_subject(user: str, unknown: bool, wait: bool, as_json: bool, where: dict[str, str | None]) -> None:
     async def work(deployment: Deployment) -> str:
-        subject = await deployment.subject(user)
+        subject = user if unknown else await deployment.subject(user)
         await deployment.revocation.revoke_subject(subject, wait=wait)
         return subject
 
@@ -91,7 +101,8 @@ def _revoke_sessions(session_ids: tuple[str, ...], wait: bool, as_json: bool, wh
         text="\n".join(f"ended {session_id}" for session_id in ended),
     )
     if missing:
-        raise NotFound(f"no live session: {', '.join(printable(session_id) for session_id in missing)}")
+        names = ", ".join(printable(session_id) for session_id in missing)
+        raise NotFound(f"no live session here: {names}; what may still be about of it is refused from now on")
 
 
 def as_session(session: Session) -> dict[str, Any]:

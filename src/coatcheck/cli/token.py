@@ -141,7 +141,7 @@ async def _examine_access(deployment: Deployment, token: str, report: Report) ->
     with report.check("subject"):
         if standing.session.subject != claims.sub:
             raise InvalidCredential("its session is another subject's")
-        decide.check_version(claims, standing.version)
+        decide.check_standing(claims, standing)
     with report.check("not revoked"):
         read = await deployment.sessions.events(None, wait=0)
         if any(event.kind is EventKind.TOKEN_REVOKED and event.token_id == claims.jti for event in read.events):

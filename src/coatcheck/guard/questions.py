@@ -36,6 +36,7 @@ class Questions:
 
     async def ask(self, identity: Identity) -> tuple[Standing, SubjectFacts]:
         """How the session stands. Raises `RevokedCredential`, `StaleCredential` or `StoreUnavailable`."""
+        overtaken = 0
         for _ in range(_TRIES):
             if not self._follower.is_live():
                 await self._follower.catch_up()
@@ -52,6 +53,7 @@ class Questions:
                 # From here on the caller must not await anything before it has acted.
                 self._view.check_standing(standing)
             except Overtaken:
+                overtaken += 1
                 continue
             session = standing.session
             if identity.mode is Mode.SESSION and (session.authenticated, session.amr) != (
@@ -60,6 +62,8 @@ class Questions:
             ):
                 raise StaleCredential("session has changed since")
             return standing, facts
+        if overtaken == _TRIES:
+            self._follower.lose("the store does not know of a change that was made")
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     def times(self, standing: Standing) -> tuple[float, float]:

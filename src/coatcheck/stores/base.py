@@ -8,6 +8,9 @@ Common to all of them:
 - A store that fails raises `StoreUnavailable`, whatever its driver raised. A write that was not surely done raises.
 - Cancelling a call never leaves a connection half-read and never half-writes: an operation is one transaction.
 - An operation that changes what a verifier may believe appends its event in the same transaction.
+- Epochs and versions of subjects never repeat, also on a history that was rolled back: `rules.next_number`.
+- The time that a store gives out does not go back by more than `CLOCK_STEP`: it keeps the highest that anything was
+  issued or pruned with. An event is dated no earlier than that, so it is kept for as long as what was issued before it.
 - A deadline is the first moment at which it no longer holds: live means ``now < deadline``.
 - Session data is JSON; what JSON cannot say is `Rejected`, and nothing changes. What a caller was given or handed in
   is a copy: changing it does not change the store.
@@ -24,7 +27,8 @@ from ..model import Account, Event, Session, Standing
 
 
 class FeedLost(CoatcheckError):
-    """The cursor is of another feed, older than the feed's tail or beyond its end: start again without one."""
+    """The cursor is of another feed, older than the feed's tail, or names an event that is not in this history: start
+    again without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,10 @@ class FeedRead:
     since: float
     """Every event committed at or after this time was in the feed: what a read without a cursor covers."""
     now: float
-    """The store's clock during the read."""
+    """The store's time during the read: its clock, or the highest time it has given out if that is later."""
+    behind: float = 0.0
+    """Seconds that the store's clock is behind ``now``: it was put back, and time stands still until it has caught
+    up."""
     more: bool = False
     """Whether the feed goes on after these events, because one read gives at most `FEED_PAGE` of them. Read again from
     the cursor at once: only a read without more proves that nothing was missed."""
@@ -101,12 +108,30 @@ class Feed(Protocol):
 
         With a cursor: the events after it; if there are none, wait up to ``wait`` seconds for one. Without: at once,
         all events that are kept. At most `FEED_PAGE` of them; then ``more`` is set. A cursor never passes an event that
-        is not yet committed. What is read is the primary's, of every shard. Raises `FeedLost` when the cursor proves
-        nothing here (another feed, older than the tail, beyond the end), and `StoreUnavailable` when the store stays
+        is not yet committed. It names the event that it stands behind, each of which has a random part: a read proves
+        that this very one is in the history, so that a backup put back is noticed, however much has been appended
+        since. What is read is the primary's, of every shard. Raises `FeedLost` when the cursor proves nothing here
+        (another feed, older than the tail, an event that is not there), and `StoreUnavailable` when the store stays
         silent for longer than ``wait`` and a few seconds."""
 
 
-class SessionStore(Feed, Protocol):
+@runtime_checkable
+class Founder(Protocol):
+    """A store whose feed can be given a new beginning."""
+
+    async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
+        """Give the feed a new identity, if it still is the one named, and have it cover nothing from before ``since``,
+        ``now`` and the highest time that the store has given out. For a history that was rolled back: what it kept
+        stays, but does not prove that nothing else had happened. Every follower loses the feed, and asks the store
+        about each access token of before.
+
+        ``clock``, if given, is the highest time from now on, for an operator whose store was far ahead: sessions that
+        are dated later end, later events are dated so, and the feed may cover what comes after ``since`` and ``now``:
+        so withdraw the keys that have signed meanwhile. Returns False, and changes nothing, when the feed is
+        another one already."""
+
+
+class SessionStore(Feed, Founder, Protocol):
     """Sessions, subjects' epochs and versions, and the feed."""
 
     async def open(self) -> None:
@@ -118,7 +143,7 @@ class SessionStore(Feed, Protocol):
         """Give back every connection. Idempotent."""
 
     async def time(self) -> float:
-        """The store's clock, seconds since the Unix epoch."""
+        """The store's time, seconds since the Unix epoch, as `FeedRead.now`."""
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """The subject's epoch and version; ``(0, 0)`` for one never heard of."""
@@ -167,22 +192,28 @@ class SessionStore(Feed, Protocol):
         ``amr`` are part of an Identity, so they append SESSION_CHANGED; ``data`` and ``label`` append nothing."""
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
-        """End the session and append SESSION_REVOKED. Terminal, and it beats a concurrent touch, rotate or update in
-        either order. Returns the session that this call ended, None when there was no live one. Idempotent: a second
-        call changes nothing and appends nothing."""
+        """End the session and append SESSION_REVOKED, whatever the deadlines and the time of day say. Terminal, and it
+        beats a concurrent touch, rotate or update in either order. Returns the session that this call ended; None when
+        there was none, or only one of an older epoch.
+
+        The event is appended also when there is no session: a store that was put back may have forgotten one whose
+        access tokens are still about. What the feed holds already is not appended again, so a second call changes
+        nothing; neither does an id that `new_session_id` cannot have made."""
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """Step the subject's epoch and append one SUBJECT_CUT_OFF naming the exception. O(1) in the number of
         sessions. The excepted session must be a live one of this subject, in the same step, and takes the new epoch;
-        otherwise `NotFound` is raised and nothing changes. Returns the new epoch. A subject never heard of is cut off
-        as well (a login under way must lose)."""
+        otherwise `NotFound` is raised and nothing changes. Returns the new epoch, a higher one than ever. A subject
+        never heard of is cut off as well (a login under way must lose)."""
 
     async def step_version(self, subject: str, *, now: float) -> int:
-        """Step the subject's version and append SUBJECT_CHANGED. Returns the new version. Call it *after* the roles
-        or claims were written."""
+        """Step the subject's version and append SUBJECT_CHANGED. Returns the new version, a higher one than ever. Call
+        it *after* the roles or claims were written."""
 
-    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
-        """Append TOKEN_REVOKED for one access token (RFC 7009). Its session lives on."""
+    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
+        """Append TOKEN_REVOKED for one access token (RFC 7009). Its session lives on. What the feed holds already is
+        not appended again, and of one session it holds `MAX_TOKENS` at most: one more ends the session instead, as
+        `revoke` does. Returns whether it was that."""
 
     async def announce_keys(self, *, now: float) -> None:
         """Append KEYS_CHANGED. Call it *after* the key store was written."""
@@ -192,7 +223,8 @@ class SessionStore(Feed, Protocol):
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """Delete at most ``limit`` dead sessions and at most ``limit`` events older than ``now - keep_events``
-        seconds. Safe beside itself. Returns how many rows went; 0 means there is nothing left to do."""
+        seconds. Safe beside itself. Returns how many rows went; 0 means there is nothing left to do. ``now`` counts as
+        given out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +341,12 @@ MAX_PAGE: Final = 200
 
 FEED_PAGE: Final = 10_000
 """Events that one read of the feed gives at most, so that a long feed blocks neither the store nor the reader."""
+
+CLOCK_STEP: Final = 1.0
+"""Seconds by which the time that a store gives out may go back: so that many who issue need not all write it down."""
+
+MAX_TOKENS: Final = 100
+"""Access tokens of one session that may be revoked one by one while the feed remembers, so that nobody fills it."""
 
 MAX_ENDED: Final = 100
 """Sessions that one `SessionStore.create` ends at most."""

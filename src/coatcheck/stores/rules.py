@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -26,6 +27,15 @@ def used(session: Session, seen: float) -> Session:
     """The session after use at ``seen``: never backwards, never past its absolute deadline."""
     deadline = min(seen + session.idle_timeout, session.absolute_deadline)
     return replace(session, seen=max(session.seen, seen), idle_deadline=max(session.idle_deadline, deadline))
+
+
+_LOT_BITS: Final = 20
+
+
+def next_number(last: int, now: float) -> int:
+    """The epoch or version after ``last``: higher, and one that no other history of this store has given, because most
+    of it is the time and the rest is drawn by lot. Below 2^53 until the year 2106, for Lua's and JavaScript's sake."""
+    return max(last, int(now) << (_LOT_BITS + 1)) + 1 + secrets.randbelow(1 << _LOT_BITS)
 
 
 class Verdict(Enum):

@@ -47,6 +47,10 @@ class GuestStore:
         """Nothing: what is dead here is others' to delete."""
         return 0
 
+    async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
+        """Nothing: the feed is everybody's."""
+        return False
+
     async def announce_keys(self, *, now: float) -> None:
         """Nothing: nobody else needs to know these."""
 

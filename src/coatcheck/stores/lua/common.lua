@@ -2,11 +2,14 @@
 -- with the same text, which holds the hash tag. Keys other than KEYS[1] are made from it, because which subject a
 -- session belongs to is known only once it was read; they are in the same slot, so a cluster takes them.
 --
---   m                      hash: id, n (shards), since, cut (the newest event that was pruned) of the feed
+--   m                      hash: id, n (shards), since, cut (the newest event that was pruned) of the feed, and clock,
+--                          the highest time that anything was issued or pruned with
 --   f                      stream: the feed. Its first entry is no event but the place before the first one.
 --   u:<subject>            hash: e (epoch), v (version). Kept for ever.
 --   s:<session id>         the session, MessagePack
 --   i:<subject>:<epoch>    sorted set: the sessions made in this epoch, by time
+--   d                      set: the sessions and tokens whose ends are in the feed, so that none is told twice
+--   c                      hash: of how many tokens of a session there are
 --   x                      set: <subject>:<epoch> of indexes that a cut-off left behind
 --
 -- KEYS[1] the hash m; ARGV: 1 now, 2 sixteen random bytes in hex, 3 a random number, 4 how many shards there are,
@@ -15,11 +18,14 @@
 local BASE = string.sub(KEYS[1], 1, -2)
 local FEED = BASE .. 'f'
 local LEFT_BEHIND = BASE .. 'x'
+local DONE = BASE .. 'd'
+local COUNTS = BASE .. 'c'
 local now = tonumber(ARGV[1])
 
 -- Seconds that a session's rows outlive it. Nothing depends on them: live or not is decided by the deadlines.
 local GRACE = 3600
 local LONGEST = 1e11
+local LEEWAY = 60
 
 -- The places of a session's fields.
 local SUBJECT, EPOCH, CREATED, AUTHENTICATED, SEEN = 1, 2, 4, 5, 6
@@ -61,8 +67,10 @@ local function standing(subject)
   return tonumber(found[1] or 0), tonumber(found[2] or 0)
 end
 
+-- One made in the future was made by a clock that has been put right: `begin_anew` with a clock.
 local function holds(session, epoch)
   return session[EPOCH] == epoch and now < session[IDLE_DEADLINE] and now < session[ABSOLUTE_DEADLINE]
+    and session[CREATED] <= now + LEEWAY
 end
 
 local function load(id)
@@ -107,6 +115,23 @@ local function use(session, seen)
   session[IDLE_DEADLINE] = math.max(session[IDLE_DEADLINE], deadline)
 end
 
+-- The highest time that was given out. Time does not go back, though the server's clock may.
+local function highest()
+  return tonumber(redis.call('HGET', KEYS[1], 'clock') or 0)
+end
+
+-- Something was issued or pruned at this time.
+local function issued()
+  if highest() < now then
+    redis.call('HSET', KEYS[1], 'clock', ARGV[1])
+  end
+end
+
+-- An epoch or version after this one, that no other history gives: `next_number` in stores/rules.py.
+local function next_number(last)
+  return math.max(last, math.floor(now) * 2097152) + 1 + tonumber(string.sub(ARGV[3], -7)) % 1048576
+end
+
 local function microseconds()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -122,11 +147,12 @@ local function ensure_feed()
     return found
   end
   local begun = microseconds()
+  local clock = exact(highest())
   whatever_the_memory()
-  redis.call('DEL', KEYS[1], FEED)
+  redis.call('DEL', KEYS[1], FEED, DONE, COUNTS)
   redis.call('XADD', FEED, whole(begun) .. '-' .. ARGV[3], 'k', 'b')
-  found = {ARGV[2], ARGV[4], exact(begun / 1000000), ''}
-  redis.call('HSET', KEYS[1], 'id', found[1], 'n', found[2], 'since', found[3], 'cut', found[4])
+  found = {ARGV[2], ARGV[4], exact(math.max(begun / 1000000, tonumber(clock))), ''}
+  redis.call('HSET', KEYS[1], 'id', found[1], 'n', found[2], 'since', found[3], 'cut', found[4], 'clock', clock)
   return found
 end
 
@@ -137,7 +163,9 @@ local told = {}
 local function append(kind, subject, id, token, number)
   local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1][1]
   local place = math.max(tonumber(string.match(last, '^%d+')) + 1, microseconds())
-  local entry = {'k', kind, 'a', ARGV[1], 'u', subject, 's', id, 't', token, 'n', whole(number)}
+  -- Dated no earlier than what was issued before, so that it is kept for as long.
+  local at = highest() > now and exact(highest()) or ARGV[1]
+  local entry = {'k', kind, 'a', at, 'u', subject, 's', id, 't', token, 'n', whole(number)}
   redis.call('XADD', FEED, whole(place) .. '-' .. ARGV[3], unpack(entry))
   told[#told + 1] = entry
 end
@@ -147,8 +175,26 @@ local function wake()
   redis.call('PUBLISH', ARGV[5], cmsgpack.pack({redis.call('HGET', KEYS[1], 'id'), told}))
 end
 
+-- Whether the feed did not hold this end before: it does from now on, so append it.
+local function is_news(id, token)
+  return redis.call('SADD', DONE, id .. ' ' .. token) == 1
+end
+
 local function finish(id, session)
+  is_news(id, '')
   append('r', session[SUBJECT], id, '', 0)
   redis.call('DEL', session_key(id))
   redis.call('ZREM', index_key(session[SUBJECT], session[EPOCH]), id)
+end
+
+-- Ends the session whatever its deadlines, or says so of one that is not here, which a store that was put back may have
+-- forgotten. The row, if there was one.
+local function revoke(id)
+  local session, packed = load(id)
+  if session then
+    finish(id, session)
+  elseif is_news(id, '') then
+    append('r', '', id, '', 0)
+  end
+  return session, packed
 end

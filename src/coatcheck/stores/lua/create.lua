@@ -54,6 +54,7 @@ end
 redis.call('SET', session_key(id), ARGV[7], 'PX',
   milliseconds(math.min(session[IDLE_DEADLINE], session[ABSOLUTE_DEADLINE]) - now))
 enlist(id, session)
+issued()
 for _, other in ipairs(dead) do
   redis.call('ZREM', index, other)
 end

@@ -1,11 +1,8 @@
--- ARGV: 6 the session's id. The row of the session that was ended.
-local id = ARGV[6]
-local session, _, _, packed = live(id)
-if not session then
-  return false
-end
+-- ARGV: 6 the session's id. The row of the session that was ended; nothing where there was none of this epoch.
 whatever_the_memory()
 ensure_feed()
-finish(id, session)
-wake()
-return packed
+local session, packed = revoke(ARGV[6])
+if #told > 0 then
+  wake()
+end
+return session and session[EPOCH] == standing(session[SUBJECT]) and packed or false

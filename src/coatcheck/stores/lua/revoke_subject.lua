@@ -1,6 +1,7 @@
 -- ARGV: 6 the subject, 7 the id of the session that stays, or nothing. The new epoch.
 local subject, excepted = ARGV[6], ARGV[7]
 local epoch = standing(subject)
+local following = next_number(epoch)
 local kept = nil
 if excepted ~= '' then
   kept = live(excepted)
@@ -11,15 +12,15 @@ end
 local before = index_key(subject, epoch)
 whatever_the_memory()
 ensure_feed()
-append('c', subject, excepted, '', epoch + 1)
-redis.call('HSET', subject_key(subject), 'e', whole(epoch + 1))
+append('c', subject, excepted, '', following)
+redis.call('HSET', subject_key(subject), 'e', whole(following))
 if kept then
   redis.call('ZREM', before, excepted)
-  kept[EPOCH] = epoch + 1
+  kept[EPOCH] = following
   save(excepted, kept)
 end
 if redis.call('EXISTS', before) == 1 then
   redis.call('SADD', LEFT_BEHIND, subject .. ':' .. whole(epoch))
 end
 wake()
-return epoch + 1
+return following

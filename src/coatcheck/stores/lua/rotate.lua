@@ -10,6 +10,7 @@ if generation == session[GENERATION] then
   session[GENERATION] = generation + 1
   session[ROTATED] = now
   whatever_the_memory()
+  issued()
   return {'rotated', save(id, session), epoch, version}
 end
 if generation == session[GENERATION] - 1 and math.abs(now - session[ROTATED]) <= window then

@@ -1,2 +1,2 @@
--- The server's time in microseconds.
-return whole(microseconds())
+-- The server's clock in microseconds, and the highest time that was given out in seconds.
+return {whole(microseconds()), exact(highest())}

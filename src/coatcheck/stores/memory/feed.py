@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+from dataclasses import replace
 from itertools import islice, takewhile
 
-from ...model import Event
+from ...model import Event, EventKind
 from ..base import FEED_PAGE, FeedLost, FeedRead
+
+_ENDS = (EventKind.SESSION_REVOKED, EventKind.TOKEN_REVOKED)
 
 
 class MemoryFeed:
@@ -19,10 +22,32 @@ class MemoryFeed:
         self.events: list[Event] = []
         self.pruned = 0
         self.since = now
+        self.clock = -math.inf
+        """The highest time that anything was issued or pruned with."""
+        self._marks = [secrets.token_hex(8)]
+        """Drawn by lot for each event; the first is of the newest that was pruned, or of the beginning."""
+        self._ended: set[tuple[str, str]] = set()
+        """The sessions and tokens whose ends are in the list, each once."""
         self._grown = asyncio.Event()
 
+    def issued(self, now: float) -> None:
+        """Something was issued or pruned at this time."""
+        self.clock = max(self.clock, now)
+
+    def holds(self, session_id: str, token_id: str = "") -> bool:
+        """Whether the end of this session, or of this one token, is in the list."""
+        return (session_id, token_id) in self._ended
+
+    def tokens_of(self, session_id: str) -> int:
+        """How many tokens of this session were ended one by one."""
+        return sum(1 for each in self._ended if each[0] == session_id and each[1])
+
     def append(self, event: Event) -> None:
+        event = replace(event, at=max(event.at, self.clock))
         self.events.append(event)
+        self._marks.append(secrets.token_hex(8))
+        if event.kind in _ENDS:
+            self._ended.add((event.session_id, event.token_id))
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -38,26 +63,43 @@ class MemoryFeed:
         """Where in the list the events after the cursor begin."""
         if cursor is None:
             return 0
-        feed, _, position = cursor.rpartition(":")
+        feed, _, place = cursor.partition(":")
+        position, _, mark = place.partition(":")
         if feed != self.id or not (position.isascii() and position.isdigit()):
             raise FeedLost("the cursor is of another feed")
         start = int(position) - self.pruned
         if not 0 <= start <= len(self.events):
             raise FeedLost("the cursor is older than the feed's tail or beyond its end")
+        if mark != self._marks[start]:
+            raise FeedLost("the event at the cursor is not in this history")
         return start
 
-    def read(self, cursor: str | None, now: float) -> FeedRead:
+    def read(self, cursor: str | None, wall: float) -> FeedRead:
         start = self.start(cursor)
         end = min(len(self.events), start + FEED_PAGE)
+        now = max(wall, self.clock)
         return FeedRead(
-            feed=self.id, cursor=f"{self.id}:{self.pruned + end}", events=tuple(self.events[start:end]),
-            since=self.since, now=now, more=end < len(self.events),
+            feed=self.id, cursor=f"{self.id}:{self.pruned + end}:{self._marks[end]}",
+            events=tuple(self.events[start:end]), since=self.since, now=now, behind=now - wall,
+            more=end < len(self.events),
         )  # fmt: skip
 
-    def prune(self, before: float, limit: int) -> int:
-        old = list(takewhile(lambda event: event.at < before, islice(self.events, limit)))
+    def begin_anew(self, since: float, now: float, clock: float | None) -> None:
+        self.since = max(since, now) if clock is not None else max(self.since, since, now, self.clock)
+        self.id = secrets.token_hex(8)
+        if clock is not None:
+            self.clock = clock
+            self.events = [replace(event, at=min(event.at, clock)) for event in self.events]
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    def prune(self, now: float, keep: float, limit: int) -> int:
+        old = list(takewhile(lambda event: event.at < now - keep, islice(self.events, limit)))
+        self.issued(now)
         if old:
             del self.events[: len(old)]
+            del self._marks[: len(old)]
+            self._ended.difference_update((event.session_id, event.token_id) for event in old if event.kind in _ENDS)
             self.pruned += len(old)
             self.since = max(self.since, math.nextafter(max(event.at for event in old), math.inf))
         return len(old)

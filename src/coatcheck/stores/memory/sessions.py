@@ -9,11 +9,14 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
+from ...credentials.opaque import is_session_id
 from ...decide import is_live
 from ...errors import Conflict, NotFound
 from ...model import Event, EventKind, Session, Standing
 from ..base import (
+    CLOCK_STEP,
     MAX_ENDED,
+    MAX_TOKENS,
     FeedRead,
     Gone,
     Replayed,
@@ -23,7 +26,7 @@ from ..base import (
     SessionPage,
     Touch,
 )
-from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor, used
+from ..rules import Verdict, judge, next_number, pack_cursor, page_size, to_json, unpack_cursor, used
 from .feed import MemoryFeed
 
 _SLACK: Final = 1000
@@ -54,8 +57,8 @@ class MemorySessions:
         """Nothing to give back; the sessions stay until the object goes."""
 
     async def time(self) -> float:
-        """The machine's clock, or the one given to the constructor."""
-        return self._wall()
+        """The machine's clock, or the one given to the constructor; never below what was issued with."""
+        return max(self._wall(), self._feed.clock)
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
@@ -69,6 +72,7 @@ class MemorySessions:
             raise Conflict("a session with this id exists already")
         self._sessions[session.id] = replace(session, data=json.loads(to_json(session.data)))
         self._expect(session)
+        self._feed.issued(now)
         others = self._live_of(session.subject, now)
         self._of_subject.setdefault(session.subject, set()).add(session.id)
         beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:][::-1]
@@ -101,6 +105,7 @@ class MemorySessions:
             case Verdict.CURRENT:
                 session = replace(used(session, now), generation=generation + 1, rotated=now)
                 self._sessions[session.id] = session
+                self._feed.issued(now)
                 return Rotated(self._standing(session))
             case Verdict.REPLAYED:
                 return Replayed(self._standing(session))
@@ -143,15 +148,17 @@ class MemorySessions:
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
-        session = self._live(session_id, now)
+        session = self._sessions.get(session_id)
         if session is None:
+            if is_session_id(session_id) and not self._feed.holds(session_id):
+                self._append(EventKind.SESSION_REVOKED, now, session_id=session_id)
             return None
         self._end(session, now)
-        return _copy(session)
+        return _copy(session) if session.epoch == self._epochs.get(session.subject, 0) else None
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """See `SessionStore.revoke_subject`."""
-        epoch = self._epochs.get(subject, 0) + 1
+        epoch = next_number(self._epochs.get(subject, 0), now)
         if excepted is not None:
             session = self._live(excepted, now)
             if session is None or session.subject != subject:
@@ -169,13 +176,19 @@ class MemorySessions:
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
-        version = self._versions[subject] = self._versions.get(subject, 0) + 1
+        version = self._versions[subject] = next_number(self._versions.get(subject, 0), now)
         self._append(EventKind.SUBJECT_CHANGED, now, subject, number=version)
         return version
 
-    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
+    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
+        if self._feed.holds(session_id, token_id):
+            return False
+        if self._feed.tokens_of(session_id) >= MAX_TOKENS:
+            await self.revoke(session_id, now=now)
+            return True
         self._feed.append(Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id))
+        return False
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
@@ -193,13 +206,23 @@ class MemorySessions:
         """See `SessionStore.prune`."""
         gone = self._prune_expired(now, limit)
         gone += self._prune_cut_off(limit - gone)
-        return gone + self._feed.prune(now - keep_events, limit)
+        return gone + self._feed.prune(now, keep_events, limit)
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. An append wakes the waiter at once."""
         if cursor is not None and self._feed.start(cursor) == len(self._feed.events):
             await self._feed.grown(wait)
         return self._feed.read(cursor, self._wall())
+
+    async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
+        """See `Founder.begin_anew`."""
+        if feed != self._feed.id:
+            return False
+        self._feed.begin_anew(since, now, clock)
+        for session in list(self._sessions.values()):
+            if clock is not None and session.created > clock + CLOCK_STEP:
+                self._forget(session)
+        return True
 
     def _live(self, session_id: str, now: float) -> Session | None:
         session = self._sessions.get(session_id)

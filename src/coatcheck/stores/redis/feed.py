@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,30 +55,31 @@ def combine(replies: list[Reply], cursor: Cursor | None) -> FeedRead:
 
     Events are ordered by when their shards' servers appended them. Those of one subject share a shard, so their order
     is the order of commits, whatever the servers' clocks say. Raises `FeedLost`."""
-    feed = _identity([identity.decode() for identity, *_ in replies])
+    feed = identity_of([identity.decode() for identity, *_ in replies])
     if cursor is not None and cursor.feed != feed:
         raise FeedLost("the cursor is of another feed")
     size = page(len(replies))
     found: list[tuple[int, Event]] = []
     positions: list[str] = []
+    wall = now = int(replies[0][3]) / 1_000_000
     since, more = 0.0, False
-    for _, begun, cut, _, holds, entries in replies:
+    for _, begun, cut, _, holds, entries, highest in replies:
         if not holds:
             raise FeedLost("an entry at the cursor is gone: pruned, or lost in a failover")
-        since = max(since, covered_since(begun, cut))
+        since, now = max(since, covered_since(begun, cut)), max(now, float(highest))
         more = more or len(entries) > size + 1
         taken = entries[: size + 1]
         positions.append(taken[-1][0].decode())
         found.extend((int(place.partition(b"-")[0]), unpack_event(fields)) for place, fields in taken[1:])
     if len(replies) > 1:
         found.sort(key=lambda item: item[0])
-    now = int(replies[0][3]) / 1_000_000
     events = tuple(event for _, event in found)
     return FeedRead(
-        feed=feed, cursor=str(Cursor(feed, tuple(positions))), events=events, since=since, now=now, more=more
+        feed=feed, cursor=str(Cursor(feed, tuple(positions))), events=events, since=since, now=now, behind=now - wall,
+        more=more,
     )  # fmt: skip
 
 
-def _identity(shards: list[str]) -> str:
+def identity_of(shards: Sequence[str]) -> str:
     """The identity of a feed of these shards' feeds: another one when any of them was made anew."""
     return shards[0] if len(shards) == 1 else hashlib.sha256(",".join(shards).encode()).hexdigest()[:32]

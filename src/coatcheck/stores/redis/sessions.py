@@ -12,6 +12,7 @@ from ...errors import Conflict, NotFound
 from ...model import EventKind, Session, Standing
 from ..base import (
     MAX_ENDED,
+    MAX_TOKENS,
     FeedRead,
     Gone,
     Hearer,
@@ -24,6 +25,7 @@ from ..base import (
 )
 from ..rules import pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
+from .feed import identity_of
 from .records import (
     AMR,
     AUTHENTICATED,
@@ -55,7 +57,7 @@ class RedisSessions:
     _scripts: Scripts
     _wake: Wake
     _hearer: Hearer | None = None
-    _feeds: frozenset[str] = frozenset()
+    _feeds: tuple[str, ...] = ()
     """The identities of the shards' feeds, as last read."""
 
     def tell(self, hearer: Hearer | None) -> None:
@@ -63,9 +65,9 @@ class RedisSessions:
         self._hearer = hearer
 
     async def time(self) -> float:
-        """The clock of the server that keeps the first shard."""
-        reply = await self._scripts.run("time", self._scripts.shards[0], now="0", kind=Kind.READ)
-        return int(reply) / 1_000_000
+        """The clock of the server that keeps the first shard; never below what was issued with in any."""
+        replies = await self._scripts.run_on_all("time", [()] * len(self._scripts.shards), now="0")
+        return max(int(replies[0][0]) / 1_000_000, *(float(highest) for _, highest in replies))
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
@@ -179,14 +181,27 @@ class RedisSessions:
         shard = self._of(subject)
         return int(await self._scripts.run("step_version", shard, subject, now=number(now), kind=Kind.LASTING))
 
-    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
+    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
         shard = self._shard(session_slot(session_id)) if is_session_id(session_id) else self._scripts.shards[0]
-        await self._append(shard, EventKind.TOKEN_REVOKED, session_id, token_id, now=now)
+        return bool(await self._append(shard, EventKind.TOKEN_REVOKED, session_id, token_id, now=now))
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
         await self._append(self._scripts.shards[0], EventKind.KEYS_CHANGED, now=now)
+
+    async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
+        """See `Founder.begin_anew`. One shard after the other, each only if its part of the feed still is the one that
+        was last read."""
+        known = self._feeds
+        if not known or identity_of(known) != feed:
+            return False
+        begun = False
+        for shard, identity in zip(self._scripts.shards, known, strict=True):
+            words = (identity, number(since), "" if clock is None else number(clock))
+            reply = await self._scripts.run("begin_anew", shard, *words, now=number(now), kind=Kind.LASTING)
+            begun = begun or reply == 1
+        return begun
 
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`. A page may be short though more follow, where many dead rows lie between."""
@@ -235,7 +250,7 @@ class RedisSessions:
         replies = await self._scripts.run_on_all(
             "events", [(place, size, self._scripts.fenced) for place in positions], now="0"
         )
-        self._feeds = frozenset(identity.decode() for identity, *_ in replies)
+        self._feeds = tuple(identity.decode() for identity, *_ in replies)
         return feed.combine(replies, after)
 
     def _told(self, message: bytes) -> None:
@@ -246,9 +261,9 @@ class RedisSessions:
 
     async def _append(
         self, shard: Shard, kind: EventKind, session_id: str = "", token_id: str = "", *, now: float
-    ) -> None:
-        words = (letter(kind), session_id, token_id)
-        await self._scripts.run("append", shard, *words, now=number(now), kind=Kind.LASTING)
+    ) -> Reply:
+        words = (letter(kind), session_id, token_id, MAX_TOKENS)
+        return await self._scripts.run("append", shard, *words, now=number(now), kind=Kind.LASTING)
 
     async def _on_session(self, name: str, session_id: str, *words: str | int, now: float, kind: Kind) -> Reply:
         """The reply for a session; None for an id that cannot be one of ours, which no server need see."""

@@ -81,17 +81,17 @@ class Database(ABC):
         """Whether the connection was gone before COMMIT was sent, so that nothing was done. Tried again once."""
         return False
 
-    async def time(self) -> float | None:
-        """The server's clock, None for an embedded database, which has none of its own."""
-        return None
+    @abstractmethod
+    async def time(self, wall: float) -> float:
+        """The store's time; ``wall`` is this machine's clock, which an embedded database has instead of its own."""
 
     @abstractmethod
     def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
         """Everything after the cursor, in one statement. ``now`` is this machine's clock."""
 
     @abstractmethod
-    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
-        """Delete the oldest events, at most ``limit``, up to the first that is not older than ``before``."""
+    def prune_feed(self, tx: Connection, now: float, keep: float, limit: int) -> int:
+        """Delete the oldest events, at most ``limit``, up to the first that is not older than ``keep`` seconds."""
 
     async def read_events(self, cursor: str | None, now: float) -> FeedRead:
         """One read of the feed, without waiting."""

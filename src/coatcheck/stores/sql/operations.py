@@ -26,10 +26,11 @@ from sqlalchemy import (
     update,
 )
 
+from ...credentials.opaque import is_session_id
 from ...errors import Conflict, NotFound
 from ...model import Device, EventKind, Mode, Session, Standing
-from ..base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
-from ..rules import Verdict, judge, pack_cursor, page_size, to_json, unpack_cursor
+from ..base import MAX_ENDED, MAX_TOKENS, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
+from ..rules import Verdict, judge, next_number, pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
 from .database import Insert
 from .tables import sessions, subjects
@@ -98,6 +99,7 @@ def create(
         raise Conflict("the subject was cut off while this login was under way")
     if tx.execute(_inserting(insert), row).rowcount != 1:
         raise Conflict("a session with this id exists already")
+    feed.issued(tx, now)
     return () if keep is None else _end_beyond(tx, row, now, keep)
 
 
@@ -174,6 +176,7 @@ def rotate(tx: Connection, session_id: str, generation: int, window: float, now:
     if standing is None:
         return Gone()
     if stepped.rowcount == 1:
+        feed.issued(tx, now)
         return Rotated(standing)
     match judge(standing.session, generation, window=window, now=now):
         case Verdict.REPLAYED:
@@ -206,29 +209,48 @@ def change(
 
 
 def revoke(tx: Connection, session_id: str, now: float) -> Session | None:
-    """Delete the row and append the event."""
-    row = tx.execute(delete(sessions).where(sessions.c.id == session_id, _live(now)).returning(*sessions.c)).first()
+    """Delete the row and append the event, which the feed then has once."""
+    row = tx.execute(delete(sessions).where(sessions.c.id == session_id).returning(*sessions.c)).first()
     if row is None:
-        if tx.dialect.name == "postgresql":
-            tx.execute(_AFTER_THOSE_BEFORE)
+        if is_session_id(session_id):
+            _append_once(tx, feed.has_ended(tx, session_id), EventKind.SESSION_REVOKED, session_id, now)
         return None
     session = to_session(row)
     feed.append(tx, EventKind.SESSION_REVOKED, now, session.subject, session.id)
-    return session
+    return session if session.epoch == standing_of(tx, session.subject)[0] else None
+
+
+def revoke_token(tx: Connection, session_id: str, token_id: str, now: float) -> bool:
+    """Append the event, unless the feed has it or has too many of the session's."""
+    ended = feed.ended_tokens(tx, session_id, MAX_TOKENS)
+    if token_id not in ended and len(ended) == MAX_TOKENS:
+        revoke(tx, session_id, now)
+        return True
+    _append_once(tx, token_id in ended, EventKind.TOKEN_REVOKED, session_id, now, token_id)
+    return False
+
+
+def _append_once(
+    tx: Connection, is_held: bool, kind: EventKind, session_id: str, now: float, token_id: str = ""
+) -> None:
+    if not is_held:
+        feed.append(tx, kind, now, "", session_id, token_id=token_id)
+    elif tx.dialect.name == "postgresql":
+        tx.execute(_AFTER_THOSE_BEFORE)
 
 
 def revoke_subject(
     tx: Connection, insert: Callable[[Table], Insert], subject: str, now: float, excepted: str | None
 ) -> int:
     """Step the epoch and take the excepted session along, or raise `NotFound`."""
-    epoch = _step(tx, insert, subject, subjects.c.epoch)
+    before, epoch = _step(tx, insert, subject, subjects.c.epoch, now)
     if excepted is not None:
         kept = tx.execute(
             update(sessions)
             .where(
                 sessions.c.id == excepted,
                 sessions.c.subject == subject,
-                sessions.c.epoch == epoch - 1,
+                sessions.c.epoch == before,
                 sessions.c.idle_deadline > now,
                 sessions.c.absolute_deadline > now,
             )
@@ -242,20 +264,25 @@ def revoke_subject(
 
 def step_version(tx: Connection, insert: Callable[[Table], Insert], subject: str, now: float) -> int:
     """Step the version and append the event."""
-    version = _step(tx, insert, subject, subjects.c.version)
+    _, version = _step(tx, insert, subject, subjects.c.version, now)
     feed.append(tx, EventKind.SUBJECT_CHANGED, now, subject, number=version)
     return version
 
 
-def _step(tx: Connection, insert: Callable[[Table], Insert], subject: str, counter: Column[int]) -> int:
-    first = {"epoch": 0, "version": 0, "swept": 0, counter.name: 1}
-    row = tx.execute(
+def _step(
+    tx: Connection, insert: Callable[[Table], Insert], subject: str, counter: Column[int], now: float
+) -> tuple[int, int]:
+    """The counter before and after. The subject's lock is held, so nobody steps it in between."""
+    epoch, version = standing_of(tx, subject)
+    before = epoch if counter is subjects.c.epoch else version
+    after = next_number(before, now)
+    row = {"subject": subject, "epoch": 0, "version": 0, "swept": 0, counter.name: after}
+    tx.execute(
         insert(subjects)
-        .values(subject=subject, **first)
-        .on_conflict_do_update(index_elements=[subjects.c.subject], set_={counter.name: counter + 1})
-        .returning(counter)
+        .values(**row)
+        .on_conflict_do_update(index_elements=[subjects.c.subject], set_={counter.name: after})
     )
-    return int(row.scalar_one())
+    return before, after
 
 
 def sessions_of(tx: Connection, subject: str, now: float, limit: int, cursor: str | None) -> SessionPage:

@@ -18,7 +18,7 @@ from ..base import FeedRead, Hearer
 from ..rules import UNSTORABLE
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
-from .feed import APPENDED
+from .feed import APPENDED, clock, given
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
 from .pg_listen import Listener
@@ -113,17 +113,17 @@ class PostgresqlDatabase(Database):
             return Rejected(UNSTORABLE)
         return unavailable(error)
 
-    async def time(self) -> float:
+    async def time(self, wall: float) -> float:
         """See `Database.time`."""
-        return await self.read(_clock)
+        return await self.read(_time)
 
     def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
         """See `Database.read_feed`. Its clock is the server's."""
         return pg_feed.read(tx, cursor)
 
-    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
+    def prune_feed(self, tx: Connection, now: float, keep: float, limit: int) -> int:
         """See `Database.prune_feed`."""
-        return pg_feed.prune(tx, before, limit)
+        return pg_feed.prune(tx, now, keep, limit)
 
     async def mark(self) -> int:
         """See `Database.mark`."""
@@ -236,6 +236,10 @@ def _give_up(connection: Connection, error: BaseException) -> bool:
     raw.terminate()  # A polite close would wait for an answer as well.
     connection.invalidate()
     return lost
+
+
+def _time(tx: Connection) -> float:
+    return max(_clock(tx), given(clock(tx)))
 
 
 def _clock(tx: Connection) -> float:

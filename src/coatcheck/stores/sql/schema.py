@@ -12,7 +12,7 @@ from sqlalchemy import Connection, column, insert, inspect, select, table
 from ...errors import SchemaMismatch
 from .tables import VERSION_TABLE, feed
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """Every revision this program knows, oldest first."""
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
@@ -73,4 +73,8 @@ def upgrade(tx: Connection, now: float) -> None:
     context = MigrationContext.configure(connection=tx, opts={"version_table": VERSION_TABLE, "fn": steps})
     context.run_migrations(op=Operations(context))
     if tx.execute(select(feed.c.id)).first() is None:
-        tx.execute(insert(feed).values(id=1, identity=secrets.token_hex(8), since=now, pruned=0))
+        tx.execute(insert(feed).values(_new_feed(now)))
+
+
+def _new_feed(now: float) -> dict[str, object]:
+    return {"id": 1, "identity": secrets.token_hex(8), "since": now, "pruned": 0, "pruned_mark": secrets.token_hex(8)}

@@ -12,6 +12,7 @@ from ..base import FeedRead, Hearer, Reused, Rotation, SessionPage, Touch
 from ..rules import to_json
 from . import feed, operations
 from .database import Database
+from .feed import begin_anew
 from .locks import session_lock, subject_lock
 
 
@@ -22,9 +23,9 @@ class SqlSessions:
     _wall: Callable[[], float]
 
     async def time(self) -> float:
-        """The server's clock; of an embedded database the machine's, or the one given to the constructor."""
-        now = await self.database.time()
-        return self._wall() if now is None else now
+        """The server's clock; of an embedded database the machine's, or the one given to the constructor. Never below
+        what was issued with."""
+        return await self.database.time(self._wall())
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
@@ -87,8 +88,7 @@ class SqlSessions:
         """See `SessionStore.revoke`."""
         work = partial(operations.revoke, session_id=session_id, now=now)
         ended = await self.database.write(work, [session_lock(session_id)])
-        if ended:
-            self.database.announce()
+        self.database.announce()
         return ended
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
@@ -108,12 +108,12 @@ class SqlSessions:
         self.database.announce()
         return version
 
-    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> None:
+    async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
-        await self.database.write(
-            lambda tx: feed.append(tx, EventKind.TOKEN_REVOKED, now, "", session_id, token_id=token_id)
-        )
+        work = partial(operations.revoke_token, session_id=session_id, token_id=token_id, now=now)
+        whole = await self.database.write(work, [session_lock(session_id)])
         self.database.announce()
+        return whole
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
@@ -129,8 +129,17 @@ class SqlSessions:
         """See `SessionStore.prune`."""
 
         return await self.database.write(
-            lambda tx: operations.prune(tx, now, limit) + self.database.prune_feed(tx, now - keep_events, limit)
+            lambda tx: operations.prune(tx, now, limit) + self.database.prune_feed(tx, now, keep_events, limit)
         )
+
+    async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
+        """See `Founder.begin_anew`."""
+        # What PostgreSQL's server adds to the identity comes after a full stop.
+        known = feed.partition(".")[0]
+        begun = await self.database.write(partial(begin_anew, known=known, since=since, now=now, clock=clock))
+        if begun:
+            self.database.announce()
+        return begun
 
     def tell(self, hearer: Hearer | None) -> None:
         """See `Herald.tell`."""

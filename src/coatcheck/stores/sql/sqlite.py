@@ -121,9 +121,13 @@ class SqliteDatabase(Database):
         """See `Database.read_feed`."""
         return feed.read(tx, cursor, now)
 
-    def prune_feed(self, tx: Connection, before: float, limit: int) -> int:
+    def prune_feed(self, tx: Connection, now: float, keep: float, limit: int) -> int:
         """See `Database.prune_feed`."""
-        return feed.prune(tx, before, limit)
+        return feed.prune(tx, now, keep, limit)
+
+    async def time(self, wall: float) -> float:
+        """See `Database.time`."""
+        return max(wall, feed.given(await self.read(feed.clock)))
 
     def is_busy(self, error: BaseException) -> bool:
         """See `Database.is_busy`."""

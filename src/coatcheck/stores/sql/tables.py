@@ -82,6 +82,10 @@ feed: Final = Table(
     Column("pruned", BigInteger, nullable=False),
     # PostgreSQL only: the latest transaction of which an event was pruned.
     Column("pruned_txn", _TXN, server_default="0", nullable=False),
+    # The mark of the newest event that was pruned; before there was one, the feed's own.
+    Column("pruned_mark", Text, server_default="", nullable=False),
+    # No time beyond this was given out: `feed.given`.
+    Column("clock", Double, server_default="0", nullable=False),
     CheckConstraint("id = 1", name="coatcheck_feed_is_one"),
 )
 
@@ -97,10 +101,14 @@ events: Final = Table(
     Column("number", BigInteger, nullable=False),
     # PostgreSQL only: the transaction that appended it. See `pg_feed`.
     Column("txn", _TXN, server_default="0", nullable=False),
+    # Drawn by lot, so that another history does not have the same event in this place.
+    Column("mark", Text, server_default="", nullable=False),
     # Never give an id twice, not even after the newest event was pruned.
     sqlite_autoincrement=True,
 )
 Index("coatcheck_events_txn", events.c.txn, events.c.id).ddl_if(dialect="postgresql")
+_ENDS: Final = events.c.kind.in_(("session_revoked", "token_revoked"))
+Index("coatcheck_events_ended", events.c.session_id, sqlite_where=_ENDS, postgresql_where=_ENDS)
 
 accounts: Final = Table(
     "coatcheck_accounts",

@@ -21,8 +21,9 @@ class FeedContract(Contract):
     """events, revoke_token, announce_keys, and prune as far as events go."""
 
     def beyond(self, cursor: str) -> str:
-        """A cursor past the feed's end. To be overridden where a cursor does not end in its position."""
-        return re.sub(r"\d+$", lambda found: str(int(found[0]) + 1), cursor)
+        """A cursor past the feed's end. To be overridden where a cursor does not end in its position, or in that and a
+        hexadecimal mark after a colon."""
+        return re.sub(r"\d+(?=:[0-9a-f]*$)|\d+$", lambda found: str(int(found[0]) + 1), cursor, count=1)
 
     async def test_a_new_feed_is_empty_and_has_an_identity(self, store: Any, second: Any) -> None:
         """Without a cursor the read returns at once, whatever the wait, and covers the time since the feed began."""
@@ -39,13 +40,13 @@ class FeedContract(Contract):
         before = await here(store)
         session = await logged_in(store)
         now = session.created + 0.25
-        await store.step_version(session.subject, now=now)
+        version = await store.step_version(session.subject, now=now)
         await second.revoke_token(session.id, "token-1", now=now)
         middle = await here(store)
         await store.announce_keys(now=now)
         await second.revoke(session.id, now=now)
         expected = [
-            Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=session.subject, number=1),
+            Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=session.subject, number=version),
             Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session.id, token_id="token-1"),
             Event(kind=EventKind.KEYS_CHANGED, at=now),
             Event(kind=EventKind.SESSION_REVOKED, at=now, subject=session.subject, session_id=session.id),

@@ -37,12 +37,12 @@ class LimitContract(Contract):
         """Neither one that is over nor one of an older epoch takes a place."""
         subject, now = new_subject(), float(int(await store.time()))
         await _made(store, subject, now, 2)
-        assert await store.revoke_subject(subject, now=now + 2) == 1
-        kept = new_session(now + 3, subject, epoch=1)
-        brief = new_session(now + 4, subject, epoch=1, idle_deadline=now + 5)
+        epoch = await store.revoke_subject(subject, now=now + 2)
+        kept = new_session(now + 3, subject, epoch=epoch)
+        brief = new_session(now + 4, subject, epoch=epoch, idle_deadline=now + 5)
         for session in (kept, brief):
             assert await store.create(session, now=session.created, keep=2) == ()
-        newest = new_session(now + 6, subject, epoch=1)
+        newest = new_session(now + 6, subject, epoch=epoch)
         assert await store.create(newest, now=now + 6, keep=2) == ()
         assert await store.find(kept.id, now=now + 6) is not None
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from ...model import EventKind, Session
 from ...stores.base import Replayed, Rotated, SessionStore, Touch
 from .interleave import Interleaver
 from .support import Contract, assert_ended, events_after, here, logged_in, new_session
-from .world import Operation, World, op
+from .world import Operation, World, epochs_of, op
 
 _LATER: Final = 5.0
 """Seconds between the login and the race."""
@@ -62,7 +62,8 @@ class RaceContract(Contract):
             reached = await interleaver.race(run_first, run_second, at)
             for client in (store, second):
                 seen = await _state(client, cursor, session, other, now)
-                assert (results, *seen) in _serial(first, then, session, other, now)
+                drawn = epochs_of(await events_after(client, cursor))
+                assert (results, *seen) in _serial(first, then, session, other, now, drawn)
             await _check_revoked_stays_so(store, second, cursor, session, now)
             if not reached:
                 return
@@ -135,11 +136,13 @@ async def _state(store: SessionStore, cursor: str, session: Session, other: Sess
     )
 
 
-def _serial(first: Operation, then: Operation, session: Session, other: Session, now: float) -> list[object]:
+def _serial(
+    first: Operation, then: Operation, session: Session, other: Session, now: float, drawn: Mapping[str, Sequence[int]]
+) -> list[object]:
     """Results, rows and events of the two orders."""
     outcomes: list[object] = []
     for swapped in (False, True):
-        world = World(sessions={session.id: session})
+        world = World(sessions={session.id: session}, drawn=drawn)
         order = [("second", then), ("first", first)] if swapped else [("first", first), ("second", then)]
         results = {name: operation.on_world(world) for name, operation in order}
         live = {name for name in (session.id, other.id) if world.live(name, now)}

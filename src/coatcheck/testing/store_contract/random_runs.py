@@ -15,7 +15,7 @@ import pytest
 from ...model import Session
 from ...stores.base import Touch
 from .support import Contract, events_after, here, new_session, new_subject
-from .world import Operation, World, op
+from .world import Operation, World, epochs_of, op
 
 _ROUNDS: Final = 40
 """Batches with one seed."""
@@ -41,6 +41,9 @@ class RandomContract(Contract):
             clients = [draw.choice([store, second]) for _ in batch]
             results = await asyncio.gather(*(item.on_store(at) for item, at in zip(batch, clients, strict=True)))
             found = [await store.find(session.id, now=now) for session in made]
+            drawn = epochs_of(await events_after(store, cursor))
+            for world in worlds:
+                world.drawn = drawn
             worlds = _explanations(worlds, batch, results, made, found, now)
             assert worlds, f"no order explains {batch} -> {results}"
         events = await events_after(second, cursor)

@@ -88,18 +88,19 @@ class SessionRules(Contract):
         assert again.session.data == {"list": [1]}
 
     async def test_an_unknown_session_is_none(self, store: Any) -> None:
-        """Nothing is known of an id that was never created, and nothing appears by asking."""
+        """Nothing is known of an id that was never created, and nothing appears by asking, but that it has ended."""
         cursor = await here(store)
         ghost = new_session(await store.time())
         await assert_ended(store, ghost.id, ghost.subject, ghost.created)
         with pytest.raises(NotFound):
             await store.revoke_subject(ghost.subject, now=ghost.created, excepted=ghost.id)
         assert await store.standing_of(ghost.subject) == (0, 0)
-        assert await events_after(store, cursor) == []
+        assert [event.session_id for event in await events_after(store, cursor)] == [ghost.id]
 
     @pytest.mark.parametrize("way", WAYS_TO_END)
     async def test_an_ended_session_is_dead_to_every_operation(self, store: Any, second: Any, way: str) -> None:
-        """However it ended, from the deadline itself on, no operation sees, changes or revives it."""
+        """However it ended, from the deadline itself on, no operation sees, changes or revives it. That it has ended is
+        told once."""
         session = await logged_in(store)
         now = await WAYS_TO_END[way](store, session)
         cursor = await here(store)
@@ -107,7 +108,8 @@ class SessionRules(Contract):
         await assert_ended(second, session.id, session.subject, now)
         with pytest.raises(NotFound):
             await store.revoke_subject(session.subject, now=now, excepted=session.id)
-        assert await events_after(store, cursor) == []
+        told = [(event.kind, event.session_id) for event in await events_after(store, cursor)]
+        assert told == ([] if way == "revoked" else [(EventKind.SESSION_REVOKED, session.id)])
 
     @pytest.mark.parametrize("deadline", ["idle_deadline", "absolute_deadline"])
     async def test_a_session_lives_until_just_before_its_deadline(self, store: Any, deadline: str) -> None:
@@ -132,13 +134,13 @@ class SessionRules(Contract):
         """The epoch read before the password was checked must still be the subject's, older or newer is a Conflict."""
         now = await store.time()
         subject = new_subject()
-        assert await second.revoke_subject(subject, now=now) == 1
-        for epoch in (0, 2):
+        current = await second.revoke_subject(subject, now=now)
+        for epoch in (0, current - 1, current + 1):
             session = new_session(now, subject, epoch=epoch)
             with pytest.raises(Conflict):
                 await store.create(session, now=now)
             assert await store.find(session.id, now=now) is None
-        await store.create(new_session(now, subject, epoch=1), now=now)
+        await store.create(new_session(now, subject, epoch=current), now=now)
 
     async def test_touch_moves_seen_and_the_idle_deadline(self, store: Any, second: Any) -> None:
         """Both move to what the use says, and nothing else changes."""
@@ -258,14 +260,15 @@ class SessionRules(Contract):
         stranger = await logged_in(store)
         now, subject = sessions[0].created, sessions[0].subject
         cursor = await here(store)
-        assert await store.revoke_subject(subject, now=now) == 1
+        epoch = await store.revoke_subject(subject, now=now)
         for session in sessions:
             await assert_ended(second, session.id, subject, now)
         assert await second.find(stranger.id, now=now) is not None
-        assert await second.standing_of(subject) == (1, 0)
-        cut = Event(kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, number=1)
-        assert await events_after(store, cursor) == [cut]
-        assert await store.revoke_subject(subject, now=now) == 2
+        assert epoch > 0
+        assert await second.standing_of(subject) == (epoch, 0)
+        cut = Event(kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, number=epoch)
+        assert (await events_after(store, cursor))[0] == cut
+        assert await store.revoke_subject(subject, now=now) > epoch
 
     async def test_the_excepted_session_takes_the_new_epoch(self, store: Any, second: Any) -> None:
         """It lives on as the only one, survives nothing more than this, and the event names it."""
@@ -273,13 +276,13 @@ class SessionRules(Contract):
         gone = await logged_in(store, kept.subject)
         cursor = await here(store)
         now = kept.created
-        assert await store.revoke_subject(kept.subject, now=now, excepted=kept.id) == 1
-        session = replace(kept, epoch=1)
-        assert await second.find(kept.id, now=now) == Standing(session=session, epoch=1, version=0)
+        epoch = await store.revoke_subject(kept.subject, now=now, excepted=kept.id)
+        session = replace(kept, epoch=epoch)
+        assert await second.find(kept.id, now=now) == Standing(session=session, epoch=epoch, version=0)
         await assert_ended(second, gone.id, gone.subject, now)
-        cut = Event(kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=kept.subject, session_id=kept.id, number=1)
-        assert await events_after(store, cursor) == [cut]
-        assert await store.revoke_subject(kept.subject, now=now) == 2
+        cut = Event(kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=kept.subject, session_id=kept.id, number=epoch)
+        assert (await events_after(store, cursor))[0] == cut
+        assert await store.revoke_subject(kept.subject, now=now) > epoch
         await assert_ended(second, kept.id, kept.subject, now)
 
     async def test_an_exception_that_is_not_the_subjects_own_changes_nothing(self, store: Any) -> None:
@@ -297,11 +300,12 @@ class SessionRules(Contract):
         session = await logged_in(store)
         cursor = await here(store)
         now = session.created + 1
-        assert [await client.step_version(session.subject, now=now) for client in (store, second)] == [1, 2]
-        assert await store.standing_of(session.subject) == (0, 2)
-        assert await second.find(session.id, now=now) == Standing(session=session, epoch=0, version=2)
+        one, two = [await client.step_version(session.subject, now=now) for client in (store, second)]
+        assert 0 < one < two < 2**53
+        assert await store.standing_of(session.subject) == (0, two)
+        assert await second.find(session.id, now=now) == Standing(session=session, epoch=0, version=two)
         changed = Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=session.subject)
-        assert await events_after(store, cursor) == [replace(changed, number=1), replace(changed, number=2)]
+        assert await events_after(store, cursor) == [replace(changed, number=one), replace(changed, number=two)]
 
     async def test_sessions_are_listed_newest_first_page_by_page(self, store: Any, second: Any) -> None:
         """Every live one once, in order, also where many were made at the same moment; dead ones never."""
@@ -350,8 +354,7 @@ class SessionRules(Contract):
             await store.revoke_subject(session.subject, now=now)
         kept = await logged_in(store)
         cut.append(await logged_in(store, kept.subject))
-        await store.revoke_subject(kept.subject, now=now, excepted=kept.id)
-        live.append(replace(kept, epoch=1))
+        live.append(replace(kept, epoch=await store.revoke_subject(kept.subject, now=now, excepted=kept.id)))
         later = now + 1
         assert 0 < await store.prune(now=later, keep_events=ABSOLUTE, limit=2) <= 2
         while sum(
@@ -367,7 +370,10 @@ class SessionRules(Contract):
             assert found.session == session
         for session in [*idle, *old, *cut]:
             await assert_ended(store, session.id, session.subject, later)
-        assert [await store.standing_of(session.subject) for session in cut] == [(1, 0)] * 3
+        for session in cut:
+            epoch, version = await store.standing_of(session.subject)
+            assert epoch > 0
+            assert version == 0
 
     async def test_prune_goes_by_the_last_use(self, store: Any) -> None:
         """What was used since its first deadline was set stays until the later one; then it goes, and nothing is left

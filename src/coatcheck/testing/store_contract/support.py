@@ -13,6 +13,7 @@ from ...credentials.opaque import new_session_id
 from ...model import Event, Mode, Session
 from ...stores.base import FeedRead, Gone, SessionStore, Touch
 from .interleave import Atomic, Interleaver
+from .rewind import Rewinder
 
 IDLE = 600.0
 ABSOLUTE = 3600.0
@@ -33,6 +34,11 @@ class Contract:
     def second(self, store: Any) -> Any:
         """Another client of the same data; the same object where there can be no other."""
         return store
+
+    @pytest.fixture
+    def rewinder(self, store: Any, second: Any) -> Rewinder:
+        """How to put the store's data back to an earlier moment, under the open clients. To be overridden."""
+        raise NotImplementedError("override the fixture `rewinder`")
 
     @pytest.fixture
     def interleaver(self, store: Any, second: Any) -> Interleaver:
@@ -93,6 +99,7 @@ async def assert_ended(store: SessionStore, session_id: str, subject: str, now: 
     for number in range(2):
         assert await store.rotate(session_id, number, window=60.0, now=now) == Gone()
         assert await store.update(session_id, number, now=now, label="back") is None
+    await store.revoke(session_id, now=now)
     assert await store.revoke(session_id, now=now) is None
     assert await store.find(session_id, now=now) is None
     page = await store.sessions_of(subject, now=now, limit=200)

@@ -17,11 +17,13 @@ from ...stores.base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation,
 
 @dataclass
 class World:
-    """Sessions, epochs and versions, and the events so far."""
+    """Sessions, epochs, and the events so far. Which epochs a store will draw nobody can know, so it is told them."""
 
     sessions: dict[str, Session] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    drawn: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Each subject's epochs in the order in which the store gave them: `epochs_of`."""
 
     def copy(self) -> World:
         """Another one that goes its own way."""
@@ -91,15 +93,18 @@ class World:
 
     def revoke(self, session_id: str, *, now: float) -> Session | None:
         """As the store's."""
-        session = self.live(session_id, now)
-        if session is not None:
-            del self.sessions[session_id]
-            self._say(EventKind.SESSION_REVOKED, now, session.subject, session_id)
+        session = self.sessions.pop(session_id, None)
+        ends = [event.session_id for event in self.events if event.kind is EventKind.SESSION_REVOKED]
+        if session is not None or session_id not in ends:
+            self._say(EventKind.SESSION_REVOKED, now, session.subject if session else "", session_id)
+        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+            return None
         return session
 
     def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """As the store's."""
-        epoch = self.epochs.get(subject, 0) + 1
+        steps = [event for event in self.events if event.kind is EventKind.SUBJECT_CUT_OFF and event.subject == subject]
+        epoch = dict(enumerate(self.drawn.get(subject, ()))).get(len(steps), -1)
         if excepted is not None:
             session = self.live(excepted, now)
             if session is None or session.subject != subject:
@@ -111,6 +116,15 @@ class World:
 
     def _say(self, kind: EventKind, at: float, subject: str, session_id: str, number: int = 0) -> None:
         self.events.append(Event(kind=kind, at=at, subject=subject, session_id=session_id, number=number))
+
+
+def epochs_of(events: Sequence[Event]) -> dict[str, list[int]]:
+    """The epochs that a store has given, by subject, from the events of its feed."""
+    found: dict[str, list[int]] = {}
+    for event in events:
+        if event.kind is EventKind.SUBJECT_CUT_OFF:
+            found.setdefault(event.subject, []).append(event.number)
+    return found
 
 
 def _moved(session: Session, seen: float) -> Session:
