@@ -221,7 +221,7 @@ async def test_roles(world: World, account: Account) -> None:
     assert await world.accounts.facts(account.id) == SubjectFacts(roles=frozenset({"reader"}))
     await world.accounts.set_roles(account.id, ["writer", "a.b:c-d_9"])
     assert await world.accounts.facts(account.id) == SubjectFacts(roles=frozenset({"writer", "a.b:c-d_9"}))
-    assert (await world.store.standing_of(account.id))[1] == 1
+    assert (await world.store.standing_of(account.id))[1] > 0
 
 
 @pytest.mark.parametrize("role", ["", "Admin", "a b", "a\n", "é", "a" * 65, "a\0", "a,b", "<x>"])

@@ -77,9 +77,9 @@ async def test_a_session_made_anew_under_a_pruned_id_lives() -> None:
     store = MemoryStore()
     old = await logged_in(store)
     now = old.idle_deadline
-    await store.revoke_subject(old.subject, now=old.created)
+    epoch = await store.revoke_subject(old.subject, now=old.created)
     assert await store.prune(now=now, keep_events=1e6, limit=1) == 1
-    new = new_session(now, old.subject, id=old.id, epoch=1)
+    new = new_session(now, old.subject, id=old.id, epoch=epoch)
     await store.create(new, now=now)
     assert await store.prune(now=now, keep_events=1e6) == 0
     assert await store.find(new.id, now=now) is not None

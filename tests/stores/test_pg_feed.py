@@ -29,7 +29,7 @@ async def slow(pg: SqlStore, pg_url: str) -> AsyncIterator[SqlStore]:
 
 
 async def _token(store: SqlStore, name: str) -> None:
-    await store.revoke_token("session", name, now=NOW)
+    await store.revoke_token(f"the session of {name}", name, now=NOW)
 
 
 async def _names(store: SqlStore, cursor: str) -> list[str]:
@@ -113,9 +113,9 @@ async def test_a_long_feed_is_read_in_pages(pg: SqlStore, slow: SqlStore, monkey
             if len(names) == 8:
                 gate.open()
                 await late
-                await _token(pg, "since")
+                await _token(pg, "since again" if begin else "since")
             read = await pg.events(read.cursor, wait=5)
-        assert sorted(names) == sorted([*map(str, range(11)), "late", "since", *(["since"] if begin else [])])
+        assert sorted(names) == sorted([*map(str, range(11)), "late", "since", *(["since again"] if begin else [])])
         assert max(sizes) == 4
         assert await _names(pg, read.cursor) == []
 

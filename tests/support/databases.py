@@ -49,7 +49,8 @@ async def emptied() -> str:
         names = ", ".join(table.name for table in metadata.sorted_tables if table.name != "coatcheck_feed")
         await connection.execute(
             f"TRUNCATE {names};"
-            "UPDATE coatcheck_feed SET pruned = 0, pruned_txn = '0', clock = 0, since = date_part('epoch', clock_timestamp())"
+            "UPDATE coatcheck_feed SET pruned = 0, pruned_txn = '0', clock = 0,"
+            " since = date_part('epoch', clock_timestamp())"
         )
     finally:
         await connection.close()

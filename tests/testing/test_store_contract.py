@@ -288,7 +288,7 @@ def test_a_store_that_keeps_it(tmp_path: Path) -> None:
         (" or session.epoch != self.epochs.get(session.subject, 0):", ":"),
         ("generation == row.generation - 1 and now", "now"),
         ("(row is None or row.subject != subject)", "row is None"),
-        ("        row = self.rows.get(session_id)\n", "        row = self._live(session_id, now)\n"),
+        ("rows.get(session_id)\n        if row is not None:", "_live(session_id, now)\n        if row is not None:"),
         ("mark != self.marks[start]", "not mark"),
         ("next_number(self.epochs.get(subject, 0), now)", "self.epochs.get(subject, 0) + 1"),
         ("            self._say(EventKind.SESSION_REVOKED, now, session_id=session_id)\n", "            pass\n"),

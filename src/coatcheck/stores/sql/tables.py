@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 from .types import ID, AnyText, TransactionId
@@ -83,7 +84,7 @@ feed: Final = Table(
     # PostgreSQL only: the latest transaction of which an event was pruned.
     Column("pruned_txn", _TXN, server_default="0", nullable=False),
     # The mark of the newest event that was pruned; before there was one, the feed's own.
-    Column("pruned_mark", Text, server_default="", nullable=False),
+    Column("pruned_mark", Text, server_default=text("''"), nullable=False),
     # No time beyond this was given out: `feed.given`.
     Column("clock", Double, server_default="0", nullable=False),
     CheckConstraint("id = 1", name="coatcheck_feed_is_one"),
@@ -102,7 +103,7 @@ events: Final = Table(
     # PostgreSQL only: the transaction that appended it. See `pg_feed`.
     Column("txn", _TXN, server_default="0", nullable=False),
     # Drawn by lot, so that another history does not have the same event in this place.
-    Column("mark", Text, server_default="", nullable=False),
+    Column("mark", Text, server_default=text("''"), nullable=False),
     # Never give an id twice, not even after the newest event was pruned.
     sqlite_autoincrement=True,
 )
