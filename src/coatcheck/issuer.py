@@ -157,6 +157,8 @@ class Issuer:
         now = self._clock.now()
         found = await self._sessions.find(session_id, now=now)
         if found is None:
+            # It may only seem to be over, to a clock that is ahead: a token that was used before ends it all the same.
+            await self._rotate(session_id, generation, now)
             raise RevokedCredential("session is not live")
         if found.session.mode is Mode.SESSION or (mode is not None and found.session.mode is not mode):
             raise RevokedCredential("refresh token of a session of another mode")
@@ -164,6 +166,12 @@ class Issuer:
         facts = await self._subjects.facts(found.session.subject)
         if facts is None:
             raise RevokedCredential("subject is unknown or disabled")
+        standing = await self._rotate(session_id, generation, now)
+        # The version that was read before the facts: if it has been stepped since, the token is stale at once.
+        return self._credentials(replace(standing, version=found.version), facts, now)
+
+    async def _rotate(self, session_id: str, generation: int, now: float) -> Standing:
+        """Step the generation, or find that somebody just has. Raises `RevokedCredential` and `ReusedCredential`."""
         result = await self._sessions.rotate(session_id, generation, window=self._policy.reuse_window, now=now)
         if isinstance(result, Gone):
             raise RevokedCredential("session is not live")
@@ -173,8 +181,7 @@ class Issuer:
                 "refresh token reused, session ended", extra={"subject": result.session.subject, "session": session_id}
             )
             raise ReusedCredential("refresh token was used before")
-        # The version that was read before the facts: if it has been stepped since, the token is stale at once.
-        return self._credentials(replace(result.standing, version=found.version), facts, now)
+        return result.standing
 
     async def reauthenticate(self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",)) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.

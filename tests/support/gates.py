@@ -38,6 +38,7 @@ class GatedStore:
         self._before: dict[str, Gate] = {}
         self._after: dict[str, Gate] = {}
         self._failing: set[str] = set()
+        self._broken: dict[str, Exception] = {}
 
     def hold_before(self, name: str) -> Gate:
         """The next call of this name waits before it reaches the store."""
@@ -53,6 +54,10 @@ class GatedStore:
         """From now on these calls raise `StoreUnavailable`; with no names, none does."""
         self._failing = set(names)
 
+    def break_once(self, name: str, error: Exception) -> None:
+        """The next call of this name raises this, past the gate before it, instead of reaching the store."""
+        self._broken[name] = error
+
     def __getattr__(self, name: str) -> Any:
         inner = getattr(self._store, name)
         if name.startswith("_") or not inspect.iscoroutinefunction(inner):
@@ -65,6 +70,8 @@ class GatedStore:
             gate = self._before.pop(name, None)
             if gate is not None:
                 await gate.hold()
+            if name in self._broken:
+                raise self._broken.pop(name)
             answer = await inner(*args, **kwargs)
             gate = self._after.pop(name, None)
             if gate is not None:

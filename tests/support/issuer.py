@@ -13,12 +13,12 @@ from uvicorn import Config, Server
 
 from coatcheck import Auth, Credentials, Mode, Policy, RemoteVerifier, SubjectFacts
 from coatcheck.clock import Clock
-from coatcheck.credentials.cookies import SECURE
-from coatcheck.credentials.transport import Carrier, Credential, bearer, cookie
+from coatcheck.credentials.transport import Credential
 from coatcheck.service.app import alone
 from coatcheck.service.protocol import BoundedProtocol
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
+from tests.support.presenting import presented as presented  # for those who have the service from here
 
 SECRET = "a secret of the tests, 32 bytes or more"
 SERVICE_KEY = "service-key-of-the-tests-0123456789"
@@ -56,15 +56,6 @@ class Issuer:
         """A login, and what its client presents."""
         made = await self.auth.login(subject, mode=mode)
         return made, presented(made)
-
-
-def presented(made: Credentials) -> Credential:
-    """What a client of this mode sends with each request."""
-    if made.session.mode is Mode.SESSION:
-        return cookie(Carrier.SESSION_COOKIE, SECURE.session, made.session_token or "")
-    if made.session.mode is Mode.JWT_COOKIE:
-        return cookie(Carrier.ACCESS_COOKIE, SECURE.access, made.access_token or "")
-    return bearer(made.access_token or "")
 
 
 @asynccontextmanager

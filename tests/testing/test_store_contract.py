@@ -105,14 +105,17 @@ class TinyStore:
         return frozenset(touch.session_id for touch in touches if not self._live(touch.session_id, now))
 
     async def rotate(self, session_id, generation, *, window, now):
-        row = self._live(session_id, now)
-        if row is None or not 0 <= generation <= row.generation:
+        row = self.rows.get(session_id)
+        if row is None or row.epoch != self.epochs.get(row.subject, 0) or not 0 <= generation <= row.generation:
+            return Gone()
+        replayed = generation == row.generation - 1 and now - row.rotated <= window
+        if (replayed or generation == row.generation) and self._live(session_id, now) is None:
             return Gone()
         if generation == row.generation:
             self.rows[row.id] = replace(self._used(row, now), generation=generation + 1, rotated=now)
             self.clock = max(self.clock, now)
             return Rotated(self._standing(self.rows[row.id]))
-        if generation == row.generation - 1 and now - row.rotated <= window:
+        if replayed:
             return Replayed(self._standing(row))
         self._end(row, now)
         return Reused(row)
@@ -286,7 +289,7 @@ def test_a_store_that_keeps_it(tmp_path: Path) -> None:
     [
         ("        self._say(EventKind.SESSION_REVOKED, now, subject=row.subject, session_id=row.id)\n", ""),
         (" or session.epoch != self.epochs.get(session.subject, 0):", ":"),
-        ("generation == row.generation - 1 and now", "now"),
+        ("generation == row.generation - 1 and now", "generation < row.generation and now"),
         ("(row is None or row.subject != subject)", "row is None"),
         ("rows.get(session_id)\n        if row is not None:", "_live(session_id, now)\n        if row is not None:"),
         ("mark != self.marks[start]", "not mark"),

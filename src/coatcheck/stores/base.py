@@ -171,7 +171,8 @@ class SessionStore(Feed, Founder, Protocol):
         - `Rotated`: it was current; now it is ``generation + 1``, ``rotated`` and ``seen`` are ``now`` and the idle
           deadline moved as by `touch`. Exactly one caller per generation gets this.
         - `Replayed`: it is the one just before, and ``now`` is within ``window`` of ``rotated``.
-        - `Reused`: it is older than current in any other way; the session is revoked, event and row in one step.
+        - `Reused`: it is older than current in any other way; the session is revoked, event and row in one step, as by
+          `revoke` whatever its deadlines say.
         - `Gone`: not live, or a generation never handed out.
         """
 

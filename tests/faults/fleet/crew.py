@@ -8,16 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+from coatcheck import Credential
+from coatcheck.clock import boottime
 from tests.support.service import environment
 
 from .stores import SECRET, Place
-from .words import Setup
+from .words import Answer, Call, Settle, Setup
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
 PATIENCE: Final = 60.0
@@ -38,7 +41,7 @@ class Member:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.fleet.member", self.role, str(theirs.fileno())],
                 cwd=_ROOT,
-                env=environment(),
+                env=environment(self.setup.variables),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -65,6 +68,28 @@ class Member:
         self.send(word)
         return self.receive()
 
+    def call(self, path: str, *args: object, **kwargs: object) -> Any:
+        """What this method of its `Auth` returns; asked again while the store is silent."""
+        answer = self.outcome(path, *args, **kwargs)
+        assert (answer.refused, answer.raised) == ("", ""), path
+        return answer.value
+
+    def accepts(self, credential: Credential) -> bool:
+        """Whether it takes the credential. Asked again while the store is silent."""
+        answer = self.outcome("verify", credential)
+        assert not answer.raised, answer
+        return not answer.refused
+
+    def outcome(self, path: str, *args: object, **kwargs: object) -> Answer:
+        """What a call of this method of its `Auth` comes to; asked again while the store is silent."""
+        give_up = boottime() + PATIENCE
+        while True:
+            answer: Answer = self.ask(Call(path, args, kwargs))
+            if not answer.unavailable:
+                return answer
+            assert boottime() < give_up, f"{path}: the store stays silent ({self.role})"
+            time.sleep(0.02)
+
     def suspend(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
 
@@ -90,13 +115,20 @@ class Fleet:
 
     def __init__(self, place: Place, verifying: int, *, max_staleness: float, sabotage: str) -> None:
         self.place = place
+        self._more: list[Member] = []
         self.max_staleness = max_staleness
-        base = Setup(url=place.issuing_url, secret=SECRET, max_staleness=max_staleness)
+        beside = place.clock.environment() if place.file else {}  # one machine has one clock
+        base = Setup(url=place.issuing_url, secret=SECRET, max_staleness=max_staleness, variables=beside)
         behind = dataclasses.replace(
-            base, url=place.verifying_url, service_key=place.service_key, sabotage=sabotage
-        )  # fmt: skip
+            base,
+            url=place.verifying_url,
+            service_key=place.service_key,
+            sabotage=sabotage,
+            variables={} if place.service_key else beside,
+        )
         self._behind = behind
         self.issuing = Member("issuing", base)
+        self._base = base
         self.verifying = [Member("verifying", behind) for _ in range(verifying)]
 
     @property
@@ -104,14 +136,25 @@ class Fleet:
         return [self.issuing, *self.verifying]
 
     @contextmanager
-    def fresh(self) -> Iterator[Member]:
-        """A verifying process that has just been started and has seen nothing."""
-        member = Member("verifying", dataclasses.replace(self._behind, sabotage=""))
+    def fresh(self, role: str = "verifying") -> Iterator[Member]:
+        """A verifying process that has just been started and has seen nothing; or an issuing one, or one that serves
+        HTTP."""
+        setup = dataclasses.replace(self._behind, sabotage="") if role == "verifying" else self._base
+        member = Member(role, setup)
+        self._more.append(member)
         try:
             member.wait_until_ready()
             yield member
         finally:
+            self._more.remove(member)
             member.end()
+
+    def settle(self) -> None:
+        """Until every process has read the feed since."""
+        for member in (*self.members, *self._more):
+            member.send(Settle())
+        for member in (*self.members, *self._more):
+            member.receive()
 
     def wait_until_ready(self) -> None:
         for member in self.members:

@@ -9,10 +9,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from tests.support.histories import History
 from tests.support.proxy import Mode, Proxy
 
 from .crew import Fleet
@@ -20,6 +21,8 @@ from .crew import Fleet
 Happening = Callable[[Fleet, Random], AbstractContextManager[None]]
 
 HOUR: Final = 3600.0
+NOTICED: Final = 0.3
+"""Seconds in which every process reads the feed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,15 @@ class Fault:
     """Service comes back before the fault is over: recovery counts from its beginning."""
     prepare: Callable[[Fleet, Random], None] = lambda fleet, random: None
     """What is made ready before the round begins."""
+    ways: Mapping[str, str] = field(default_factory=dict)
+    """Of a fault that puts an earlier moment of the store back: how, on each store (`Place.histories`)."""
+    steps: bool = False
+    """The store's time of day steps, and deadlines may pass."""
+
+    def history(self, fleet: Fleet) -> History | None:
+        """What the store goes back with."""
+        way = self.ways.get(fleet.place.name)
+        return None if way is None else fleet.place.histories[way]
 
 
 @contextmanager
@@ -151,9 +163,64 @@ def an_hour_off(fleet: Fleet, random: Random) -> None:
         member.wait_until_ready()
 
 
+def put_back(ways: Mapping[str, str]) -> Happening:
+    """The store is as it was when it was saved. In half of all rounds verifying processes sleep through it."""
+
+    @contextmanager
+    def happening(fleet: Fleet, random: Random) -> Iterator[None]:
+        history = fleet.place.histories[ways[fleet.place.name]]
+        ended = [one for one in fleet.members if history.must_be_closed and not one.setup.service_key]
+        lived = [one for one in fleet.verifying if one not in ended]
+        sleepers = random.sample(lived, random.randint(0, len(lived))) if random.random() < 0.5 else []
+        for member in sleepers:
+            member.suspend()
+        try:
+            for member in ended:
+                member.end()
+            history.put_back()
+            for member in ended:
+                member.start()
+            for member in ended:
+                member.wait_until_ready()
+            yield
+        finally:
+            for member in sleepers:
+                member.resume()
+
+    return happening
+
+
+@contextmanager
+def clock_steps(fleet: Fleet, random: Random) -> Iterator[None]:
+    """The store's time of day is ahead and behind, in either order, and then further ahead; and then it is right again.
+    Each lasts for as long as it takes to be noticed, at least."""
+    clock, size = fleet.place.clock, random.choice((random.uniform(30, 400), random.uniform(1100, 2100)))
+    first = random.choice((1, -1))
+    try:
+        clock.set(first * size)
+        time.sleep(NOTICED)
+        yield
+        for off in (-first * size, 2 * size):
+            clock.set(off)
+            time.sleep(NOTICED + random.uniform(0, 0.3))
+    finally:
+        clock.set(0)
+
+
 def _quiet(fleet: Fleet, random: Random) -> AbstractContextManager[None]:
     return nullcontext()
 
+
+_RESTORED: Final = {
+    "sqlite": "in place",
+    "postgresql": "dump",
+    "redis": "snapshot",
+    "redis-cluster": "one server",
+    "remote": "in place",
+}
+"""What an operator does with a backup."""
+_ROLLED_BACK: Final = dict.fromkeys(_RESTORED, "volume")
+"""Beneath SQLite's file that is no more than all its processes being started again on it."""
 
 _ALL: Final = (
     Fault(name="killed", happening=killed, shortest=0.0, longest=1.5),
@@ -164,11 +231,14 @@ _ALL: Final = (
     Fault(name="failover", happening=failover, shortest=0.0, longest=0.5, heals_itself=True),
     Fault(name="suspended", happening=suspended, shortest=0.6, longest=1.5),
     Fault(name="hour-off", happening=_quiet, shortest=0.1, longest=0.5, prepare=an_hour_off),
+    Fault(name="restored", happening=put_back(_RESTORED), shortest=0.0, longest=0.8, ways=_RESTORED),
+    Fault(name="rolled-back", happening=put_back(_ROLLED_BACK), shortest=0.0, longest=0.8, ways=_ROLLED_BACK),
+    Fault(name="clock-steps", happening=clock_steps, shortest=0.0, longest=0.4, steps=True),
     Fault(name="locked", happening=locked, shortest=0.1, longest=1.5),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}
 
-_OF_THE_MACHINE: Final = ("suspended",)
+_OF_THE_MACHINE: Final = ("suspended", "restored", "rolled-back", "clock-steps")
 _OF_A_SERVER: Final = ("killed", "paused", "slowed", "reset", "half-open", "hour-off", *_OF_THE_MACHINE)
 APPLICABLE: Final[Mapping[str, Sequence[str]]] = {
     # One machine has one clock, and there is no server and no line to it.

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from coatcheck import (
     ApplicationSubjects,
     Auth,
     Credential,
-    Credentials,
     InvalidCredential,
     Mode,
     Policy,
@@ -25,10 +25,27 @@ from coatcheck.clock import Clock, boottime
 from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.opaque import new_session_id
 from coatcheck.credentials.transport import Carrier, bearer, cookie
-from coatcheck.errors import StoreUnavailable
+from coatcheck.errors import CoatcheckError, StoreUnavailable
+from tests.support.presenting import presented
 
 from . import sabotage
-from .words import Done, End, Find, Forge, Hold, Issue, Order, Report, Setup, Sight, Ticket
+from .words import (
+    Answer,
+    Call,
+    Done,
+    End,
+    Find,
+    Forge,
+    Hold,
+    Issue,
+    Order,
+    Report,
+    Settle,
+    Setup,
+    Sight,
+    Ticket,
+    Where,
+)
 
 PAUSE: Final = 0.008
 """Seconds between two verifications of one credential."""
@@ -41,12 +58,12 @@ PATIENCE: Final = 30.0
 
 T = TypeVar("T")
 Verify = Callable[[Credential], Awaitable[object]]
+Verifies = Auth | RemoteVerifier
 
 
-@asynccontextmanager
-async def running(setup: Setup) -> AsyncIterator[Auth]:
-    """An `Auth` as this process has it. It is started again and again while the store is silent, as by a supervisor."""
-    auth = Auth(
+def made(setup: Setup) -> Auth:
+    """Not yet started."""
+    return Auth(
         setup.url,
         sessions=setup.sessions,
         secret=setup.secret,
@@ -54,6 +71,12 @@ async def running(setup: Setup) -> AsyncIterator[Auth]:
         subjects=ApplicationSubjects(),
         clock=_clock(setup),
     )
+
+
+@asynccontextmanager
+async def running(setup: Setup) -> AsyncIterator[Auth]:
+    """An `Auth` as this process has it. It is started again and again while the store is silent, as by a supervisor."""
+    auth = made(setup)
     await until_answered(auth.start)
     try:
         yield auth
@@ -62,11 +85,11 @@ async def running(setup: Setup) -> AsyncIterator[Auth]:
 
 
 @asynccontextmanager
-async def verifying(setup: Setup) -> AsyncIterator[Verify]:
+async def verifying(setup: Setup) -> AsyncIterator[Verifies]:
     """What verifies in this process."""
     if not setup.service_key:
         async with running(setup) as auth:
-            yield auth.verify
+            yield auth
         return
     remote = RemoteVerifier(
         setup.url,
@@ -76,7 +99,7 @@ async def verifying(setup: Setup) -> AsyncIterator[Verify]:
     )
     await until_answered(remote.start)
     try:
-        yield remote.verify
+        yield remote
     finally:
         await remote.close()
 
@@ -92,8 +115,9 @@ async def verify_on_and_on(verify: Verify, credential: Credential, sight: Sight)
         began = boottime()
         try:
             await verify(credential)
-        except InvalidCredential:
+        except InvalidCredential as error:
             sight.refused += 1
+            sight.why = sight.why or error.reason
             sight.refused_at = min(sight.refused_at, boottime())
             pause = PAUSE_REFUSED
         except StoreUnavailable:
@@ -106,11 +130,40 @@ async def verify_on_and_on(verify: Verify, credential: Credential, sight: Sight)
         await asyncio.sleep(pause)
 
 
-class Verifying:
+class Process:
+    """What any process of the fleet can be asked."""
+
+    def __init__(self, parts: Verifies) -> None:
+        self._parts = parts
+
+    async def answer(self, word: object) -> object:
+        match word:
+            case Call(path, args, kwargs):
+                return await self._call(path, args, kwargs)
+            case Settle():
+                began, lease = boottime(), self._parts.follower.lease
+                while lease.deadline < began + self._parts.policy.max_staleness:
+                    await asyncio.sleep(0.005)
+                return None
+        raise AssertionError(word)
+
+    async def _call(self, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Answer:
+        try:
+            return Answer(await attrgetter(path)(self._parts)(*args, **kwargs))
+        except InvalidCredential as error:
+            return Answer(refused=error.reason)
+        except StoreUnavailable:
+            return Answer(unavailable=True)
+        except CoatcheckError as error:
+            return Answer(raised=repr(error))
+
+
+class Verifying(Process):
     """Holds credentials and watches what becomes of them."""
 
-    def __init__(self, verify: Verify) -> None:
-        self._verify = verify
+    def __init__(self, parts: Verifies) -> None:
+        super().__init__(parts)
+        self._verify = parts.verify
         self._held: dict[str, tuple[asyncio.Task[None], Sight]] = {}
 
     async def answer(self, word: object) -> object:
@@ -128,7 +181,7 @@ class Verifying:
                     if task.done() and not sight.failures:
                         sight.failures.append(repr(task.exception()))
                 return {name: sight for name, (_, sight) in self._held.items()}
-        raise AssertionError(word)
+        return await super().answer(word)
 
     async def stop(self) -> None:
         tasks = [task for task, _ in self._held.values()]
@@ -137,19 +190,11 @@ class Verifying:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def presented(made: Credentials) -> Credential:
-    """What a client of this mode sends."""
-    if made.session_token is not None:
-        return cookie(Carrier.SESSION_COOKIE, SECURE.session, made.session_token)
-    if made.session.mode is Mode.JWT:
-        return bearer(made.access_token or "")
-    return cookie(Carrier.ACCESS_COOKIE, SECURE.access, made.access_token or "")
-
-
-class Issuing:
+class Issuing(Process):
     """Logs in and ends sessions."""
 
     def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
         self._auth = auth
 
     async def answer(self, word: object) -> object:
@@ -162,7 +207,7 @@ class Issuing:
                 return await asyncio.gather(*(self._end(order) for order in orders))
             case Find(session_ids):
                 return await until_answered(lambda: self._find(*session_ids))
-        raise AssertionError(word)
+        return await super().answer(word)
 
     async def _issue(self, name: str, subject: str, mode: Mode) -> Ticket:
         made = await until_answered(lambda: self._auth.login(subject, mode=mode))
@@ -209,6 +254,17 @@ class Issuing:
         }
 
 
+class Serving(Process):
+    """Answers HTTP, as `coatcheck serve` does, for whatever subjects there are."""
+
+    def __init__(self, auth: Auth, url: str) -> None:
+        super().__init__(auth)
+        self._url = url
+
+    async def answer(self, word: object) -> object:
+        return self._url if isinstance(word, Where) else await super().answer(word)
+
+
 async def until_answered(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Asked again while the store is silent."""
     give_up = boottime() + PATIENCE
@@ -221,7 +277,7 @@ async def until_answered(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await asyncio.sleep(RETRY)
 
 
-async def serve(pipe: Connection, member: Verifying | Issuing) -> None:
+async def serve(pipe: Connection, member: Process) -> None:
     """Answer until the harness has gone."""
     arrived = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), arrived.set)
@@ -244,9 +300,14 @@ async def main(role: str, pipe: Connection) -> None:
     if role == "issuing":
         async with running(setup) as auth:
             await serve(pipe, Issuing(auth))
+    elif role == "serving":
+        from tests.support.issuer import issuing  # what it needs takes the others too long to import
+
+        async with issuing(auth=made(setup)) as issuer:
+            await serve(pipe, Serving(issuer.auth, issuer.url))
     else:
-        async with verifying(setup) as verify:
-            member = Verifying(verify)
+        async with verifying(setup) as parts:
+            member = Verifying(parts)
             await serve(pipe, member)
             await member.stop()
 

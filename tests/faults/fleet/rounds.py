@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from coatcheck import Credential
+from coatcheck import Credential, Policy
 from coatcheck.clock import boottime
+from tests.support.histories import History
 
 from .crew import Fleet, Member
 from .faults import Fault, let_it_last
-from .words import Done, End, Find, Forge, Hold, Issue, Order, Report, Sight, Ticket
+from .words import End, Find, Forge, Hold, Issue, Order, Report, Sight, Ticket
+from .work import Ended, Work
 
 SINGLES: Final = 8
 """Sessions of a round that are ended one by one, each of a subject of its own."""
@@ -31,12 +34,12 @@ RECOVERY: Final = 30.0
 """Seconds after a fault within which everything has to work again."""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A session that was to be ended, and when that was confirmed."""
-
-    ticket: Ticket
-    done: Done
+SINCE: Final = 4
+"""Logins between a backup and its restore."""
+NEARLY: Final = 60.0
+"""Seconds before a deadline: a round takes that long at most."""
+FILLING: Final = 12
+"""Events after a restore, so that positions reach where they were before."""
 
 
 @dataclass
@@ -88,34 +91,46 @@ class Rounds:
         self._number += 1
         fault.prepare(self._fleet, self._random)
         result = Result(fault.name)
+        self._fleet.place.clock.furthest = 0.0
         singles, pairs, stay = self._log_in()
-        # The first of the pairs keeps its first session; of the others, both end.
+        # The first of the pairs keeps its first session, unless its deadline may pass; of the others, both end.
         excepted, fates = pairs[0][0], [*singles, *(ticket for pair in pairs for ticket in pair)]
-        ends = [ticket for ticket in fates if ticket is not excepted]
-        stay = [*stay, excepted]
+        ends = [ticket for ticket in fates if ticket is not excepted or fault.steps]
+        stay = stay if fault.steps else [*stay, excepted]
         old = self._random.sample(self.ended, min(len(self.ended), REMEMBERED))
-        self._hold([*ends, *stay, *(one.ticket for one in old)], {*ends, *stay})
+        history = fault.history(self._fleet)
+        since = self._save(history) if history is not None else []
+        held = [*ends, *stay, *since, *(one.ticket for one in old)]
+        self._hold(held, {*ends, *stay, *since}, self._fleet.verifying)
 
-        orders = self._orders(singles, pairs, fault.longest + LEAD)
-        self._fleet.issuing.send(End(orders))
+        work = Work(self._fleet.issuing, self._orders(singles, pairs, fault.longest + LEAD, keep=not fault.steps))
         time.sleep(LEAD)
+        if history is not None and history.must_be_closed:
+            work.finish()  # who does it is about to end
         began = boottime()
         with fault.happening(self._fleet, self._random):
+            if history is not None:
+                self._go_on(history, work, held, stay, since)
             result.lasted = let_it_last(fault, self._random)
         over = began if fault.heals_itself else boottime()
         self._fleet.place.wait_until_whole()
-        outcomes: list[Done] = self._fleet.issuing.receive()
-        of_subject = dict(zip([order.session_id or order.subject for order in orders], outcomes, strict=True))
-        ended = [Ended(one, of_subject.get(one.session_id) or of_subject[one.subject]) for one in ends]
+        outcomes = work.finish()
+        ended = [work.ended(ticket, is_doubtful=ticket in since) for ticket in (*ends, *since)]
         self._recover(stay, over, result)
         self._wait_for_the_bound(ended)
         self._look(ended, old, stay, over, result)
-        result.revocations = len(orders)
+        result.revocations = len(work.orders)
         result.failed_tries = sum(done.failed for done in outcomes)
         result.revoking_again = [
             max(0.0, done.returned - over) for done in outcomes if done.failed and done.returned is not None
         ]
-        self.ended += [one for one in ended if one.done.returned is not None]
+        self.ended += [
+            dataclasses.replace(one, is_doubtful=one.is_doubtful or self._outlived(one.ticket))
+            for one in ended
+            if one.done.returned is not None
+        ]
+        if fault.steps:
+            self._fleet.settle()  # what is issued by a clock that is still ahead would take the store's with it
         self.living = stay
         return result
 
@@ -143,12 +158,37 @@ class Rounds:
         pairs = tickets[SINGLES : SINGLES + 2 * PAIRS]
         return tickets[:SINGLES], [pairs[n : n + 2] for n in range(0, len(pairs), 2)], tickets[SINGLES + 2 * PAIRS :]
 
-    def _hold(self, tickets: Iterable[Ticket], valid: set[Ticket]) -> None:
-        """Every verifying process has accepted what is valid before anything happens."""
+    def _save(self, history: History) -> list[Ticket]:
+        """Save the store, and log some more people in, each with an epoch that the store will have forgotten."""
+        history.save()
+        here, modes = f"round {self._number}", self._fleet.place.modes
+        logins = [(f"{here}, since {n}", f"{here} since {n}", self._random.choice(modes)) for n in range(SINCE)]
+        self._fleet.issuing.ask(End([Order(delay=0, subject=subject) for _, subject, _ in logins]))
+        tickets: list[Ticket] = self._fleet.issuing.ask(Issue(logins))
+        return tickets
+
+    def _go_on(
+        self, history: History, work: Work, held: Sequence[Ticket], stay: Sequence[Ticket], since: Sequence[Ticket]
+    ) -> None:
+        """The store has just gone back. What was ended since it was saved may live again, and what was made since may
+        be gone: all of it is ended, again or for the first time, and from then on the guarantee holds."""
+        back = boottime()
+        if history.must_be_closed:  # those that have it open have been started anew
+            self._hold(held, set(stay), [one for one in self._fleet.verifying if not one.setup.service_key])
+        work.repeat(back)
+        work.add([
+            Order(delay=0, subject=one.subject, session_id=one.session_id if n % 2 else "")
+            for n, one in enumerate(since)
+        ])  # fmt: skip
+        for _ in range(FILLING):
+            self._fleet.issuing.call("subject_changed", "filling")
+
+    def _hold(self, tickets: Iterable[Ticket], valid: set[Ticket], members: Sequence[Member]) -> None:
+        """These verifying processes have accepted what is valid before anything happens."""
         credentials = {ticket.name: ticket.credential for ticket in tickets} | dict(self._forged)
-        for member in self._fleet.verifying:
+        for member in members:
             member.ask(Hold(credentials))
-        for member in self._fleet.verifying:
+        for member in members:
 
             def accepted(member: Member = member) -> bool:
                 seen: dict[str, Sight] = member.ask(Report())
@@ -156,8 +196,10 @@ class Rounds:
 
             _eventually(accepted)
 
-    def _orders(self, singles: Sequence[Ticket], pairs: Sequence[Sequence[Ticket]], until: float) -> list[Order]:
-        """Some right before the fault, the others at any time from then on."""
+    def _orders(
+        self, singles: Sequence[Ticket], pairs: Sequence[Sequence[Ticket]], until: float, *, keep: bool
+    ) -> list[Order]:
+        """Some right before the fault, the others at any time from then on. ``keep``: the first pair's first one."""
         delays = [self._random.uniform(0.8, 1.0) * LEAD if n % 3 == 0 else self._random.uniform(0, until)
                   for n in range(len(singles) + len(pairs))]  # fmt: skip
         orders = [
@@ -165,7 +207,7 @@ class Rounds:
             for ticket, delay in zip(singles, delays, strict=False)
         ]
         for number, (pair, delay) in enumerate(zip(pairs, delays[len(singles) :], strict=True)):
-            excepted = pair[0].session_id if number == 0 else None
+            excepted = pair[0].session_id if number == 0 and keep else None
             orders.append(Order(delay=delay, subject=pair[0].subject, excepted=excepted))
         return orders
 
@@ -194,14 +236,14 @@ class Rounds:
         for number, member in enumerate(self._fleet.verifying):
             seen: dict[str, Sight] = member.ask(Report())
             for one in (*ended, *old):
-                self._judge(f"{one.ticket.name} at process {number}", one.done, seen[one.ticket.name], result)
+                self._judge(f"{one.ticket.name} at process {number}", one, seen[one.ticket.name], result)
             result.delays += [max(0.0, seen[one.ticket.name].last - (one.done.returned or 0.0)) for one in ended]
             for name in self._forged:
                 if seen[name].accepted:
                     result.unauthorised.append(f"{name} at process {number}")
             for ticket in stay:
-                if seen[ticket.name].refused:
-                    result.shut_out.append(f"{ticket.name} at process {number}")
+                if seen[ticket.name].refused and not self._outlived(ticket):
+                    result.shut_out.append(f"{ticket.name} at process {number}: {seen[ticket.name].why}")
             result.broken += [f"{name}: {text}" for name, sight in seen.items() for text in sight.failures]
             result.acceptances += sum(sight.accepted for sight in seen.values())
             gaps = [seen[one.name] for one in stay if seen[one.name].gap > INTERRUPTION]
@@ -212,18 +254,27 @@ class Rounds:
             one.ticket.name for one in (*ended, *old) if one.ticket.session_id in alive and one.done.returned
         ]
         there = set(self._fleet.issuing.ask(Find([ticket.session_id for ticket in stay])))
-        result.shut_out += [f"{one.name} is gone from the store" for one in stay if one.session_id not in there]
+        gone = [one for one in stay if one.session_id not in there and not (one.is_session and self._outlived(one))]
+        result.shut_out += [f"{one.name} is gone from the store" for one in gone]
 
-    def _judge(self, what: str, done: Done, sight: Sight, result: Result) -> None:
+    def _outlived(self, ticket: Ticket) -> bool:
+        """Whether the store's clock has been past the ticket's deadline, or nearly."""
+        policy = Policy()
+        deadline = policy.session.idle if ticket.is_session else policy.access_lifetime
+        return self._fleet.place.clock.furthest > deadline - NEARLY
+
+    def _judge(self, what: str, ended: Ended, sight: Sight, result: Result) -> None:
         """The oracle: the guarantee, to the letter and without tolerance."""
+        done, is_doubtful = ended.done, ended.is_doubtful or self._outlived(ended.ticket)
         if done.returned is None:
             result.broken.append(f"{what}: never confirmed")
             return
         after = sight.last - done.returned
         if after > self._fleet.max_staleness:
             result.late.append(f"{what}: accepted {after:.3f} s after the revocation was confirmed")
-        if sight.refused_at < done.called and not done.failed:
-            result.shut_out.append(f"{what}: refused {done.called - sight.refused_at:.3f} s before it was revoked")
+        if sight.refused_at < done.called and not done.failed and not is_doubtful:
+            early = f"{done.called - sight.refused_at:.3f} s before it was revoked"
+            result.shut_out.append(f"{what}: refused {early}: {sight.why}")
 
 
 def _eventually(probe: object) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from coatcheck import Credential, Mode
+from coatcheck.credentials.transport import Carrier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,8 @@ class Setup:
     """Seconds."""
     clock_off: float = 0.0
     """Seconds by which this process's time of day is wrong."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to its environment."""
     service_key: str = field(default="", repr=False)
     """Not empty: ``url`` is that of the issuing service, which a `RemoteVerifier` follows."""
     sabotage: str = ""
@@ -33,6 +37,48 @@ class Ticket:
     session_id: str
     subject: str
     credential: Credential
+
+    @property
+    def is_session(self) -> bool:
+        """Of mode ``session``."""
+        return self.credential.carrier is Carrier.SESSION_COOKIE
+
+
+# --- to any process ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """Await this method of the process's `Auth` or `RemoteVerifier`, a path of names. Answered by `Answer`."""
+
+    path: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a `Call` came to."""
+
+    value: Any = None
+    refused: str = ""
+    """Why a credential was refused."""
+    unavailable: bool = False
+    raised: str = ""
+    """Any other error."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Answered when a read of the feed that began after this has been taken in: its clock, too, is as it will be."""
+
+
+# --- to a process that serves HTTP -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Where:
+    """Answered by the URL of the API."""
 
 
 # --- to the issuing process --------------------------------------------------------------------------------
@@ -113,6 +159,8 @@ class Sight:
     """The last acceptance."""
     refused_at: float = float("inf")
     """When it was first refused."""
+    why: str = ""
+    """For what reason, then."""
     gap: float = 0.0
     """The longest time between two acceptances that followed each other, in seconds."""
     resumed: float = float("-inf")

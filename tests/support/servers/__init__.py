@@ -9,6 +9,7 @@ Everything here is synchronous, so that it serves fixtures of any scope and scri
 
 from __future__ import annotations
 
+from .clocks import ServerClock, server_clock
 from .postgres import PostgreSQL, postgresql
 from .processes import Missing, free_port
 from .redis_fleet import Cluster, Sentinels, redis_cluster, sentinel
@@ -20,9 +21,11 @@ __all__ = [
     "PostgreSQL",
     "Redis",
     "Sentinels",
+    "ServerClock",
     "free_port",
     "postgresql",
     "redis",
     "redis_cluster",
     "sentinel",
+    "server_clock",
 ]

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from .clocks import ServerClock
 from .processes import PATIENCE, Server, free_port, own_directory, program
 
-_FOLDERS: Final = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+FOLDERS: Final = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 _USER: Final = "postgres"  # who it runs as when we are root, which it refuses, and its superuser's name
 PASSWORD: Final = "a password of the tests"
 
@@ -32,7 +33,9 @@ class PostgreSQL(Server):
 
     stop_signal = signal.SIGINT  # "fast": it does not wait for clients to leave
 
-    def __init__(self, directory: Path, options: Mapping[str, str], auth: str) -> None:
+    def __init__(
+        self, directory: Path, options: Mapping[str, str], auth: str, clock: ServerClock | None = None
+    ) -> None:
         self.port = free_port()
         self.directory = directory
         self.auth = auth
@@ -43,8 +46,9 @@ class PostgreSQL(Server):
             **options,
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = [program("postgres", *_FOLDERS), "-D", str(directory / "data"), *arguments]
-        super().__init__(command, log=directory / "log", user=_USER)
+        command = [program("postgres", *FOLDERS), "-D", str(directory / "data"), *arguments]
+        variables = clock.environment() if clock else None
+        super().__init__(command, log=directory / "log", user=_USER, variables=variables)
 
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
         """``postgresql://…`` over TCP; ``port`` is that of a proxy."""
@@ -54,7 +58,7 @@ class PostgreSQL(Server):
     def psql(self, statement: str, *, database: str = "postgres") -> str:
         """What ``psql`` prints for a statement, unadorned. Raises when it fails."""
         command = [
-            program("psql", *_FOLDERS), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
+            program("psql", *FOLDERS), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
             "-h", str(self.directory), "-p", str(self.port), "-U", _USER, "-d", database, "-c", statement,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -73,7 +77,7 @@ class PostgreSQL(Server):
         self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def answers(self) -> bool:
-        command = [program("pg_isready", *_FOLDERS), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [program("pg_isready", *FOLDERS), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
 
@@ -84,18 +88,19 @@ def postgresql(
     options: Mapping[str, str] | None = None,
     auth: str = "trust",
     standby_of: PostgreSQL | None = None,
+    clock: ServerClock | None = None,
 ) -> Iterator[PostgreSQL]:
     """A PostgreSQL server on a free port.
 
     ``fsync``: keep what was committed through a crash, as in production; off by default, because tests that kill
     nothing need it not. ``options``: settings of ``postgresql.conf``. ``auth``: ``trust`` or ``scram-sha-256`` for
-    TCP. ``standby_of``: stream from this server instead of starting empty.
+    TCP. ``standby_of``: stream from this server instead of starting empty. ``clock``: its time of day.
     """
     settings = _FAST | ({} if fsync else _NOT_DURABLE) | dict(options or {})
     with own_directory("pg") as directory:
         if os.geteuid() == 0:
             shutil.chown(directory, _USER, _USER)
-        server = PostgreSQL(directory, settings, auth)
+        server = PostgreSQL(directory, settings, auth, clock)
         if standby_of is None:
             _initialise(server, auth)
         else:
@@ -112,7 +117,7 @@ def _initialise(server: PostgreSQL, auth: str) -> None:
     password.write_text(PASSWORD)
     password.chmod(0o644)
     _run_as_server(
-        program("initdb", *_FOLDERS), "-D", str(server.directory / "data"), "-U", _USER, "--no-sync",
+        program("initdb", *FOLDERS), "-D", str(server.directory / "data"), "-U", _USER, "--no-sync",
         "--no-instructions", "-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust", f"--auth-host={auth}",
         f"--pwfile={password}",
     )  # fmt: skip
@@ -120,7 +125,7 @@ def _initialise(server: PostgreSQL, auth: str) -> None:
 
 def _copy(primary: PostgreSQL, server: PostgreSQL) -> None:
     _run_as_server(
-        program("pg_basebackup", *_FOLDERS), "-D", str(server.directory / "data"), "-R", "-X", "stream", "-c", "fast",
+        program("pg_basebackup", *FOLDERS), "-D", str(server.directory / "data"), "-R", "-X", "stream", "-c", "fast",
         "--no-sync", "-h", str(primary.directory), "-p", str(primary.port), "-U", _USER,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,10 +87,14 @@ def eventually(probe: Callable[[], T | None], *, what: str, pause: float = 0.01,
 
 
 class Server:
-    """A server of one process or of a process and its children. ``user`` is who it runs as when we are root."""
+    """A server of one process or of a process and its children. ``user`` is who it runs as when we are root.
+    ``variables`` are added to our environment."""
 
-    def __init__(self, command: Sequence[str], *, log: Path, user: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], *, log: Path, user: str | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._command = command
+        self._variables = [f"{name}={value}" for name, value in (variables or {}).items()]
         self._log = log
         self._user = user if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,7 +116,7 @@ class Server:
         """Start it and wait until it answers."""
         # setpriv: without us it is killed, and it need not run as root.
         become = ["--reuid", self._user, "--regid", self._user, "--clear-groups"] if self._user else []
-        command = [program("setpriv"), "--pdeathsig", "KILL", *become, *self._command]
+        command = [program("setpriv"), "--pdeathsig", "KILL", *become, "env", *self._variables, *self._command]
         with self._log.open("ab") as log:
             self._process = _launcher.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from .clocks import ServerClock
 from .processes import eventually, free_port, own_directory
 from .redis_single import _DURABLE, Redis, field, redis
 
@@ -111,10 +112,11 @@ def redis_cluster(
     options: Mapping[str, str] | None = None,
     users: Sequence[str] = (),
     announce: Callable[[int], int] | None = None,
+    clock: ServerClock | None = None,
 ) -> Iterator[Cluster]:
     """A Redis Cluster, formed and whole. ``timeout`` is ``cluster-node-timeout`` in seconds: a failover takes about
     twice that. ``replicas`` is per primary. ``announce`` gives the port at which clients and replicas are told to reach
-    the node that listens on the given one: that of a proxy."""
+    the node that listens on the given one: that of a proxy. ``clock``: the time of day of all nodes."""
     with ExitStack() as stack:
         nodes: list[Redis] = []
         for _ in range(primaries * (1 + replicas)):
@@ -125,7 +127,7 @@ def redis_cluster(
                 "cluster-node-timeout": str(int(timeout * 1000)),
                 "cluster-replica-validity-factor": "0",
             }
-            node = Redis(directory, settings | dict(options or {}), users, announce=announce)
+            node = Redis(directory, settings | dict(options or {}), users, announce=announce, clock=clock)
             stack.callback(node.kill)
             node.start()
             nodes.append(node)

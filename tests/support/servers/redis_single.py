@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from .clocks import ServerClock
 from .processes import PATIENCE, Server, free_port, own_directory, program
 
 _ALWAYS: Final = {
@@ -37,6 +38,7 @@ class Redis(Server):
         tls: bool = False,
         is_sentinel: bool = False,
         announce: Callable[[int], int] | None = None,
+        clock: ServerClock | None = None,
     ) -> None:
         self.port = free_port()
         self.announced = announce(self.port) if announce else self.port
@@ -48,7 +50,7 @@ class Redis(Server):
         self._config = directory / "redis.conf"
         self._config.write_text("\n".join([*settings, *(f"user {user}" for user in users), ""]))
         command = [program("redis-server"), str(self._config), *(["--sentinel"] if is_sentinel else [])]
-        super().__init__(command, log=directory / "log")
+        super().__init__(command, log=directory / "log", variables=clock.environment() if clock else None)
 
     def url(self, *, user: str = "", password: str = "", database: int = 0, port: int | None = None) -> str:
         """``redis://…`` or ``rediss://…``; ``port`` is that of a proxy."""
@@ -68,6 +70,16 @@ class Redis(Server):
         if done.returncode:
             raise AssertionError(f"redis-cli {words[0]}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
+
+    @contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """Started within the block, it has these settings besides."""
+        before = self._config.read_text()
+        self._config.write_text(before + "".join(f"{name} {value}\n" for name, value in settings.items()))
+        try:
+            yield
+        finally:
+            self._config.write_text(before)
 
     def info(self, section: str, name: str) -> str:
         """One line of INFO."""
@@ -102,18 +114,19 @@ def redis(
     users: Sequence[str] = (),
     tls: bool = False,
     replica_of: Redis | None = None,
+    clock: ServerClock | None = None,
 ) -> Iterator[Redis]:
     """A Redis server on a free port.
 
     ``durable``: every write is on the disk before it is answered (``appendfsync always``). ``options``: settings of
     ``redis.conf``. ``users``: ACL rules such as ``"app on >secret ~cc:* +@all"``. ``tls``: speak TLS only, with a
-    certificate for 127.0.0.1 and localhost, see `Redis.certificates`.
+    certificate for 127.0.0.1 and localhost, see `Redis.certificates`. ``clock``: its time of day.
     """
     settings = (_DURABLE if durable else {}) | dict(options or {})
     if replica_of is not None:
         settings |= {"replicaof": f"127.0.0.1 {replica_of.port}"}
     with own_directory("redis") as directory:
-        server = Redis(directory, settings, users, tls=tls)
+        server = Redis(directory, settings, users, tls=tls, clock=clock)
         try:
             server.start()
             yield server

@@ -1,8 +1,13 @@
 -- ARGV: 6 the session's id, 7 the generation presented, 8 the reuse window. What it is, the row, epoch and version.
--- The rule is `judge` in stores/rules.py.
+-- The rule is `judge` in stores/rules.py. Reuse ends the session whatever its deadlines say; all else needs a live one.
 local id, generation, window = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
-local session, epoch, version, packed = live(id)
+local session, packed = load(id)
 if not session or generation < 0 or generation > session[GENERATION] then
+  return {'gone'}
+end
+local epoch, version = standing(session[SUBJECT])
+local replayed = generation == session[GENERATION] - 1 and math.abs(now - session[ROTATED]) <= window
+if session[EPOCH] ~= epoch or ((generation == session[GENERATION] or replayed) and not holds(session, epoch)) then
   return {'gone'}
 end
 if generation == session[GENERATION] then
@@ -13,7 +18,7 @@ if generation == session[GENERATION] then
   issued()
   return {'rotated', save(id, session), epoch, version}
 end
-if generation == session[GENERATION] - 1 and math.abs(now - session[ROTATED]) <= window then
+if replayed then
   return {'replayed', packed, epoch, version}
 end
 whatever_the_memory()

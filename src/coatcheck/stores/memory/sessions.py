@@ -98,10 +98,13 @@ class MemorySessions:
 
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
-        session = self._live(session_id, now)
-        if session is None:
+        session = self._sessions.get(session_id)
+        if session is None or session.epoch != self._epochs.get(session.subject, 0):
             return Gone()
-        match judge(session, generation, window=window, now=now):
+        verdict = judge(session, generation, window=window, now=now)
+        if verdict is not Verdict.REUSED and self._live(session_id, now) is None:
+            return Gone()
+        match verdict:
             case Verdict.CURRENT:
                 session = replace(used(session, now), generation=generation + 1, rotated=now)
                 self._sessions[session.id] = session

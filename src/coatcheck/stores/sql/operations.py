@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from ...credentials.opaque import is_session_id
+from ...decide import is_live
 from ...errors import Conflict, NotFound
 from ...model import Device, EventKind, Mode, Session, Standing
 from ..base import MAX_ENDED, MAX_TOKENS, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
@@ -128,15 +129,15 @@ def _end_beyond(tx: Connection, row: Mapping[str, Any], now: float, keep: int) -
 
 def find(tx: Connection, session_id: str, now: float) -> Standing | None:
     """The live session."""
+    return _find(tx, session_id, sessions.c.idle_deadline > now, sessions.c.absolute_deadline > now)
+
+
+def _find(tx: Connection, session_id: str, *further: ColumnElement[bool]) -> Standing | None:
+    """The session of its subject's epoch, whatever its deadlines."""
     row = tx.execute(
         select(sessions, _epoch.label("subject_epoch"), _version.label("subject_version"))
         .select_from(sessions.outerjoin(subjects, subjects.c.subject == sessions.c.subject))
-        .where(
-            sessions.c.id == session_id,
-            sessions.c.epoch == _epoch,
-            sessions.c.idle_deadline > now,
-            sessions.c.absolute_deadline > now,
-        )
+        .where(sessions.c.id == session_id, sessions.c.epoch == _epoch, *further)
     ).first()
     return Standing(session=to_session(row), epoch=row.subject_epoch, version=row.subject_version) if row else None
 
@@ -172,14 +173,14 @@ def rotate(tx: Connection, session_id: str, generation: int, window: float, now:
         .where(sessions.c.id == session_id, sessions.c.generation == generation, _live(now))
         .values(generation=generation + 1, rotated=now, **_used(now))
     )
-    standing = find(tx, session_id, now)
+    standing = _find(tx, session_id)
     if standing is None:
         return Gone()
     if stepped.rowcount == 1:
         feed.issued(tx, now)
         return Rotated(standing)
     match judge(standing.session, generation, window=window, now=now):
-        case Verdict.REPLAYED:
+        case Verdict.REPLAYED if is_live(standing.session, standing.epoch, now):
             return Replayed(standing)
         case Verdict.REUSED:
             ended = revoke(tx, session_id, now)

@@ -9,7 +9,7 @@ import pytest
 
 from ...credentials.opaque import new_session_id
 from ...model import Event, EventKind
-from ...stores.base import CLOCK_STEP, MAX_TOKENS, FeedLost
+from ...stores.base import CLOCK_STEP, MAX_TOKENS, FeedLost, Gone, Reused
 from .rewind import Rewinder
 from .support import ABSOLUTE, IDLE, Contract, events_after, here, logged_in, new_session, new_subject
 
@@ -122,6 +122,19 @@ class HistoryContract(Contract):
         assert [event.session_id for event in await events_after(second, cursor)] == [session.id]
         for client in (store, second):
             assert await client.find(session.id, now=session.created) is None
+
+    async def test_reuse_does_not_depend_on_the_time_of_day(self, store: Any, second: Any) -> None:
+        """A refresh token that was used before ends the session though the clock says that it is over; the current one
+        does nothing then."""
+        session = await logged_in(store, generation=5)
+        late = session.created + 2 * ABSOLUTE
+        for generation in (5, 6):
+            assert await store.rotate(session.id, generation, window=30.0, now=late) == Gone()
+        assert await store.find(session.id, now=session.created) is not None
+        cursor = await here(store)
+        assert await second.rotate(session.id, 3, window=30.0, now=late) == Reused(session)
+        assert [event.session_id for event in await events_after(store, cursor)] == [session.id]
+        assert await store.find(session.id, now=session.created) is None
 
     async def test_time_does_not_go_back(self, store: Any, second: Any) -> None:
         """Behind what a login, a refresh or a pruning counted with no client is given a time, and no event is dated."""

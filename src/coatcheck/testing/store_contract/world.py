@@ -65,14 +65,18 @@ class World:
 
     def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """As the store's."""
-        session = self.live(session_id, now)
-        if session is None or not 0 <= generation <= session.generation:
+        session, live = self.sessions.get(session_id), self.live(session_id, now) is not None
+        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+            return Gone()
+        replayed = generation + 1 == session.generation and now - session.rotated <= window
+        unused = generation == session.generation or replayed
+        if not 0 <= generation <= session.generation or (unused and not live):
             return Gone()
         if generation == session.generation:
             stepped = replace(_moved(session, now), generation=generation + 1, rotated=now)
             self.sessions[session_id] = stepped
             return Rotated(Standing(session=stepped, epoch=stepped.epoch, version=0))
-        if generation + 1 == session.generation and now - session.rotated <= window:
+        if replayed:
             return Replayed(Standing(session=session, epoch=session.epoch, version=0))
         self.revoke(session_id, now=now)
         return Reused(session)
