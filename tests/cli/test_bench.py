@@ -135,7 +135,8 @@ class InUse:
     def _everything(self) -> dict[str, Any]:
         """All rows or keys, without those of the feed."""
         if self._server is not None:
-            return {key: key for key in self._server.cli("KEYS", "*").splitlines() if not key.endswith((":f", ":m", ":d", ":c"))}
+            keys = self._server.cli("KEYS", "*").splitlines()
+            return {key: key for key in keys if not key.endswith((":f", ":m", ":d", ":c"))}
         connection = sqlite3.connect(self.folder / "coatcheck.db")
         try:
             tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
