@@ -355,6 +355,7 @@ class Auth:
         revocation = Revocation(sessions, follower, clock, policy)
         users = compose(
             self._subjects, store, sessions, revocation,
+            renew=lambda session_id, epoch: issuer.reauthenticate(session_id, epoch=epoch),
             local_counters=_local_counters, throttle_key=secrets.derive("throttle")[0],
             hasher=self._password_hasher, policy=self._password_policy, now=clock.now,
         )  # fmt: skip

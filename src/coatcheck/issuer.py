@@ -176,11 +176,13 @@ class Issuer:
         # The version that was read before the facts: if it has been stepped since, the token is stale at once.
         return self._credentials(replace(result.standing, version=found.version), facts, now)
 
-    async def reauthenticate(self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",)) -> Credentials:
+    async def reauthenticate(
+        self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",), auth_time: float | None = None
+    ) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
         Device, mode, data and ``remember`` go over; the id, ``auth_time`` and all credentials are new, the old ones
-        end. ``epoch`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
+        end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
         """
         found = await self._sessions.find(session_id, now=self._clock.now())
         if found is None:
@@ -194,6 +196,7 @@ class Issuer:
             remember=old.remember,
             device=old.device,
             amr=amr,
+            auth_time=auth_time,
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,
         )

@@ -166,14 +166,14 @@ async def test_renewal_never_brings_an_old_password_back(world: World, account: 
 
 
 async def test_change_password(world: World, account: Account) -> None:
-    """After a change only the new password works, and only the session it was changed in lives."""
+    """After a change only the new password works, and only the session it was changed in has a successor."""
     names = [await world.login(name) for name in ("a", "b", "c")]
-    await world.accounts.change_password(account.id, PASSWORD, OTHER, keep="b", ip=HERE)
-    assert await world.live(names) == {"b"}
+    assert await world.accounts.change_password(account.id, PASSWORD, OTHER, keep="b", ip=HERE) is not None
+    assert await world.live([*names, "a'", "b'", "c'"]) == {"b'"}
     with pytest.raises(InvalidLogin):
         await world.accounts.authenticate(EMAIL, PASSWORD)
     await world.login("d", OTHER)
-    assert await world.live(["b", "d"]) == {"b", "d"}
+    assert await world.live(["b'", "d"]) == {"b'", "d"}
 
 
 @pytest.mark.parametrize("current", ["", " ", OTHER, PASSWORD.upper(), PASSWORD + " "])
@@ -190,8 +190,8 @@ async def test_change_ends_all_when_the_kept_session_is_gone(world: World, accou
     """A session to keep that has ended, or is someone else's, does not save the others."""
     names = [await world.login(name) for name in ("a", "b")]
     await world.store.revoke("b", now=world.clock.now())
-    await world.accounts.change_password(account.id, PASSWORD, OTHER, keep="b")
-    assert await world.live(names) == set()
+    assert await world.accounts.change_password(account.id, PASSWORD, OTHER, keep="b") is None
+    assert await world.live([*names, "a'", "b'"]) == set()
 
 
 async def test_set_password_ends_every_session(world: World, account: Account) -> None:

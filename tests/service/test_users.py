@@ -60,7 +60,7 @@ async def test_a_life(users: Users) -> None:
         body = {"current_password": PASSWORD, "new_password": "short"}
         assert (await web.post("/password", json=body)).json()["code"] == "weak_password"
         body = {"current_password": PASSWORD, "new_password": OTHER}
-        assert (await web.post("/password", json=body)).status_code == 204
+        assert (await web.post("/password", json=body)).status_code == 200
         assert (await web.get("/session")).status_code == 200
         assert (await web.post("/refresh", json={"refresh_token": other["refresh_token"]})).status_code == 401
         tokens = (await web.post("/login", json={"email": "ADA", "password": OTHER, "mode": "jwt"})).json()

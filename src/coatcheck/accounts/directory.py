@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import InvalidEmail, NotFound, Rejected
+from ..issuer import Credentials
 from ..model import Account, SubjectFacts
 from ..stores.base import AccountPage, AccountStore, SessionStore
 from ..subjects import Login
 from . import foreign_hashes
-from .changes import Changes, Revocation
+from .changes import Changes, Renew, Revocation
 from .emails import canonical
 from .journal import record
 from .logins import Authenticated, Logins
@@ -45,6 +46,7 @@ class Accounts:
     ``now`` gives seconds since the Unix epoch by the store's clock. ``ip`` is, in every method, the client's address
     for the limits; without one only the account is limited. Every method raises `StoreUnavailable` when a store does
     not answer. One that writes and then ends sessions has done both when it returns; when it raises, repeat it.
+    ``renew`` makes a new session in the place of the one in which a password is changed: `Issuer.reauthenticate`.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class Accounts:
         policy: PasswordPolicy,
         throttle: Throttle,
         now: Callable[[], float],
+        renew: Renew | None = None,
     ) -> None:
         self._accounts = accounts
-        self._changes = Changes(revocation)
+        self._changes = Changes(revocation, renew)
         self._revocation = revocation
         self._passwords = passwords
         self._policy = policy
@@ -153,9 +156,9 @@ class Accounts:
 
     async def change_password(
         self, account_id: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
-    ) -> None:
-        """Replace the password and end all sessions but ``keep``. See `Logins.change_password`."""
-        await self.logins.change_password(account_id, current, new, keep=keep, ip=ip)
+    ) -> Credentials | None:
+        """Replace the password and end all sessions; ``keep`` is renewed. See `Logins.change_password`."""
+        return await self.logins.change_password(account_id, current, new, keep=keep, ip=ip)
 
     async def set_password(self, account_id: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
+from ..issuer import Credentials
 from ..model import SubjectFacts
 from ..stores.base import SessionStore
 from ..subjects import ApplicationSubjects, Login, UserSource
@@ -102,8 +103,11 @@ class Logins:
 
     async def change_password(
         self, subject: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
-    ) -> None:
-        """Replace the password and end all sessions but ``keep``; those too, if that one has ended meanwhile.
+    ) -> Credentials | None:
+        """Replace the password and end all sessions. ``keep``: the id of the session in which it is changed. Another
+        takes its place, as `Issuer.reauthenticate` does it, so that a copy of its credentials is worth nothing any
+        more: hand the returned credentials to the client. None without ``keep``, and where that session was ended
+        meanwhile or is none of the subject's.
 
         Raises `InvalidLogin` and `Throttled` as `authenticate` does, `WeakPassword`, and `Conflict` when someone else
         was faster. After `StoreUnavailable` the same call again completes what was begun: where ``new`` is the
@@ -113,12 +117,12 @@ class Logins:
         except InvalidLogin:
             # Perhaps an earlier call wrote the new hash and then could not end the sessions.
             await self._proved_again(subject, new, ip)
-            await self._changes.run(self._changes.cut_off(subject, keep))
-            return
+            return await self._changes.run(self._changes.cut_off(subject, keep))
         self._policy.check(new, email=proof.login.email)
         new_hash = await self._passwords.hash(new)
-        await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
+        made = await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
         record(logging.INFO, "password changed", account=subject, ip=ip)
+        return made
 
     async def set_password(self, subject: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
@@ -184,16 +188,17 @@ class Logins:
             raise NotFound("no such account")
         return login
 
-    async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> None:
+    async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> Credentials | None:
         if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
             raise Conflict("the password was changed in the meantime")
-        await self._changes.cut_off(login.subject, keep)
+        return await self._changes.cut_off(login.subject, keep)
 
     async def _overwrite_hash(self, subject: str, new_hash: str) -> None:
         for _ in range(_OVERWRITES):
             old_hash = (await self._login(subject)).password_hash
             if await self._users.replace_hash(subject, old_hash, new_hash):
-                return await self._changes.cut_off(subject, None)
+                await self._changes.cut_off(subject, None)
+                return
         raise Conflict("the password was changed in the meantime")
 
 

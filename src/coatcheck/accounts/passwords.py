@@ -73,7 +73,14 @@ def common_passwords() -> frozenset[str]:
 
 
 def _comparable(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """Without spaces as well: ``"password1 "`` is tried as soon as ``"password1"`` is."""
+    return _unified(text).replace(" ", "")
+
+
+def _unified(text: str) -> str:
+    """Without case, compatibility characters, and format characters, which nobody sees."""
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +131,8 @@ class PasswordPolicy:
         for word in sorted(self._context(email), key=len, reverse=True):
             # The line feed keeps what stood left and right of the word from becoming a new one.
             rest = rest.replace(word, "\n").replace(word[::-1], "\n")
-        return rest != folded and len(rest.replace("\n", "")) < self.min_length
+        left = sum(len(piece.strip()) for piece in rest.split("\n"))
+        return rest != folded and left < self.min_length
 
     def _context(self, email: str) -> set[str]:
         local, _, domain = email.rpartition("@")
@@ -135,7 +143,7 @@ class PasswordPolicy:
 
 
 def _folded(text: str) -> str:
-    return _comparable(text).translate(_LOOKALIKES)
+    return _unified(text).translate(_LOOKALIKES)
 
 
 def _words_of(phrase: str) -> Iterable[str]:

@@ -21,7 +21,7 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery
 from ..api.bodies import read_form
-from ..logins import client_ip, log_in, presented, sessions_named
+from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
 from ..refusals import BY_STATUS, public_problem
 from .destination import safe_next
 from .render import asset_url, html, redirect
@@ -121,9 +121,10 @@ class Visit:
             await self.auth.revoke(session_id)
         return credentials
 
-    def require_cookies(self) -> None:
-        """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
-        delivery.require_cookies(self.request.scope, Mode.SESSION)
+    def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
+        """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
+        a session."""
+        chosen_mode(self.auth, self.request.scope, mode.value)
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
         """The response with the cookie of a new session."""
