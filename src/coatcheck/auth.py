@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from . import secret_file
@@ -35,11 +34,6 @@ from .view import RevocationView
 
 _FORGOTTEN = ("memory://", "sqlite://")
 """Gone with the process."""
-
-
-def secret_path(database: Path) -> Path:
-    """Where the secret of an embedded database is: beside it."""
-    return database.with_name(f"{database.name}.secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +108,9 @@ class Auth:
         path = embedded_path(self._url) if isinstance(self._url, str) else None
         store = open_store(self._url, wall=wall) if isinstance(self._url, str) else self._url
         sessions = open_store(self._sessions, wall=wall) if isinstance(self._sessions, str) else self._sessions
-        made = self._secret is None and path is not None and secret_file.make(secret_path(path))
+        made = self._secret is None and path is not None and secret_file.make(secret_file.secret_beside(path))
         try:
-            secrets = Secrets(secret_file.given(self._secret, path and secret_path(path), self._url in _FORGOTTEN))
+            secrets = Secrets(secret_file.given(self._secret, path, self._url in _FORGOTTEN))
             await _open(store, self._url)
             if sessions is not None:
                 await _open(sessions, self._sessions)
@@ -129,7 +123,7 @@ class Auth:
             await _close(sessions or store, store)
             # After any other error the secret stays: another process, started beside this one, may use it by now.
             if made and path is not None and isinstance(error, ConfigurationError):
-                secret_path(path).unlink(missing_ok=True)
+                secret_file.secret_beside(path).unlink(missing_ok=True)
             raise
         parts.maintenance.start()
         self._parts = parts

@@ -128,7 +128,12 @@ class _SessionsAndKeys:
 
 async def test_a_database_that_cannot_count(users: Users, caplog: pytest.LogCaptureFixture) -> None:
     """Where the database keeps no counters, each process counts for itself, and says so at start."""
-    auth = Auth(_SessionsAndKeys(), secret="s" * 32, subjects=users, password_hasher=PasswordHasher(CHEAP))  # type: ignore[arg-type]
+    auth = Auth(
+        _SessionsAndKeys(),
+        secret="7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U",
+        subjects=users,
+        password_hasher=PasswordHasher(CHEAP),
+    )  # type: ignore[arg-type]
     caplog.set_level(logging.WARNING)
     async with visitor(auth) as web:
         assert "counted by each process for itself" in caplog.text

@@ -42,9 +42,11 @@ class Users:
         return await way.authenticate(name, password, ip=ip)
 
     async def prepare(self) -> None:
-        """Load what the first password to be chosen would otherwise stop everybody for."""
+        """Load what the first password to be chosen would otherwise stop everybody for, and learn what is stored."""
         if self.logins is not None:
             await asyncio.to_thread(common_passwords)
+        if self.accounts is not None:
+            await self.accounts.prepare()
 
     async def close(self) -> None:
         """Finish what is under way. Idempotent."""

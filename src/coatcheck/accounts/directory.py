@@ -7,6 +7,7 @@ races such a change loses when its session is created.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -14,21 +15,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import InvalidEmail, NotFound, Rejected
+from ..errors import InvalidEmail, NotFound, Rejected, StoreUnavailable
 from ..issuer import Credentials
 from ..model import Account, SubjectFacts
-from ..stores.base import AccountPage, AccountStore, SessionStore
+from ..stores.base import AccountPage, AccountStore, KnowsHashes, SessionStore
 from ..subjects import Login
 from . import foreign_hashes
 from .changes import Changes, Renew, Revocation
 from .emails import canonical
-from .journal import record
+from .journal import log, record
 from .logins import Authenticated, Logins
 from .passwords import PasswordHasher, PasswordPolicy
 from .throttle import Throttle
 
 MAX_ROLES: Final = 64
 """Roles an account may have: they travel in every access token."""
+_LOOK: Final = 5.0
+"""Seconds that a start waits to learn which password hashes there are: some millions of accounts."""
 _ROLE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,63}")
 
@@ -116,6 +119,7 @@ class Accounts:
             email, password_hash, roles=roles, claims=claims, disabled=disabled, created=created, account_id=account_id
         )
         await self._accounts.insert(account)
+        self._passwords.meet([password_hash])
         record(logging.INFO, "adopted", account=account.id, email=account.email)
         return account
 
@@ -236,6 +240,19 @@ class Accounts:
     async def replace_hash(self, subject: str, old: str, new: str) -> bool:
         """See `UserSource.replace_hash`."""
         return await self._accounts.set_password_hash(subject, new, expected=old)
+
+    async def prepare(self) -> None:
+        """Learn which forms of hashes are stored, so that already the first login takes as long whoever it is for.
+
+        Looks at every account, for `_LOOK` seconds at most; when that is not enough, or the store does not answer, the
+        log says so, and the forms are learnt as they are met."""
+        if not isinstance(self._accounts, KnowsHashes):
+            return
+        try:
+            async with asyncio.timeout(_LOOK):
+                self._passwords.meet(await self._accounts.hashes_beside(self._passwords.prefix))
+        except (TimeoutError, StoreUnavailable):
+            log.warning("it is not known which password hashes are stored: name them with PasswordHasher(stored=...)")
 
     async def close(self) -> None:
         """Finish the changes under way and end the hashing threads. The stores stay open. Idempotent."""

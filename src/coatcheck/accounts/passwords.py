@@ -11,7 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeVar
@@ -207,7 +207,7 @@ class PasswordHasher:
     Hashes of other systems (`coatcheck.accounts.foreign_hashes`) are verified as well. So that the time of a login that
     fails does not tell whose hash is of which form, it does the work of every form that this process has met (5 at
     most), whether the account exists or not. ``stored``: hashes of the forms that are in use, so that this holds from
-    the first login on; anybody's will do.
+    the first login on; anybody's will do. Coatcheck's own accounts are looked through for them at start.
 
     Raises `ConfigurationError` for a profile or bounds that cannot work, and for ``stored`` ones that cannot be read.
     """
@@ -243,6 +243,17 @@ class PasswordHasher:
                 self._meet(foreign_hashes.read(text))
         except Rejected as error:
             raise ConfigurationError(str(error)) from error
+
+    @property
+    def prefix(self) -> str:
+        """How every hash of the present profile begins."""
+        return self._nobody.rpartition("$")[0].rpartition("$")[0] + "$"
+
+    def meet(self, stored: Iterable[str]) -> None:
+        """Even out these forms from now on, as those of ``stored``. What cannot be read matches nothing anyway."""
+        for text in stored:
+            with suppress(Rejected):
+                self._meet(foreign_hashes.read(text))
 
     async def hash(self, password: str) -> str:
         """The encoded hash (PHC string) of the password, with a salt of its own.

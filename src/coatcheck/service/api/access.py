@@ -13,6 +13,7 @@ from ... import decide
 from ...adapters.asgi import check_origin, header, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
+from ...credentials.entropy import guessed
 from ...credentials.transport import Credential, find_credential
 from ...errors import ConfigurationError, MalformedCredential
 from ...model import Identity
@@ -50,13 +51,16 @@ def from_our_pages(auth: Auth, request: Request) -> None:
 
 
 class ServiceKeys:
-    """The keys with which other services introspect. Raises `ConfigurationError` for one that is too short."""
+    """The keys with which other services introspect. Raises `ConfigurationError` for one that is too short or can be
+    guessed."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if isinstance(keys, str):
             raise ConfigurationError("service_keys must be a list of keys, not one text")
         if any(len(key) < MIN_SERVICE_KEY for key in keys):
             raise ConfigurationError(f"a service key needs at least {MIN_SERVICE_KEY} characters")
+        if why := next((why for key in keys if (why := guessed(key.encode()))), None):
+            raise ConfigurationError(f"a service key can be guessed: it {why}; make one with `openssl rand -base64 32`")
         self._keys = tuple(key.encode() for key in keys)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from ..base import (
     Counted,
     SealedKey,
 )
-from ..rules import pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
 
 
 class MemoryAccounts:
@@ -81,6 +81,14 @@ class MemoryAccounts:
         size = page_size(limit)
         page = found[:size]
         return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
+
+    async def hashes_beside(self, prefix: str) -> Sequence[str]:
+        """See `KnowsHashes.hashes_beside`."""
+        found = sorted(
+            {one.password_hash for one in self._accounts.values() if not one.password_hash.startswith(prefix)}
+        )
+        kinds = {text[:KIND]: text for text in reversed(found)}, {text[:KIND]: text for text in found}
+        return [text for kind in list(kinds[0])[:MAX_KINDS] for text in (kinds[0][kind], kinds[1][kind])]
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
