@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Self
 from . import secret_file
 from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
 from .accounts.composition import Given, Users, can_authenticate, compose, has_logins, source_of
+from .accounts.invitations import invite
 from .accounts.throttle import Counters
 from .clock import Clock
 from .credentials.jwt import AccessTokens
@@ -179,6 +180,11 @@ class Auth:
         return await self.issuer.login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data
         )
+
+    def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
+        """An invitation for one address to register with these roles: ``/auth/signup?invitation=…``. It counts once and
+        for ``lifetime`` seconds (7 d, at most 90). Raises `InvalidEmail` and `Rejected`."""
+        return invite(self.opaque, email, roles=roles, lifetime=lifetime, now=self.clock.now())
 
     async def epoch_of(self, subject: str) -> int:
         """The subject's epoch: ask *before* checking a password, and hand it to `login`."""

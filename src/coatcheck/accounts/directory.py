@@ -83,7 +83,7 @@ class Accounts:
         Raises `InvalidEmail`, `WeakPassword`, `Rejected` for a role that is none, `Throttled`, and `EmailTaken`, which
         takes as long to find out as making one."""
         address = canonical(email)
-        names = _role_names(roles)
+        names = role_names(roles)
         self._policy.check(password, email=address.written)
         await self._throttle.registration(ip, now=self._now())
         account = Account(
@@ -144,7 +144,7 @@ class Accounts:
             email=address.written,
             email_key=address.key,
             password_hash=password_hash,
-            roles=_role_names(roles),
+            roles=role_names(roles),
             claims=dict(claims or {}),
             disabled=disabled,
             created=self._now() if created is None else created,
@@ -170,7 +170,7 @@ class Accounts:
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> None:
         """Replace the roles; they count at once. Raises `NotFound`, and `Rejected` for a role that is none."""
-        names = _role_names(roles)
+        names = role_names(roles)
 
         async def change() -> None:
             if not await self._accounts.set_roles(account_id, names):
@@ -288,7 +288,8 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def _role_names(roles: Iterable[str]) -> frozenset[str]:
+def role_names(roles: Iterable[str]) -> frozenset[str]:
+    """The roles as a set. Raises `Rejected` for one that is none, and for too many."""
     if isinstance(roles, str):
         raise Rejected("roles must be a list of names, not one text")
     names = frozenset(roles)

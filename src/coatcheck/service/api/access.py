@@ -63,6 +63,9 @@ class ServiceKeys:
             raise ConfigurationError(f"a service key can be guessed: it {why}; make one with `openssl rand -base64 32`")
         self._keys = tuple(key.encode() for key in keys)
 
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
     def __repr__(self) -> str:
         return f"<ServiceKeys {len(self._keys)}>"
 

@@ -19,7 +19,7 @@ from ...credentials.opaque import OpaqueTokens
 from ...errors import CoatcheckError, CrossSite, InvalidCredential, StoreUnavailable, Throttled
 from ...issuer import Credentials
 from ...model import Identity, Mode
-from .. import delivery
+from .. import delivery, registration
 from ..api.bodies import read_form
 from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
 from ..refusals import BY_STATUS, public_problem
@@ -62,6 +62,13 @@ _PAGES: Final = {
     429: ("Too many tries", "Nothing was changed. Wait a little, then try again."),
     503: ("This does not work at the moment", "What you asked for may not have been done. Try again in a moment, and "
           "do not count on being logged out before that has been confirmed."),
+}  # fmt: skip
+_BY_CODE: Final = {
+    "invitation_needed": (
+        "By invitation only",
+        "Accounts are made here by invitation, and this one is none, has ended, or is for another address. Ask whoever "
+        "runs this service for a new one.",
+    ),
 }  # fmt: skip
 _OURS: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
 
@@ -143,7 +150,7 @@ class Visit:
             "icon": asset_url(self.root, "icon.svg"),
             "csrf_token": token,
             "here": name,
-            "signs_up": self.auth.has_accounts,
+            "signs_up": registration.is_offered(self.auth) and not registration.needs_invitation(self.auth),
             "changes_password": self.auth.has_logins,
             "wide": False,
             "failed": status >= 400 and name != "error",
@@ -168,7 +175,7 @@ class Visit:
     def refusal(self, problem: Problem) -> Response:
         """The page for a refusal."""
         otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
-        heading, text = _PAGES.get(problem.status, otherwise)
+        heading, text = _BY_CODE.get(problem.code) or _PAGES.get(problem.status, otherwise)
         back, back_text = ("account", "Your account") if self.identity else ("login", "Log in")
         response = self.page(
             "error", status=problem.status, heading=heading, text=text, back=f"{self.root}/{back}",
