@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import InvalidEmail, NotFound, Rejected, StoreUnavailable
+from ..errors import EmailTaken, InvalidEmail, NotFound, Rejected, StoreUnavailable, Throttled
 from ..issuer import Credentials
 from ..model import Account, SubjectFacts
 from ..stores.base import AccountPage, AccountStore, KnowsHashes, SessionStore
@@ -85,7 +85,11 @@ class Accounts:
         address = canonical(email)
         names = role_names(roles)
         self._policy.check(password, email=address.written)
-        await self._throttle.registration(ip, now=self._now())
+        try:
+            await self._throttle.registration(ip, now=self._now())
+        except Throttled:
+            record(logging.WARNING, "registration refused", reason="throttled", ip=ip)
+            raise
         account = Account(
             id=_new_id(),
             email=address.written,
@@ -94,7 +98,11 @@ class Accounts:
             roles=names,
             created=self._now(),
         )
-        await self._accounts.insert(account)
+        try:
+            await self._accounts.insert(account)
+        except EmailTaken:
+            record(logging.WARNING, "registration refused", reason="the address is taken", email=account.email, ip=ip)
+            raise
         record(logging.INFO, "registered", account=account.id, email=account.email, ip=ip)
         return account
 

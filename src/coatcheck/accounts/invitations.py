@@ -6,6 +6,7 @@ cannot be taken back before it ends; an account that came of it can be disabled.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ..credentials.opaque import OpaqueTokens
 from ..errors import InvalidCredential, Rejected
 from .directory import role_names
 from .emails import canonical
+from .journal import record
 
 MAX_LIFETIME = 90 * 86400.0
 """Seconds an invitation may last."""
@@ -46,6 +48,7 @@ def invite(opaque: OpaqueTokens, email: str, *, roles: Iterable[str] = (), lifet
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise Rejected(f"an invitation lasts up to {int(MAX_LIFETIME / 86400)} days")
     written = _Written(canonical(email).written, tuple(sorted(role_names(roles))), math.ceil(now + lifetime))
+    record(logging.INFO, "invited", email=written.email, roles=" ".join(written.roles))
     return opaque.invitation(msgspec.json.encode(written))
 
 

@@ -13,7 +13,7 @@ from ...errors import EmailTaken, RevokedCredential
 from ...model import Account
 from .. import delivery
 from ..refusals import OWN_ACCOUNT, Refusal
-from .access import ADMIN, require_admin
+from .access import ADMIN, note_refused, require_admin
 from .answers import AccountPage, AccountView, InvitationView, SessionPage
 from .bodies import InvitationBody, NoBody, SubjectPatch, answer_json, printable, read_json
 from .contract import COOKIE_OR_BEARER, described
@@ -81,6 +81,7 @@ async def change_subject(request: Request, id: str) -> Response:
     if id == identity.subject and (
         ("roles" in given and ADMIN not in body.roles) or ("status" in given and body.status == "disabled")
     ):
+        note_refused("admin call refused", request, "they would lock themself out")
         raise Refusal(OWN_ACCOUNT)
     # Roles first: they may be refused, and then nothing has changed.
     if "roles" in given:

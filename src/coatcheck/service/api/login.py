@@ -109,7 +109,7 @@ async def refresh(request: Request) -> Response:
         if token is None:
             from_our_pages(auth, request)
             raise not_logged_in()
-        check_origin(auth, request.scope, auth.opaque.read_refresh_token(token)[0])
+        check_origin(auth, request.scope, auth.issuer.session_of(token))
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
     except InvalidCredential as error:
         # The cookie will never be any good again.

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...acting import known_as
 from ...adapters.asgi import changes_state, check_origin, credential_of
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
@@ -21,6 +22,7 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery, registration
 from ..api.bodies import read_form
+from ..api.problems import note_cross_site
 from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
 from ..refusals import BY_STATUS, public_problem
 from .destination import safe_next
@@ -92,6 +94,7 @@ class Visit:
             credential = credential_of(self.request.scope)
             if credential is not None:
                 self.identity = await self.auth.verify(credential)
+                known_as(self.identity.subject, self.identity.session_id)
         except InvalidCredential:
             self.ended = True
 
@@ -200,6 +203,8 @@ def endpoint(handler: Handler) -> Endpoint:
             return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
         except CoatcheckError as error:
             problem = public_problem(error)
+            if isinstance(error, CrossSite):
+                note_cross_site(request)
             if problem.status >= 500:
                 unforeseen = None if isinstance(error, StoreUnavailable) else error
                 log.warning("cannot answer: %s", error, exc_info=unforeseen)
