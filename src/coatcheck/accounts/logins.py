@@ -21,7 +21,7 @@ from ..stores.base import SessionStore
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .changes import Changes
 from .journal import record
-from .passwords import PasswordHasher, PasswordPolicy
+from .passwords import PasswordHasher, PasswordPolicy, is_too_long
 from .throttle import Attempt, Throttle
 
 MAX_NAME: Final = 254
@@ -84,8 +84,11 @@ class Logins:
         """Log in by name and password.
 
         Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
-        `Throttled` before any password is looked at."""
+        `Throttled` before any password is looked at. A password that is too long to be one is refused before anything
+        is looked up or counted: it says nothing of anybody, and costs nobody a try."""
         key = self._key_of(name) if self._key_of else ""
+        if is_too_long(password):
+            refuse("the password is too long to be one", email=key, ip=ip)
         known = await self._users.login_of(name)
         # Under the subject, so that one who has two names is not tried twice as often. And under the name, in the form
         # that takes most spellings for one: an application may tell apart more, and which of them somebody has would
@@ -142,6 +145,8 @@ class Logins:
         await self._passwords.close()
 
     async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
+        if is_too_long(password):
+            refuse("the password is too long to be one", account=subject, ip=ip)
         attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
         return await self._proved(subject, password, attempt, ip=ip)
 

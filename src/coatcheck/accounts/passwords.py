@@ -62,6 +62,11 @@ def _to_bytes(password: str) -> Typed | None:
     return Typed(raw=password.encode("utf-8", "surrogatepass"), normal=data)
 
 
+def is_too_long(password: str) -> bool:
+    """Whether this is longer than any password may be."""
+    return _to_bytes(password) is None
+
+
 @cache
 def common_passwords() -> frozenset[str]:
     """The passwords that everybody tries first and that are long enough to be chosen: about 11,600 out of the 30,000
@@ -370,5 +375,5 @@ def _hash_of_nothing(profile: Argon2Profile) -> str:
 
 __all__ = [
     "MAX_BYTES", "MAX_LENGTH", "MIN_LENGTH", "OWASP", "PROFILES", "RFC9106_HIGH_MEMORY", "RFC9106_LOW_MEMORY",
-    "Argon2Profile", "PasswordHasher", "PasswordPolicy", "Verified", "common_passwords", "normalise",
+    "Argon2Profile", "PasswordHasher", "PasswordPolicy", "Verified", "common_passwords", "is_too_long", "normalise",
 ]  # fmt: skip

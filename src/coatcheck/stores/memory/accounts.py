@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from heapq import heappop, heappush
+from typing import Final
 
 from ...errors import Conflict, EmailTaken
 from ...model import Account
@@ -17,6 +18,9 @@ from ..base import (
 )
 from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
 
+_SWEPT: Final = 100
+"""Counters that are over, forgotten along with others."""
+
 
 class MemoryAccounts:
     """The `AccountStore` part."""
@@ -25,6 +29,8 @@ class MemoryAccounts:
         self._accounts: dict[str, Account] = {}
         self._by_email: dict[str, str] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._ends: list[tuple[float, str]] = []
+        """When each of them is over, as a heap: one that was counted anew is in it twice until then."""
 
     async def insert(self, account: Account) -> None:
         """See `AccountStore.insert`."""
@@ -129,12 +135,20 @@ class MemoryAccounts:
 
     def _count(self, key: str, now: float, window: float) -> int:
         count, ends = self._failures_of(key, now)
-        self._failures[key] = (count + 1, ends if now < ends else now + window)
+        if now >= ends:
+            ends = now + window
+            heappush(self._ends, (ends, key))
+        self._failures[key] = (count + 1, ends)
         return count + 1
 
     def _sweep(self, now: float) -> None:
-        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
-            del self._failures[over]
+        """By when they are over and not by when they came: one that lasts for a month keeps no other in."""
+        for _ in range(_SWEPT):
+            if not self._ends or self._ends[0][0] > now:
+                return
+            _, key = heappop(self._ends)
+            if self._failures.get(key, (0, math.inf))[1] <= now:
+                del self._failures[key]
 
 
 class MemoryKeys:
