@@ -129,7 +129,7 @@ async def started(algorithm: str) -> Auth:
     age = 0.0
     facts = SubjectFacts(roles=frozenset({"reader", "editor"}))
     policy = Policy(issuer=ISSUER, signing_algorithm=algorithm, max_staleness=30.0)
-    auth = Auth(store, secret="s" * 40, subjects=lambda subject: facts, policy=policy)
+    auth = Auth(store, secret="7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U", subjects=lambda subject: facts, policy=policy)
     await auth.start()
     return auth
 

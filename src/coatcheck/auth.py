@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from . import secret_file
 from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
 from .accounts.composition import Given, Users, can_authenticate, compose, has_logins, source_of
+from .accounts.invitations import invite
 from .accounts.throttle import Counters
 from .clock import Clock
 from .credentials.jwt import AccessTokens
@@ -35,11 +35,6 @@ from .view import RevocationView
 
 _FORGOTTEN = ("memory://", "sqlite://")
 """Gone with the process."""
-
-
-def secret_path(database: Path) -> Path:
-    """Where the secret of an embedded database is: beside it."""
-    return database.with_name(f"{database.name}.secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +109,9 @@ class Auth:
         path = embedded_path(self._url) if isinstance(self._url, str) else None
         store = open_store(self._url, wall=wall) if isinstance(self._url, str) else self._url
         sessions = open_store(self._sessions, wall=wall) if isinstance(self._sessions, str) else self._sessions
-        made = self._secret is None and path is not None and secret_file.make(secret_path(path))
+        made = self._secret is None and path is not None and secret_file.make(secret_file.secret_beside(path))
         try:
-            secrets = Secrets(secret_file.given(self._secret, path and secret_path(path), self._url in _FORGOTTEN))
+            secrets = Secrets(secret_file.given(self._secret, path, self._url in _FORGOTTEN))
             await _open(store, self._url)
             if sessions is not None:
                 await _open(sessions, self._sessions)
@@ -129,7 +124,7 @@ class Auth:
             await _close(sessions or store, store)
             # After any other error the secret stays: another process, started beside this one, may use it by now.
             if made and path is not None and isinstance(error, ConfigurationError):
-                secret_path(path).unlink(missing_ok=True)
+                secret_file.secret_beside(path).unlink(missing_ok=True)
             raise
         parts.maintenance.start()
         self._parts = parts
@@ -185,6 +180,11 @@ class Auth:
         return await self.issuer.login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data
         )
+
+    def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
+        """An invitation for one address to register with these roles: ``/auth/signup?invitation=…``. It counts once and
+        for ``lifetime`` seconds (7 d, at most 90). Raises `InvalidEmail` and `Rejected`."""
+        return invite(self.opaque, email, roles=roles, lifetime=lifetime, now=self.clock.now())
 
     async def epoch_of(self, subject: str) -> int:
         """The subject's epoch: ask *before* checking a password, and hand it to `login`."""
@@ -355,6 +355,7 @@ class Auth:
         revocation = Revocation(sessions, follower, clock, policy)
         users = compose(
             self._subjects, store, sessions, revocation,
+            renew=lambda session_id, epoch: issuer.reauthenticate(session_id, epoch=epoch),
             local_counters=_local_counters, throttle_key=secrets.derive("throttle")[0],
             hasher=self._password_hasher, policy=self._password_policy, now=clock.now,
         )  # fmt: skip

@@ -41,6 +41,8 @@ def check_access(claims: AccessClaims, policy: Policy, mode: Mode, now: float) -
         raise MalformedCredential("token was issued for another mode")
     if claims.iat > now + CLOCK_LEEWAY:
         raise ExpiredCredential("issued in the future")
+    if claims.nbf > now + CLOCK_LEEWAY:
+        raise ExpiredCredential("not valid yet")
     if now >= claims.exp:
         raise ExpiredCredential("token has expired")
     if not 0 < claims.exp - claims.iat <= policy.access_lifetime + _ROUNDING:

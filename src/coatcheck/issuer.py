@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import decide
+from .acting import note
 from .clock import Clock
 from .credentials.jwt import AccessClaims, AccessTokens
 from .credentials.opaque import OpaqueTokens, new_session_id
-from .errors import ConfigurationError, InvalidLogin, ReusedCredential, RevokedCredential
+from .errors import ConfigurationError, InvalidCredential, InvalidLogin, ReusedCredential, RevokedCredential
 from .follower import Follower
 from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
 from .policy import Policy
@@ -142,8 +143,8 @@ class Issuer:
         credentials = self._credentials(Standing(session=session, epoch=session.epoch, version=version), facts, now)
         for ended in await self._sessions.create(session, now=now, keep=keep):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
-            log.info("session ended for a newer one", extra={"subject": subject, "session": ended})
-        log.info("login", extra={"subject": subject, "session": session.id, "mode": mode.value})
+            note(log, logging.INFO, "session ended for a newer one", subject=subject, session=ended)
+        note(log, logging.INFO, "login", subject=subject, session=session.id, mode=mode.value)
         return credentials
 
     async def refresh(self, token: str, *, mode: Mode | None = None) -> Credentials:
@@ -153,7 +154,28 @@ class Issuer:
         (`ReusedCredential` once it has ended the session) or `StoreUnavailable`. ``mode``, if given, is the one whose
         transport carried the token; a session of another mode is refused and nothing changes.
         """
-        session_id, generation = self._opaque.read_refresh_token(token)
+        session_id, generation = self._read(token)
+        try:
+            credentials = await self._refresh(session_id, generation, mode)
+        except InvalidCredential as error:
+            note(log, logging.WARNING, "refresh refused", reason=error.reason, session=session_id)
+            raise
+        session = credentials.session
+        note(log, logging.INFO, "refreshed", subject=session.subject, session=session.id, mode=session.mode.value)
+        return credentials
+
+    def session_of(self, token: str) -> str:
+        """The session that a refresh token names, live or not. Raises `InvalidCredential` for one that is not ours."""
+        return self._read(token)[0]
+
+    def _read(self, token: str) -> tuple[str, int]:
+        try:
+            return self._opaque.read_refresh_token(token)
+        except InvalidCredential as error:
+            note(log, logging.WARNING, "refresh refused", reason=error.reason)
+            raise
+
+    async def _refresh(self, session_id: str, generation: int, mode: Mode | None) -> Credentials:
         now = self._clock.now()
         found = await self._sessions.find(session_id, now=now)
         if found is None:
@@ -177,17 +199,18 @@ class Issuer:
             raise RevokedCredential("session is not live")
         if isinstance(result, Reused):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
-            log.warning(
-                "refresh token reused, session ended", extra={"subject": result.session.subject, "session": session_id}
-            )
+            subject = result.session.subject
+            note(log, logging.WARNING, "refresh token reused, session ended", subject=subject, session=session_id)
             raise ReusedCredential("refresh token was used before")
         return result.standing
 
-    async def reauthenticate(self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",)) -> Credentials:
+    async def reauthenticate(
+        self, session_id: str, *, epoch: int, amr: tuple[str, ...] = ("pwd",), auth_time: float | None = None
+    ) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
         Device, mode, data and ``remember`` go over; the id, ``auth_time`` and all credentials are new, the old ones
-        end. ``epoch`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
+        end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
         """
         found = await self._sessions.find(session_id, now=self._clock.now())
         if found is None:
@@ -201,6 +224,7 @@ class Issuer:
             remember=old.remember,
             device=old.device,
             amr=amr,
+            auth_time=auth_time,
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from .acting import note
 from .clock import Clock
 from .credentials.jwt import AccessTokens
 from .credentials.keyring import Keyring, Secrets, SigningKey
@@ -92,7 +93,7 @@ class Keys:
             await self._add(present, signs_from=now)
         await self._store.delete_key(kid)
         await self._sessions.announce_keys(now=now)
-        log.warning("signing key withdrawn", extra={"kid": kid})
+        note(log, logging.WARNING, "signing key withdrawn", kid=kid)
         await self.load()
 
     async def list(self) -> Sequence[SealedKey]:
@@ -127,7 +128,7 @@ class Keys:
             if other.retires is None:
                 await self._store.set_retirement(other.kid, retires)
         await self._sessions.announce_keys(now=now)
-        log.info("signing key added", extra={"kid": key.kid, "algorithm": key.algorithm})
+        note(log, logging.INFO, "signing key added", kid=key.kid, algorithm=key.algorithm)
         return key.kid
 
     def _open(self, sealed: SealedKey) -> SigningKey:

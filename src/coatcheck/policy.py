@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
@@ -87,7 +87,13 @@ class Policy:
     """Other origins (``https://app.example``) whose pages may make state-changing requests with our cookies.
     The request's own origin is always allowed."""
 
+    registration: Literal["open", "invited", "closed"] = "open"
+    """Who may make an account of ours for themselves: everybody, whoever has an invitation for their address
+    (`Auth.invite`), or nobody. ``closed`` for what is internal: accounts are then made by an operator."""
+
     def __post_init__(self) -> None:
+        if self.registration not in ("open", "invited", "closed"):
+            raise ConfigurationError("policy.registration must be 'open', 'invited' or 'closed'")
         if not self.modes or len(set(self.modes)) != len(self.modes):
             raise ConfigurationError("policy.modes must name at least one mode, each once")
         if not all(isinstance(mode, Mode) for mode in self.modes):

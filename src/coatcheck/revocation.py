@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from .acting import note
 from .clock import Clock
 from .follower import Follower
 from .model import Event, EventKind
@@ -35,7 +36,7 @@ class Revocation:
         ended = await self._sessions.revoke(session_id, now=now)
         self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
         if ended is not None:
-            log.info("session revoked", extra={"subject": ended.subject, "session": session_id})
+            note(log, logging.INFO, "session revoked", subject=ended.subject, session=session_id)
         await self._bound(wait)
         return ended is not None
 
@@ -50,7 +51,7 @@ class Revocation:
             kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, session_id=excepted or "", number=epoch
         )  # fmt: skip
         self._follower.apply(event)
-        log.info("subject cut off", extra={"subject": subject, "excepted": excepted or ""})
+        note(log, logging.INFO, "subject cut off", subject=subject, excepted=excepted or "")
         await self._bound(wait)
         return epoch
 
@@ -61,9 +62,10 @@ class Revocation:
         whole = await self._sessions.revoke_token(session_id, token_id, now=now)
         event = Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
         self._follower.apply(event)
+        note(log, logging.INFO, "token revoked", session=session_id, token_id=token_id)
         if whole:
             self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
-            log.warning("session ended: too many of its tokens were revoked", extra={"session": session_id})
+            note(log, logging.WARNING, "session ended: too many of its tokens were revoked", session=session_id)
         await self._bound(wait)
 
     async def subject_changed(self, subject: str, *, wait: bool = False) -> int:
@@ -72,6 +74,7 @@ class Revocation:
         now = self._clock.now()
         version = await self._sessions.step_version(subject, now=now)
         self._follower.apply(Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=subject, number=version))
+        note(log, logging.INFO, "subject changed", subject=subject)
         await self._bound(wait)
         return version
 

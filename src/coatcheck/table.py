@@ -6,9 +6,11 @@ are *removed* when an event concerns them, found by session and subject, so that
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sized
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import replace
+from typing import Any, Final
 
 from .model import Identity
 
@@ -19,7 +21,10 @@ TAIL: Final = 32
 cost more than the rest of a hit. The last bytes are of a MAC or a signature that was verified before the entry was
 made, so that nobody can make two credentials that share them."""
 _ENTRY_BYTES: Final = 1730
-"""Estimate of what an entry takes beside its key: the entry, its Identity and its places in the two indexes."""
+"""Estimate of what an entry takes beside its key: the entry, its Identity without roles and claims, and its places in
+the two indexes."""
+_MEMBER_BYTES: Final = 100
+"""Estimate of what a member of a mapping that is no dictionary takes in it."""
 _SECOND_CHANCES: Final = 16
 """How many recently used entries one insertion may pass over to find a cold one."""
 _FREED: Final = 16
@@ -33,8 +38,8 @@ class Entry:
     """One verified credential. Times are local and monotonic."""
 
     __slots__ = (
-        "absolute", "deadline", "edition", "epoch", "identity", "idle", "key", "placed", "saved", "seen", "token_id",
-        "version", "written",
+        "absolute", "deadline", "edition", "epoch", "identity", "idle", "key", "placed", "saved", "seen", "size",
+        "token_id", "version", "written",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +67,8 @@ class Entry:
         session: a guard that stands on this entry is told by them which events are news."""
         self.version: int = version
         self.edition: int = edition
+        self.size: int = 0
+        """Estimated bytes it takes in the table; told when it is put in."""
 
 
 class Table:
@@ -95,7 +102,9 @@ class Table:
             self._free_some()
         place = entry.key[-TAIL:]
         self._take(place)
-        size = len(entry.key) + _ENTRY_BYTES
+        size = entry.size = len(entry.key) + _ENTRY_BYTES + _weight(entry.identity)
+        if size > self._max_bytes:  # alone too large: verified anew each time, and nobody else gives way
+            return
         while self._entries and (len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes):
             self._evict()
         self._entries[place] = entry
@@ -113,7 +122,7 @@ class Table:
         entry = self._entries.pop(place, None)
         if entry is None:
             return
-        self._bytes -= len(entry.key) + _ENTRY_BYTES
+        self._bytes -= entry.size
         identity = entry.identity
         places = self._by_session[identity.session_id]
         places.discard(place)
@@ -208,12 +217,41 @@ class Table:
         place, entry = next(iter(self._entries.items()))
         self._take(place)
         if _is_unsaved(entry):
-            self._keep_unsaved(entry)
+            self._keep_unsaved(_without_weight(entry))
 
     def _keep_unsaved(self, entry: Entry) -> None:
         self._evicted[entry.identity.session_id] = entry
         if len(self._evicted) > self._max_entries:
             self._evicted.popitem(last=False)
+
+
+def _weight(identity: Identity) -> int:
+    """Estimated bytes of roles and claims, each thing counted once. What several entries share counts for each."""
+    if not identity.roles and not identity.claims:
+        return 0
+    total, seen, left = 0, set[int](), [identity.roles, identity.claims]
+    while left:
+        one: Any = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        total += sys.getsizeof(one)
+        if isinstance(one, Mapping):
+            total += 0 if isinstance(one, dict) else _MEMBER_BYTES * len(one)
+            left += one.keys()
+            left += one.values()
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            left += one
+    return total
+
+
+def _without_weight(entry: Entry) -> Entry:
+    """What writing its last use needs of an entry, and no more."""
+    bare = replace(entry.identity, roles=frozenset(), claims={})
+    kept = Entry(entry.key, bare, entry.deadline, seen=entry.seen, idle=entry.idle, absolute=entry.absolute)
+    kept.saved = entry.saved
+    kept.written = entry.written
+    return kept
 
 
 def _is_unsaved(entry: Entry) -> bool:

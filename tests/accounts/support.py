@@ -10,7 +10,9 @@ import argon2
 import pytest
 
 from coatcheck.accounts import Accounts, Argon2Profile, Limits, PasswordHasher, PasswordPolicy, Throttle
-from coatcheck.model import Mode, Session
+from coatcheck.errors import RevokedCredential
+from coatcheck.issuer import Credentials
+from coatcheck.model import Mode, Session, SubjectFacts
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
 
@@ -57,6 +59,7 @@ class World:
             store,
             store,
             StoreRevocation(store, self.clock),
+            renew=self.renew,
             passwords=hasher or PasswordHasher(CHEAP),
             policy=policy or PasswordPolicy(),
             throttle=Throttle(store, key=b"k" * 32, limits=limits),
@@ -74,6 +77,15 @@ class World:
         )  # fmt: skip
         await self.store.create(session, now=now)
         return name
+
+    async def renew(self, session_id: str, epoch: int) -> Credentials:
+        """What accounts need of Issuer: a session in the place of another, its name with an apostrophe."""
+        found = await self.store.find(session_id, now=self.clock.now())
+        if found is None:
+            raise RevokedCredential("session is not live")
+        await self.session(found.session.subject, epoch, f"{session_id}'")
+        await self.store.revoke(session_id, now=self.clock.now())
+        return Credentials(session=found.session, facts=SubjectFacts(), csrf_token="")
 
     async def login(self, name: str, password: str = PASSWORD, *, accounts: Accounts | None = None) -> str:
         """A whole login: prove, then make the session."""

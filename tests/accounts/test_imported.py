@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import argon2
@@ -13,8 +14,10 @@ import bcrypt
 import pytest
 from werkzeug.security import generate_password_hash
 
-from coatcheck.accounts import PasswordHasher, foreign_hashes
+from coatcheck import Auth
+from coatcheck.accounts import Accounts, PasswordHasher, PasswordPolicy, Throttle, foreign_hashes
 from coatcheck.errors import ConfigurationError, Conflict, EmailTaken, InvalidEmail, InvalidLogin, Rejected, Throttled
+from coatcheck.stores import open_store
 from tests.accounts.support import CHEAP, EMAIL, HERE, OTHER, PASSWORD, World
 from tests.support.gates import GatedStore
 
@@ -23,6 +26,9 @@ SCRYPT = generate_password_hash(PASSWORD, "scrypt:128:8:1")
 BCRYPT = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 ARGON2 = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
 FORMS = {"pbkdf2": PBKDF2, "scrypt": SCRYPT, "bcrypt": BCRYPT, "argon2": ARGON2}
+
+
+SECRET = "a secret of the tests, 32 bytes or more"
 
 
 class Work:
@@ -151,6 +157,47 @@ async def test_refusals_cost_the_same_work(world: World, monkeypatch: pytest.Mon
     work.done = Counter()
     await world.accounts.authenticate("ours@lovelace.example", PASSWORD)
     assert work.done == {"argon2 m=8,t=1,p=1": 1}
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/app.db"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_the_first_login_costs_no_more(
+    form: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has just started knows which hashes are stored: the first try at an imported account costs what
+    one at an unknown name does, and so does every other."""
+    store = open_store(url.format(tmp_path))
+    await (store.open(migrate=True) if url.startswith("sqlite") else store.open())  # type: ignore[call-arg]
+    before = Auth(store, secret=SECRET, password_hasher=PasswordHasher(CHEAP))
+    async with before:
+        await before.accounts.adopt("imported@lovelace.example", FORMS[form])
+        await before.accounts.register("ours@lovelace.example", PASSWORD)
+        work = Work(monkeypatch)
+        if url.startswith("memory"):  # which is gone with the process
+            afresh = Accounts(
+                store, store, before.revocation, passwords=PasswordHasher(CHEAP), policy=PasswordPolicy(),
+                throttle=Throttle(store, key=b"k" * 32), now=before.clock.now,
+            )  # fmt: skip
+            await afresh.prepare()
+            await _alike(afresh, work)
+            await afresh.close()
+    if url.startswith("sqlite"):
+        async with Auth(url.format(tmp_path), secret=SECRET, password_hasher=PasswordHasher(CHEAP)) as after:
+            await _alike(after.accounts, work)
+
+
+async def _alike(accounts: Accounts, work: Work) -> None:
+    names = ("nobody", "imported", "ours", "nobody", "imported", "ours")
+    costs = [await work.of(accounts.authenticate(f"{name}@lovelace.example", OTHER)) for name in names]
+    assert all(cost == costs[0] for cost in costs), costs
+
+
+async def test_looking_for_hashes_never_holds_a_start_up(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the store does not say which hashes there are the accounts work, and the log says what to do."""
+    gated = GatedStore(world.store)
+    gated.fail("hashes_beside")
+    await world.through(gated).prepare()
+    assert "PasswordHasher(stored=" in caplog.text
 
 
 async def test_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,23 @@ def test_no_composition_rules(password: str) -> None:
     assert not refused(password)
 
 
+@pytest.mark.parametrize("common", ["password1", "iloveyou", "qwerty123"])
+@pytest.mark.parametrize(
+    "dress", ["{} ", " {}", "  {}  ", "{}\u00a0", "{}\u3000", "\u200b{}", "{}\u00ad\u2060", "{} \u200b"]
+)
+def test_spaces_do_not_hide_a_common_password(common: str, dress: str) -> None:
+    """A common password is one with spaces and invisible characters around and between as well."""
+    assert refused(dress.format(common))
+    assert refused(" ".join(common))
+
+
+@pytest.mark.parametrize("dress", ["{}        ", "        {}", "   {}     ", "{}" + "\u200b" * 8])
+def test_spaces_do_not_hide_a_context_word(dress: str) -> None:
+    """A context word with nothing but spaces or what cannot be seen around it is little more than that word."""
+    assert refused(dress.format("lovelace"), email="ada@lovelace.example")
+    assert refused(dress.format("coatcheck"))
+
+
 @pytest.mark.parametrize("bad", ["\0", "\n", "\t", "\x7f", "\x85", "\ud800", "\uffff", "\u0378"])
 def test_controls_cannot_be_chosen(bad: str) -> None:
     """Control characters, lone surrogates and unassigned code points are refused when a password is set."""

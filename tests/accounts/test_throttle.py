@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from ipaddress import IPv6Address
 
 import pytest
 
 from coatcheck.accounts import Limits, PasswordHasher, Rate, Throttle
-from coatcheck.accounts.throttle import network_of
+from coatcheck.accounts.throttle import networks_of
 from coatcheck.errors import ConfigurationError, EmailTaken, InvalidLogin, Throttled
 from coatcheck.stores.memory import MemoryStore
 from tests.accounts.support import CHEAP, ELSEWHERE, EMAIL, HERE, OTHER, PASSWORD, Hashing, World
@@ -227,7 +228,7 @@ async def test_without_an_address_only_the_account_is_limited(world: World) -> N
     await world.accounts.register(EMAIL, PASSWORD)
     for number in range(120):
         assert await wrong(world, 1, ip="", email=f"user{number}@lovelace.example") == 1
-    assert await wrong(world, 12, ip="") == 10
+    assert await wrong(world, 120, ip="") == 100
 
 
 async def test_registrations_per_network(world: World) -> None:
@@ -258,24 +259,99 @@ async def test_the_table_holds_no_addresses(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ip", "network"),
+    ("ip", "networks"),
     [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("64:ff9b::c000:201", "192.0.2.1"),
-        ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::/64"),
-        ("2001:DB8:0:1::2", "2001:db8:0:1::/64"),
-        ("2001:db8:0:2::1", "2001:db8:0:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("fe80::1%eth1", "fe80::/64"),
-        ("64:ff9b::c000:201%x", "192.0.2.1"),
-        ("testclient", "testclient"),
-        ("", ""),
+        ("192.0.2.1", ["192.0.2.1"]),
+        ("::ffff:192.0.2.1", ["192.0.2.1"]),
+        ("64:ff9b::c000:201", ["192.0.2.1"]),
+        ("2001:db8:0:1:aaaa::1", ["2001:db8:0:1::/64", "2001:db8::/56", "2001:db8::/48"]),
+        ("2001:DB8:0:1::2", ["2001:db8:0:1::/64", "2001:db8::/56", "2001:db8::/48"]),
+        ("2001:db8:0:102::1", ["2001:db8:0:102::/64", "2001:db8:0:100::/56", "2001:db8::/48"]),
+        ("fe80::1%eth0", ["fe80::/64", "fe80::/56", "fe80::/48"]),
+        ("fe80::1%eth1", ["fe80::/64", "fe80::/56", "fe80::/48"]),
+        ("64:ff9b::c000:201%x", ["192.0.2.1"]),
+        ("testclient", []),
+        ("/run/app.sock", []),
+        ("unix:", []),
+        ("", []),
     ],
 )
-def test_network_of_an_address(ip: str, network: str) -> None:
-    """One customer's addresses are one network."""
-    assert network_of(ip) == network
+def test_networks_of_an_address(ip: str, networks: list[str]) -> None:
+    """One device's addresses are one network, within its customer's; what is no address is in none."""
+    assert list(networks_of(ip)) == networks
+
+
+def inside(prefix: str, count: int, step: int) -> list[str]:
+    """Addresses, each in another /64 of a network."""
+    first = int(IPv6Address(prefix))
+    return [str(IPv6Address(first + (number * step << 64) + 1)) for number in range(count)]
+
+
+@pytest.mark.parametrize(("step", "most"), [(1, 15), (256, 20)])
+async def test_a_customer_of_many_networks(world: World, step: int, most: int) -> None:
+    """Whoever hops between the /64s of a /56 or /48 gets a little more than one network, not as often as many; the
+    owner's success elsewhere in it gives back its own try only."""
+    await world.accounts.register(EMAIL, PASSWORD)
+    tried = [await wrong(world, 1, ip=ip) for ip in inside("2001:db8:7::", 60, step)]
+    assert sum(tried) == most
+    world.clock.advance(900)
+    for ip in inside("2001:db8:7::", most - 1, step):
+        assert await wrong(world, 1, ip=ip) == 1
+        await world.accounts.authenticate(EMAIL, PASSWORD, ip=ip)
+    assert sum([await wrong(world, 1, ip=ip) for ip in inside("2001:db8:7::", 60, step)]) == 1
+
+
+async def test_one_customer_cannot_use_up_an_account(world: World) -> None:
+    """A whole /48, whatever it tries for a day, leaves room in the count: the owner gets in from elsewhere."""
+    await world.accounts.register(EMAIL, PASSWORD)
+    hops = inside("2001:db8:7::", 96 * 30, 3)
+    for quarter in range(96):
+        for ip in hops[quarter * 30 : quarter * 30 + 30]:
+            await wrong(world, 1, ip=ip)
+        await world.accounts.authenticate(EMAIL, PASSWORD, ip=f"198.51.100.{quarter}")
+        world.clock.advance(900)
+
+
+@pytest.mark.parametrize(("step", "most"), [(1, 200), (256, 400)])
+async def test_a_customer_and_many_accounts(world: World, step: int, most: int) -> None:
+    """Nor does hopping let a customer try one password on ever more accounts."""
+    throttle = Throttle(world.store, key=b"k" * 32)
+    through = 0
+    for number, ip in enumerate(inside("2001:db8:7::", 250, step) * 2):
+        try:
+            await throttle.check(f"user {number}", ip, now=world.clock.now())
+        except Throttled:
+            continue
+        through += 1
+    assert through == most
+
+
+@pytest.mark.parametrize(("step", "most"), [(1, 200), (256, 400)])
+async def test_a_customer_and_registrations(world: World, step: int, most: int) -> None:
+    """Nor make ever more accounts."""
+    throttle = Throttle(world.store, key=b"k" * 32)
+    through = 0
+    for ip in inside("2001:db8:7::", 250, step) * 2:
+        try:
+            await throttle.registration(ip, now=world.clock.now())
+        except Throttled:
+            continue
+        through += 1
+    assert through == most
+
+
+@pytest.mark.parametrize("ip", ["", "/run/app.sock", "unix:", "testclient"])
+async def test_ten_tries_lock_nobody_out_where_no_address_is_known(world: World, ip: str) -> None:
+    """Over a UNIX socket everybody looks alike: no limit per network holds there, only the account's own."""
+    await world.accounts.register(EMAIL, PASSWORD)
+    for _ in range(9):
+        assert await wrong(world, 10, ip=ip) == 10
+        await world.accounts.authenticate(EMAIL, PASSWORD, ip=ip)
+    assert await wrong(world, 20, ip=ip) == 10
+    with pytest.raises(Throttled):
+        await world.accounts.authenticate(EMAIL, PASSWORD, ip=ip)
+    await world.accounts.register("other@lovelace.example", PASSWORD, ip=ip)
+    await world.accounts.authenticate("other@lovelace.example", PASSWORD, ip=ip)
 
 
 @pytest.mark.parametrize("rate", [Rate(0, 1), Rate(1, 0), Rate(-1, 1), Rate(1, float("inf")), Rate(1, float("nan"))])

@@ -25,14 +25,17 @@ def every_error() -> list[CoatcheckError]:
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
 def test_every_error(error: CoatcheckError) -> None:
-    """Each has a status, a stable code and a sentence; a 401 says how to authenticate; nothing of the error's own text
+    """Each has a status, a stable code and a sentence; a 401 says how to authenticate, a missing right that it is one
+    (RFC 6750 §3.1); nothing of the error's own text
     gets out, but for input that breaks a rule."""
     problem = problem_of(error)
     body = json.loads(problem.body())
     assert body == {"title": body["title"], "status": problem.status, "code": problem.code, "detail": problem.detail}
     assert re.fullmatch(r"[a-z_]+", problem.code)
     assert problem.detail
-    assert (problem.status == 401) == any(name == "WWW-Authenticate" for name, _ in problem.headers)
+    challenges = [value for name, value in problem.headers if name == "WWW-Authenticate"]
+    assert len(challenges) == (problem.status == 401 or problem.code == "forbidden")
+    assert (challenges == ['Bearer error="insufficient_scope"']) == (problem.code == "forbidden")
     if not isinstance(error, errors.Rejected):
         assert SECRET not in problem.body().decode()
 

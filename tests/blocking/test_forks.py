@@ -140,8 +140,8 @@ def test_fork_while_another_thread_starts(folder: Path) -> None:
                     while not may_go_on.is_set():
                         import asyncio; await asyncio.sleep(0.01)
             stores = [Slow(), MemoryStore()]
-            auth = Auth("memory://", sessions=None, secret="x" * 32, subjects=ApplicationSubjects())
-            slow = Auth(stores[0], secret="x" * 32, subjects=ApplicationSubjects())
+            auth = Auth("memory://", secret="of the tests, and of no more than that", subjects=ApplicationSubjects())
+            slow = Auth(stores[0], secret="of the tests, and of no more than that", subjects=ApplicationSubjects())
             starting = threading.Thread(target=slow.start)
             starting.start()
             began.wait()
@@ -274,7 +274,8 @@ def test_multiprocessing(method: str, folder: Path) -> None:
         "import multiprocessing, sys\n"
         "from coatcheck import ApplicationSubjects\n"
         "from coatcheck.blocking import Auth\n"
-        "auth = Auth('sqlite:///app.db', secret='x' * 32, subjects=ApplicationSubjects())\n"
+        "secret = 'of the tests, and of no more than that'\n"
+        "auth = Auth('sqlite:///app.db', secret=secret, subjects=ApplicationSubjects())\n"
         "def work(name):\n"
         "    return auth.login(name).session.subject\n"
         "if __name__ == '__main__':\n"

@@ -16,6 +16,7 @@ COMMANDS = [
     ("serve",),
     ("migrate",),
     ("user", "add"),
+    ("user", "invite"),
     ("user", "list"),
     ("user", "password"),
     ("user", "disable"),

@@ -137,6 +137,15 @@ def test_a_certificate_that_is_none(empty: Cli) -> None:
     assert _files(empty.folder) == ["cert.pem"]
 
 
+def test_a_private_key_open_to_others(empty: Cli) -> None:
+    """The line names the command that mends it."""
+    for name in ("cert.pem", "key.pem"):
+        (empty.folder / name).write_text("nothing yet")
+        (empty.folder / name).chmod(0o644)
+    done = empty("serve", "--port", "0", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+    assert_refused(done, 2, "chmod 600 key.pem")
+
+
 @pytest.mark.parametrize("url", ["memory://", "sqlite://"])
 def test_memory_shared_by_workers(empty: Cli, url: str) -> None:
     """Each worker would have its own accounts and sessions."""

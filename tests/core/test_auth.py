@@ -18,6 +18,8 @@ from tests.support.gates import GatedStore
 
 from .conftest import SECRET, presented
 
+ANOTHER = "7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U"
+
 
 def url(folder: Path) -> str:
     return f"sqlite:///{folder / 'app.db'}"
@@ -80,9 +82,9 @@ async def test_another_secret(tmp_path: Path) -> None:
     async with Auth(url(tmp_path), secret=SECRET, subjects=ApplicationSubjects()) as auth:
         login = await auth.login("ann")
     with pytest.raises(ConfigurationError, match="not the one"):
-        await Auth(url(tmp_path), secret="x" * 32, subjects=ApplicationSubjects()).start()
+        await Auth(url(tmp_path), secret=ANOTHER, subjects=ApplicationSubjects()).start()
     # The new one in front and the old one behind it: everything goes on.
-    async with Auth(url(tmp_path), secret=["x" * 32, SECRET], subjects=ApplicationSubjects()) as auth:
+    async with Auth(url(tmp_path), secret=[ANOTHER, SECRET], subjects=ApplicationSubjects()) as auth:
         assert (await auth.verify(presented(login))).subject == "ann"
 
 

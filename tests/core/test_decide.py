@@ -36,6 +36,8 @@ def test_accepts_its_own() -> None:
     """A token as we issue it is accepted from its issue to the last moment before its expiry."""
     check()
     check(now=NOW + 899.999)
+    check(nbf=int(NOW))
+    check(nbf=int(NOW) + 60)  # the leeway of clocks
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,8 @@ def test_not_meant_for_us(changes: dict[str, Any]) -> None:
     [
         (NOW + 900, {}),
         (NOW + 901, {}),
+        (NOW, {"nbf": int(NOW) + 61}),
+        (NOW, {"nbf": int(NOW) + 10**9}),
         (NOW - 60.001, {}),
         (NOW, {"exp": int(NOW) + 902}),
         (NOW, {"exp": int(NOW) + 10**9}),

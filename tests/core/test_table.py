@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import weakref
 from dataclasses import replace
 
@@ -147,3 +148,69 @@ def test_clear_forgets_all_at_once_and_gives_back_by_and_by() -> None:
     assert get(b"new7") is not None
     assert not any(each() for each in gone)
     assert not table._rubbish
+
+
+def test_bytes_include_roles_and_claims() -> None:
+    """What the table says it holds is what it takes, whatever the application puts into roles and claims; and its bound
+    holds for that."""
+    table = Table(max_entries=10**6, max_bytes=10**9)
+
+    def heavy(number: int) -> Entry:
+        one = entry(f"k{number}", f"s{number}", f"u{number}")
+        claims = {"bio": f"{number}" * 3000, "teams": [{"name": f"team {number} {team}"} for team in range(20)]}
+        roles = frozenset(f"role-{number}-{role}" for role in range(20))
+        one.identity = replace(one.identity, claims=claims, roles=roles)
+        return one
+
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(500):
+        table.put(heavy(number))
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert 0.7 * taken < table.bytes < 1.5 * taken
+
+    small = Table(max_entries=10**6, max_bytes=table.bytes // 10)
+    for number in range(500):
+        small.put(heavy(number))
+        assert small.bytes <= table.bytes // 10
+    assert 20 < len(small) < 80
+
+
+def test_what_was_evicted_weighs_little() -> None:
+    """Of an entry that gave way with a use to be written only that is kept, and not its roles and claims."""
+    table = Table(max_entries=1, max_bytes=10**9)
+    one = entry("a", "s1")
+    one.identity = replace(one.identity, claims=Claims(), roles=frozenset({"x"}))
+    held = weakref.ref(one.identity.claims)
+    table.put(one)
+    one.seen = 5.0
+    del one
+    table.put(entry("b", "s2"))
+    assert held() is None
+    [kept] = table.due(100.0, 0.0)
+    assert (kept.identity.session_id, kept.seen) == ("s1", 5.0)
+
+
+def test_one_that_is_too_large_is_not_kept() -> None:
+    """An identity larger than the whole table is verified each time, and nobody else gives way to it."""
+    table = Table(max_entries=10, max_bytes=20_000)
+    table.put(entry("small", "s1"))
+    large = entry("large", "s2")
+    large.identity = replace(large.identity, claims={"x": "y" * 50_000})
+    table.put(large)
+    assert table.get(b"large") is None
+    assert table.get(b"small") is not None
+    assert table.bytes < 20_000
+
+
+def test_every_byte_that_was_put_in_comes_out() -> None:
+    """Replacing and forgetting entries of different weight leaves the sum at nothing."""
+    table = Table(max_entries=10, max_bytes=10**9)
+    for number in range(100):
+        one = entry(f"k{number % 7}", f"s{number % 3}")
+        one.identity = replace(one.identity, claims={"n": "x" * number * 10})
+        table.put(one)
+    for number in range(3):
+        table.remove_session(f"s{number}")
+    assert (len(table), table.bytes) == (0, 0)

@@ -15,7 +15,7 @@ from coatcheck.credentials.keyring import Keyring, Secrets, SigningKey, TrustedK
 from coatcheck.errors import ConfigurationError, ForgedCredential, InvalidKey
 from tests.credentials.support import CLAIMS, ISSUING, NOW, key, segment
 
-OLD, NEW = b"o" * 32, b"n" * 40
+OLD, NEW = b"7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U", b"p3Lk9vTq2Wm7XzR4sDn8HbYc5JfGa6Ue0QiVoNtM"
 
 
 def hkdf(secret: bytes, info: bytes) -> bytes:

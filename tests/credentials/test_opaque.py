@@ -17,7 +17,7 @@ from coatcheck.credentials.opaque import OpaqueTokens, is_session_id, new_sessio
 from coatcheck.errors import CrossSite, ForgedCredential, InvalidCredential, MalformedCredential
 
 SECRET = bytes(range(32))
-OTHER = bytes(range(32, 64))
+OTHER = bytes(range(128, 160))
 TOKENS = OpaqueTokens(Secrets([SECRET]))
 ID = "C_6A_ulE0mND6zWRXNPMBIQ_"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -159,6 +159,7 @@ def _write_certificate(folder: Path) -> None:
     (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "key.pem").write_bytes(private)
+    (folder / "key.pem").chmod(0o600)
 
 
 def _runs(pid: int) -> bool:

@@ -146,13 +146,17 @@ async def test_disabled_account_is_out(fleet: Fleet, mode: Mode) -> None:
 
 
 async def test_changed_password_ends_the_other_devices(fleet: Fleet) -> None:
-    """Accounts in one store, sessions in another: the thief's session ends, the owner's stays."""
+    """Accounts in one store, sessions in another: the thief's session ends, and the owner's is renewed."""
     ann = await fleet.account()
     mine, thief = await fleet.one.login(ann.id), await fleet.other.login(ann.id, mode=Mode.JWT)
-    keep, gone = await fleet.held(mine), await fleet.held(thief)
-    await fleet.one.accounts.change_password(ann.id, PASSWORD, "another horse, another battery", keep=mine.session.id)
+    copied, gone = await fleet.held(mine), await fleet.held(thief)
+    made = await fleet.one.accounts.change_password(
+        ann.id, PASSWORD, "another horse, another battery", keep=mine.session.id
+    )
+    assert made is not None
     await fleet.refused(gone)
-    await fleet.held_still(keep)
+    await fleet.refused(copied)
+    await fleet.held(made)
     with pytest.raises(InvalidCredential):
         await fleet.other.refresh(thief.refresh_token or "")
 

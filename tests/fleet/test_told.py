@@ -142,7 +142,10 @@ async def test_channels_know_no_databases(redis_server: Redis) -> None:
     urls = [f"{redis_server.url()}/{number}?prefix={prefix}" for number in (0, 1)]
     async with AsyncExitStack() as stack:
         here, there = [
-            await stack.enter_async_context(Auth(url, secret=b"s" * 32, subjects=lambda _: None)) for url in urls
+            await stack.enter_async_context(
+                Auth(url, secret=b"7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U", subjects=lambda _: None)
+            )
+            for url in urls
         ]
         for auth in (here, there):
             store = auth.sessions
@@ -150,7 +153,9 @@ async def test_channels_know_no_databases(redis_server: Redis) -> None:
         heard: list[Any] = []
         here.sessions.tell(heard.append)  # type: ignore[attr-defined]
         await there.revoke_subject(subject)
-        second = await stack.enter_async_context(Auth(urls[0], secret=b"s" * 32, subjects=lambda _: None))
+        second = await stack.enter_async_context(
+            Auth(urls[0], secret=b"7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U", subjects=lambda _: None)
+        )
         await second.revoke_subject("8")
         async with asyncio.timeout(20):
             while not heard:

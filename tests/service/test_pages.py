@@ -201,17 +201,20 @@ async def test_length_hint() -> None:
 
 
 async def test_change_password(visitor: Visitor, auth: Auth) -> None:
-    """The new password counts, this session lives on, all others have ended, and the page says so."""
-    phone = Visitor(auth)
+    """The new password counts, this browser gets a new session, all others have ended and so has a copy of this one's
+    cookie, and the page says so."""
+    phone, thief = Visitor(auth), Visitor(auth)
     await phone.log_in()
     page = await visitor.log_in()
+    thief.http.cookies.set("coatcheck", visitor.session_cookie or "")
     form = page.form("/auth/account/password")
     page = await visitor.submit(form, current_password=PASSWORD, new_password=OTHER)
     assert visitor.path == "/auth/account?done=password"
     assert "All other devices have been logged out." in page.text
     assert await live_sessions(auth) == 1
-    page = await phone.get("/auth/account")
-    assert "Your login here has ended" in page.text
+    for other in (phone, thief):
+        page = await other.get("/auth/account")
+        assert "Your login here has ended" in page.text
     await auth.accounts.authenticate(EMAIL, OTHER)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
 from coatcheck import ConfigurationError, Lifetimes, Mode, Policy
+from coatcheck.secret_file import check_private
 from coatcheck.service.run import is_loopback
 from coatcheck.service.settings import READERS, Settings, load, shown_url
 
-SECRET = "s" * 16 + "0123456789abcdef"
+SECRET = "Vb2Kx9Tq7Lm4Wz8R-0123456789abcdef"
 
 
 def _file(folder: Path, text: str, mode: int = 0o600) -> str:
@@ -144,11 +146,55 @@ def test_secrets_are_read_newest_first(tmp_path: Path) -> None:
     assert load({}, {"COATCHECK_SECRET": f"new-{SECRET}, old-{SECRET}"}).secrets == both
     path = tmp_path / "secret"
     path.write_text(f"new-{SECRET}\nold-{SECRET}\n")
-    path.chmod(0o444)  # as secret managers mount them
-    assert load({}, {"COATCHECK_SECRET_FILE": str(path)}).secrets == both
-    path.chmod(0o666)
+    for mode in (0o400, 0o600):
+        path.chmod(mode)
+        assert load({}, {"COATCHECK_SECRET_FILE": str(path)}).secrets == both
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o620, 0o660, 0o444, 0o666, 0o644])
+def test_a_secret_file_is_for_nobody_else(tmp_path: Path, mode: int) -> None:
+    """Whatever others could read or write is refused, with the command that mends it: a secret or the configuration
+    that holds one or a password."""
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    path.chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         load({}, {"COATCHECK_SECRET_FILE": str(path)})
+    for text in (
+        f'secret = "{SECRET}"',
+        'database = "postgresql://ann:hunter2@db/x"',
+        'sessions = "redis://:hunter2@r"',
+    ):
+        with pytest.raises(ConfigurationError, match="chmod 600") as caught:
+            load({"config": _file(tmp_path, text, mode)}, {})
+        assert "hunter2" not in str(caught.value)
+    load({"config": _file(tmp_path, 'database = "postgresql://db/x"\nsessions = "redis://r"', 0o644)}, {})
+
+
+def _status(mode: int, owner: int) -> os.stat_result:
+    return os.stat_result((mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+
+
+def test_who_may_own_a_secret_file() -> None:
+    """This user, root, and beside a database its owner; nobody else, for an owner can read and replace it."""
+    me, path = os.geteuid(), Path("/run/secrets/coatcheck")
+    stranger = me + 4711
+    for mode, owner in ((0o100600, me), (0o100400, 0)):
+        check_private(_status(mode, owner), path, "the secret")
+    check_private(_status(0o100440, 0), path, "the secret")  # by this user's group, as fsGroup of Kubernetes does it
+    check_private(_status(0o100600, stranger), path, "the secret", owner=stranger)
+    for mode, owner in ((0o100600, stranger), (0o100400, stranger), (0o100460, 0), (0o100444, 0)):
+        with pytest.raises(ConfigurationError, match=r"run: ch(own|mod)"):
+            check_private(_status(mode, owner), path, "the secret")
+
+
+@pytest.mark.parametrize("secret", ["x" * 40, "changeme" * 5, "0123456789" * 4, "please-change-me-in-production-01"])
+def test_a_secret_without_entropy(secret: str) -> None:
+    """What nobody drew at random is refused by the name under which it was given, and never shown."""
+    for environ in ({"COATCHECK_SECRET": secret}, {"COATCHECK_SECRET": f"{SECRET},{secret}"}):
+        with pytest.raises(ConfigurationError, match=r"COATCHECK_SECRET.*can be guessed.*openssl rand") as caught:
+            load({}, environ)
+        assert secret not in str(caught.value)
 
 
 def test_a_secret_is_given_in_one_way(tmp_path: Path) -> None:

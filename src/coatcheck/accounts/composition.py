@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..errors import ConfigurationError
 from ..stores.base import AccountStore, SessionStore
 from ..subjects import ApplicationSubjects, SubjectHook, SubjectSource, UserSource
-from .changes import Changes, Revocation
+from .changes import Changes, Renew, Revocation
 from .directory import Accounts
 from .logins import Authenticated, CheckedLogins, Logins
 from .passwords import PasswordHasher, PasswordPolicy, common_passwords
@@ -42,9 +42,11 @@ class Users:
         return await way.authenticate(name, password, ip=ip)
 
     async def prepare(self) -> None:
-        """Load what the first password to be chosen would otherwise stop everybody for."""
+        """Load what the first password to be chosen would otherwise stop everybody for, and learn what is stored."""
         if self.logins is not None:
             await asyncio.to_thread(common_passwords)
+        if self.accounts is not None:
+            await self.accounts.prepare()
 
     async def close(self) -> None:
         """Finish what is under way. Idempotent."""
@@ -75,6 +77,7 @@ def compose(
     sessions: SessionStore,
     revocation: Revocation,
     *,
+    renew: Renew,
     local_counters: Callable[[], Counters],
     throttle_key: bytes,
     hasher: PasswordHasher | None,
@@ -103,13 +106,13 @@ def compose(
                 "or pass subjects=... if the application has its own users"
             )
         accounts = Accounts(
-            store, sessions, revocation,
+            store, sessions, revocation, renew=renew,
             passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
         )  # fmt: skip
         return Users(subjects=accounts, accounts=accounts, logins=accounts.logins)
     if isinstance(source, UserSource):
         logins = Logins(
-            source, sessions, Changes(revocation),
+            source, sessions, Changes(revocation, renew),
             passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
         )  # fmt: skip
         return Users(subjects=source, logins=logins)

@@ -7,6 +7,7 @@ races such a change loses when its session is created.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -14,20 +15,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import InvalidEmail, NotFound, Rejected
+from ..errors import EmailTaken, InvalidEmail, NotFound, Rejected, StoreUnavailable, Throttled
+from ..issuer import Credentials
 from ..model import Account, SubjectFacts
-from ..stores.base import AccountPage, AccountStore, SessionStore
+from ..stores.base import AccountPage, AccountStore, KnowsHashes, SessionStore
 from ..subjects import Login
 from . import foreign_hashes
-from .changes import Changes, Revocation
+from .changes import Changes, Renew, Revocation
 from .emails import canonical
-from .journal import record
+from .journal import log, record
 from .logins import Authenticated, Logins
 from .passwords import PasswordHasher, PasswordPolicy
 from .throttle import Throttle
 
 MAX_ROLES: Final = 64
 """Roles an account may have: they travel in every access token."""
+_LOOK: Final = 5.0
+"""Seconds that a start waits to learn which password hashes there are: some millions of accounts."""
 _ROLE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,63}")
 
@@ -45,6 +49,7 @@ class Accounts:
     ``now`` gives seconds since the Unix epoch by the store's clock. ``ip`` is, in every method, the client's address
     for the limits; without one only the account is limited. Every method raises `StoreUnavailable` when a store does
     not answer. One that writes and then ends sessions has done both when it returns; when it raises, repeat it.
+    ``renew`` makes a new session in the place of the one in which a password is changed: `Issuer.reauthenticate`.
     """
 
     def __init__(
@@ -57,9 +62,10 @@ class Accounts:
         policy: PasswordPolicy,
         throttle: Throttle,
         now: Callable[[], float],
+        renew: Renew | None = None,
     ) -> None:
         self._accounts = accounts
-        self._changes = Changes(revocation)
+        self._changes = Changes(revocation, renew)
         self._revocation = revocation
         self._passwords = passwords
         self._policy = policy
@@ -77,9 +83,13 @@ class Accounts:
         Raises `InvalidEmail`, `WeakPassword`, `Rejected` for a role that is none, `Throttled`, and `EmailTaken`, which
         takes as long to find out as making one."""
         address = canonical(email)
-        names = _role_names(roles)
+        names = role_names(roles)
         self._policy.check(password, email=address.written)
-        await self._throttle.registration(ip, now=self._now())
+        try:
+            await self._throttle.registration(ip, now=self._now())
+        except Throttled:
+            record(logging.WARNING, "registration refused", reason="throttled", ip=ip)
+            raise
         account = Account(
             id=_new_id(),
             email=address.written,
@@ -88,7 +98,11 @@ class Accounts:
             roles=names,
             created=self._now(),
         )
-        await self._accounts.insert(account)
+        try:
+            await self._accounts.insert(account)
+        except EmailTaken:
+            record(logging.WARNING, "registration refused", reason="the address is taken", email=account.email, ip=ip)
+            raise
         record(logging.INFO, "registered", account=account.id, email=account.email, ip=ip)
         return account
 
@@ -113,6 +127,7 @@ class Accounts:
             email, password_hash, roles=roles, claims=claims, disabled=disabled, created=created, account_id=account_id
         )
         await self._accounts.insert(account)
+        self._passwords.meet([password_hash])
         record(logging.INFO, "adopted", account=account.id, email=account.email)
         return account
 
@@ -137,7 +152,7 @@ class Accounts:
             email=address.written,
             email_key=address.key,
             password_hash=password_hash,
-            roles=_role_names(roles),
+            roles=role_names(roles),
             claims=dict(claims or {}),
             disabled=disabled,
             created=self._now() if created is None else created,
@@ -153,9 +168,9 @@ class Accounts:
 
     async def change_password(
         self, account_id: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
-    ) -> None:
-        """Replace the password and end all sessions but ``keep``. See `Logins.change_password`."""
-        await self.logins.change_password(account_id, current, new, keep=keep, ip=ip)
+    ) -> Credentials | None:
+        """Replace the password and end all sessions; ``keep`` is renewed. See `Logins.change_password`."""
+        return await self.logins.change_password(account_id, current, new, keep=keep, ip=ip)
 
     async def set_password(self, account_id: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
@@ -163,7 +178,7 @@ class Accounts:
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> None:
         """Replace the roles; they count at once. Raises `NotFound`, and `Rejected` for a role that is none."""
-        names = _role_names(roles)
+        names = role_names(roles)
 
         async def change() -> None:
             if not await self._accounts.set_roles(account_id, names):
@@ -234,6 +249,19 @@ class Accounts:
         """See `UserSource.replace_hash`."""
         return await self._accounts.set_password_hash(subject, new, expected=old)
 
+    async def prepare(self) -> None:
+        """Learn which forms of hashes are stored, so that already the first login takes as long whoever it is for.
+
+        Looks at every account, for `_LOOK` seconds at most; when that is not enough, or the store does not answer, the
+        log says so, and the forms are learnt as they are met."""
+        if not isinstance(self._accounts, KnowsHashes):
+            return
+        try:
+            async with asyncio.timeout(_LOOK):
+                self._passwords.meet(await self._accounts.hashes_beside(self._passwords.prefix))
+        except (TimeoutError, StoreUnavailable):
+            log.warning("it is not known which password hashes are stored: name them with PasswordHasher(stored=...)")
+
     async def close(self) -> None:
         """Finish the changes under way and end the hashing threads. The stores stay open. Idempotent."""
         await self.logins.close()
@@ -268,7 +296,8 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def _role_names(roles: Iterable[str]) -> frozenset[str]:
+def role_names(roles: Iterable[str]) -> frozenset[str]:
+    """The roles as a set. Raises `Rejected` for one that is none, and for too many."""
     if isinstance(roles, str):
         raise Rejected("roles must be a list of names, not one text")
     names = frozenset(roles)

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
+from ..issuer import Credentials
 from ..model import SubjectFacts
 from ..stores.base import SessionStore
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .changes import Changes
 from .journal import record
-from .passwords import PasswordHasher, PasswordPolicy
+from .passwords import PasswordHasher, PasswordPolicy, is_too_long
 from .throttle import Attempt, Throttle
 
 MAX_NAME: Final = 254
@@ -83,8 +84,11 @@ class Logins:
         """Log in by name and password.
 
         Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
-        `Throttled` before any password is looked at."""
+        `Throttled` before any password is looked at. A password that is too long to be one is refused before anything
+        is looked up or counted: it says nothing of anybody, and costs nobody a try."""
         key = self._key_of(name) if self._key_of else ""
+        if is_too_long(password):
+            refuse("the password is too long to be one", email=key, ip=ip)
         known = await self._users.login_of(name)
         # Under the subject, so that one who has two names is not tried twice as often. And under the name, in the form
         # that takes most spellings for one: an application may tell apart more, and which of them somebody has would
@@ -102,8 +106,11 @@ class Logins:
 
     async def change_password(
         self, subject: str, current: str, new: str, *, keep: str | None = None, ip: str = ""
-    ) -> None:
-        """Replace the password and end all sessions but ``keep``; those too, if that one has ended meanwhile.
+    ) -> Credentials | None:
+        """Replace the password and end all sessions. ``keep``: the id of the session in which it is changed. Another
+        takes its place, as `Issuer.reauthenticate` does it, so that a copy of its credentials is worth nothing any
+        more: hand the returned credentials to the client. None without ``keep``, and where that session was ended
+        meanwhile or is none of the subject's.
 
         Raises `InvalidLogin` and `Throttled` as `authenticate` does, `WeakPassword`, and `Conflict` when someone else
         was faster. After `StoreUnavailable` the same call again completes what was begun: where ``new`` is the
@@ -113,12 +120,12 @@ class Logins:
         except InvalidLogin:
             # Perhaps an earlier call wrote the new hash and then could not end the sessions.
             await self._proved_again(subject, new, ip)
-            await self._changes.run(self._changes.cut_off(subject, keep))
-            return
+            return await self._changes.run(self._changes.cut_off(subject, keep))
         self._policy.check(new, email=proof.login.email)
         new_hash = await self._passwords.hash(new)
-        await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
+        made = await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
         record(logging.INFO, "password changed", account=subject, ip=ip)
+        return made
 
     async def set_password(self, subject: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
@@ -138,6 +145,8 @@ class Logins:
         await self._passwords.close()
 
     async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
+        if is_too_long(password):
+            refuse("the password is too long to be one", account=subject, ip=ip)
         attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
         return await self._proved(subject, password, attempt, ip=ip)
 
@@ -184,16 +193,17 @@ class Logins:
             raise NotFound("no such account")
         return login
 
-    async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> None:
+    async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> Credentials | None:
         if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
             raise Conflict("the password was changed in the meantime")
-        await self._changes.cut_off(login.subject, keep)
+        return await self._changes.cut_off(login.subject, keep)
 
     async def _overwrite_hash(self, subject: str, new_hash: str) -> None:
         for _ in range(_OVERWRITES):
             old_hash = (await self._login(subject)).password_hash
             if await self._users.replace_hash(subject, old_hash, new_hash):
-                return await self._changes.cut_off(subject, None)
+                await self._changes.cut_off(subject, None)
+                return
         raise Conflict("the password was changed in the meantime")
 
 

@@ -11,7 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeVar
@@ -62,6 +62,11 @@ def _to_bytes(password: str) -> Typed | None:
     return Typed(raw=password.encode("utf-8", "surrogatepass"), normal=data)
 
 
+def is_too_long(password: str) -> bool:
+    """Whether this is longer than any password may be."""
+    return _to_bytes(password) is None
+
+
 @cache
 def common_passwords() -> frozenset[str]:
     """The passwords that everybody tries first and that are long enough to be chosen: about 11,600 out of the 30,000
@@ -73,7 +78,14 @@ def common_passwords() -> frozenset[str]:
 
 
 def _comparable(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """Without spaces as well: ``"password1 "`` is tried as soon as ``"password1"`` is."""
+    return _unified(text).replace(" ", "")
+
+
+def _unified(text: str) -> str:
+    """Without case, compatibility characters, and format characters, which nobody sees."""
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +136,8 @@ class PasswordPolicy:
         for word in sorted(self._context(email), key=len, reverse=True):
             # The line feed keeps what stood left and right of the word from becoming a new one.
             rest = rest.replace(word, "\n").replace(word[::-1], "\n")
-        return rest != folded and len(rest.replace("\n", "")) < self.min_length
+        left = sum(len(piece.strip()) for piece in rest.split("\n"))
+        return rest != folded and left < self.min_length
 
     def _context(self, email: str) -> set[str]:
         local, _, domain = email.rpartition("@")
@@ -135,7 +148,7 @@ class PasswordPolicy:
 
 
 def _folded(text: str) -> str:
-    return _comparable(text).translate(_LOOKALIKES)
+    return _unified(text).translate(_LOOKALIKES)
 
 
 def _words_of(phrase: str) -> Iterable[str]:
@@ -199,7 +212,7 @@ class PasswordHasher:
     Hashes of other systems (`coatcheck.accounts.foreign_hashes`) are verified as well. So that the time of a login that
     fails does not tell whose hash is of which form, it does the work of every form that this process has met (5 at
     most), whether the account exists or not. ``stored``: hashes of the forms that are in use, so that this holds from
-    the first login on; anybody's will do.
+    the first login on; anybody's will do. Coatcheck's own accounts are looked through for them at start.
 
     Raises `ConfigurationError` for a profile or bounds that cannot work, and for ``stored`` ones that cannot be read.
     """
@@ -235,6 +248,17 @@ class PasswordHasher:
                 self._meet(foreign_hashes.read(text))
         except Rejected as error:
             raise ConfigurationError(str(error)) from error
+
+    @property
+    def prefix(self) -> str:
+        """How every hash of the present profile begins."""
+        return self._nobody.rpartition("$")[0].rpartition("$")[0] + "$"
+
+    def meet(self, stored: Iterable[str]) -> None:
+        """Even out these forms from now on, as those of ``stored``. What cannot be read matches nothing anyway."""
+        for text in stored:
+            with suppress(Rejected):
+                self._meet(foreign_hashes.read(text))
 
     async def hash(self, password: str) -> str:
         """The encoded hash (PHC string) of the password, with a salt of its own.
@@ -351,5 +375,5 @@ def _hash_of_nothing(profile: Argon2Profile) -> str:
 
 __all__ = [
     "MAX_BYTES", "MAX_LENGTH", "MIN_LENGTH", "OWASP", "PROFILES", "RFC9106_HIGH_MEMORY", "RFC9106_LOW_MEMORY",
-    "Argon2Profile", "PasswordHasher", "PasswordPolicy", "Verified", "common_passwords", "normalise",
+    "Argon2Profile", "PasswordHasher", "PasswordPolicy", "Verified", "common_passwords", "is_too_long", "normalise",
 ]  # fmt: skip

@@ -63,7 +63,12 @@ _FIXED: Final[tuple[tuple[type[CoatcheckError], Problem], ...]] = (
     (InvalidLogin, Problem(401, "invalid_login", "E-mail address or password is wrong.", (bearer_challenge(),))),
     (StoreUnavailable, UNAVAILABLE),
     (CrossSite, Problem(403, "cross_site", "This request must come from the same origin, or carry X-CSRF-Token.")),
-    (Forbidden, Problem(403, "forbidden", "This needs a right that you do not have.")),
+    (
+        Forbidden,  # RFC 6750 §3.1
+        Problem(
+            403, "forbidden", "This needs a right that you do not have.", (bearer_challenge("insufficient_scope"),)
+        ),
+    ),
     (NotFound, Problem(404, "not_found", "There is no such thing.")),
     (EmailTaken, Problem(409, "email_taken", "There is an account with this e-mail address already.")),
     (Conflict, Problem(409, "conflict", "Someone else was faster. Look again and retry.")),

@@ -8,7 +8,7 @@ becomes of it when the process forks or ends: see `life`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import auth as _async
@@ -106,6 +106,10 @@ class Auth(Blocking[_async.Auth]):
                 data=data,
             )
         )
+
+    def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
+        """See `coatcheck.Auth.invite`."""
+        return self.start()._life.inner.invite(email, roles=roles, lifetime=lifetime)
 
     def epoch_of(self, subject: str) -> int:
         """See `coatcheck.Auth.epoch_of`."""

@@ -18,7 +18,6 @@ import click
 
 from .. import secret_file
 from ..accounts import Accounts, Throttle
-from ..auth import secret_path
 from ..clock import Clock
 from ..credentials.jwt import AccessTokens
 from ..credentials.keyring import Keyring, Secrets
@@ -71,12 +70,12 @@ class Deployment:
         path = embedded_path(self.settings.database)
         if path is None:
             raise ConfigurationError("the secret is needed: set COATCHECK_SECRET or COATCHECK_SECRET_FILE")
-        if not secret_path(path).exists():
+        if not secret_file.secret_beside(path).exists():
             raise ConfigurationError(
-                f"there is no secret file {secret_path(path)}: start the service once, which makes it, "
+                f"there is no secret file {secret_file.secret_beside(path)}: start the service once, which makes it, "
                 "or set COATCHECK_SECRET as the service has it"
             )
-        return Secrets(secret_file.read(secret_path(path)))
+        return Secrets(secret_file.read(secret_file.secret_beside(path), path))
 
     @property
     def account_store(self) -> AccountStore:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..accounts.invitations import invite
+from ..credentials.opaque import OpaqueTokens
 from ..errors import WeakPassword
 from ..model import Account
 from . import user_import
@@ -46,6 +48,27 @@ def add(email: str, roles: tuple[str, ...], password_stdin: bool, as_json: bool,
 
     account = run(work, **where)
     answer({"subject": as_subject(account)}, as_json=as_json, text=f"added {_line(account)}")
+
+
+@command.command("invite")
+@click.argument("email")
+@click.option("--role", "roles", multiple=True, metavar="ROLE", help="Give this role; may be repeated.")
+@click.option("--days", default=7, type=click.IntRange(1, 90), help="Days that it lasts.  [default: 7]")
+@store_options
+@json_option
+def invite_(email: str, roles: tuple[str, ...], days: int, as_json: bool, **where: str | None) -> None:
+    """Make an invitation to sign up, for where registration is by invitation. It is for this address and counts once.
+
+    \b
+    coatcheck user invite ann@example.com --role editor
+    """
+
+    async def work(deployment: Deployment) -> str:
+        opaque = OpaqueTokens(deployment.secrets())
+        return invite(opaque, email, roles=roles, lifetime=days * 86400.0, now=deployment.clock.now())
+
+    text = run(work, **where)
+    answer({"invitation": text}, as_json=as_json, text=f"/auth/signup?invitation={text}")
 
 
 @command.command("list")

@@ -42,6 +42,8 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ver: Counter
     """The subject's version at issue; when it has moved on, the token is stale."""
     mode: Text
+    nbf: NumericDate = 0
+    """Not good before this. Ours have none; who sets it means it (RFC 7519 §4.1.5)."""
     claims: dict[str, Any] = {}
     """The application's own. Left out when empty."""
 

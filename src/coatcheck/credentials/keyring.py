@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from coatcheck.credentials import jwk, jws
 from coatcheck.credentials.algorithms import PrivateKey, Sign, algorithm_named, public_half
+from coatcheck.credentials.entropy import guessed
 from coatcheck.credentials.jwk import VerifyKey
 from coatcheck.errors import ConfigurationError, InvalidKey
 
@@ -30,7 +31,8 @@ _NONCE: Final = 12
 
 
 class Secrets:
-    """The deployment's secrets, newest first. Raises `ConfigurationError` unless each has at least 32 bytes.
+    """The deployment's secrets, newest first. Raises `ConfigurationError` unless each has at least 32 bytes, and for
+    one that surely was not drawn at random (`entropy`).
 
     To change a secret put the new one in front, deploy, and drop the old one when nothing made with it is alive.
     """
@@ -46,6 +48,8 @@ class Secrets:
                 raise ConfigurationError(
                     f"each secret must have at least {MIN_SECRET} random bytes: make one with `openssl rand -base64 32`"
                 )
+            if why := guessed(secret):
+                raise ConfigurationError(f"a secret can be guessed: it {why}; make one with `openssl rand -base64 32`")
         self._secrets = tuple(secrets)
         self._derived: dict[str, tuple[bytes, ...]] = {}
 

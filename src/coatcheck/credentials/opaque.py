@@ -22,6 +22,7 @@ from coatcheck.errors import CrossSite, ForgedCredential, MalformedCredential, R
 SESSION_PREFIX: Final = "ccs_"
 REFRESH_PREFIX: Final = "ccr_"
 CSRF_PREFIX: Final = "ccf_"
+INVITATION_PREFIX: Final = "cci_"
 
 _SLOT_BYTES: Final = 2
 _RANDOM_BYTES: Final = 16
@@ -36,6 +37,9 @@ _MAC: Final = 32
 """Characters of a MAC."""
 _MAC_BYTES: Final = 24
 """Of HMAC-SHA256."""
+
+MAX_INVITATION: Final = 8192
+"""Characters of an invitation: an address and 64 roles of 64 characters fit in."""
 
 _is_id: Final = re.compile(rf"[A-Za-z0-9_-]{{{_ID}}}", re.ASCII).fullmatch
 
@@ -100,14 +104,15 @@ def _framed(value: bytes) -> bytes:
 
 
 class OpaqueTokens:
-    """The session token, the refresh token and the CSRF token."""
+    """The session token, the refresh token, the CSRF token and the invitation."""
 
-    __slots__ = ("_csrf", "_refresh", "_session")
+    __slots__ = ("_csrf", "_invitation", "_refresh", "_session")
 
     def __init__(self, secrets: Secrets) -> None:
         self._session = Stamp(secrets, SESSION_PREFIX, "session-token")
         self._refresh = Stamp(secrets, REFRESH_PREFIX, "refresh-token")
         self._csrf = Stamp(secrets, CSRF_PREFIX, "csrf-token")
+        self._invitation = Stamp(secrets, INVITATION_PREFIX, "invitation")
 
     def session_token(self, session_id: str) -> str:
         """The token that stands for this session: 60 characters."""
@@ -144,6 +149,19 @@ class OpaqueTokens:
             self._csrf.check(token, nonce, session_id.encode("ascii"), nonce.encode("ascii"))
         except (MalformedCredential, ForgedCredential) as error:
             raise CrossSite(f"the CSRF token is not of this session: {error.reason}") from None
+
+    def invitation(self, content: bytes) -> str:
+        """A token that carries this."""
+        return self._invitation.make(encoding.encode(content), content)
+
+    def read_invitation(self, token: str) -> bytes:
+        """What it carries. Raises `MalformedCredential` or `ForgedCredential` as `read_session_token`."""
+        if len(token) > MAX_INVITATION:
+            raise MalformedCredential("too long for an invitation")
+        body = _body(token, INVITATION_PREFIX, len(token) - len(INVITATION_PREFIX) - _MAC)
+        content = encoding.decode(body)
+        self._invitation.check(token, body, content)
+        return content
 
 
 def _body(token: str, prefix: str, size: int) -> str:

@@ -18,6 +18,7 @@ from .. import __version__
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
 from ..model import Mode
+from . import registration
 from .api import account, admin, events, health, login, problems, sessions, tokens
 from .api.access import ServiceKeys
 from .api.answers import Problem
@@ -63,9 +64,9 @@ def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True
     """The API and the pages, to be mounted: ``app.mount("/auth", auth_app(auth))``.
 
     The host application runs ``auth.lifespan``; nothing here opens or closes anything. ``service_keys``: with which
-    other services may introspect, 32 characters each at least; without any, nobody can. ``pages``: also the pages for
-    people, where `has_pages` says that there can be any. ``feed``: also ``/events``, for remote verifiers. Raises
-    `ConfigurationError`.
+    other services may introspect and read ``/metrics``, 32 characters each at least; without any, nobody can.
+    ``pages``: also the pages for people, where `has_pages` says that there can be any. ``feed``: also ``/events``, for
+    remote verifiers. Raises `ConfigurationError`.
     """
     if not isinstance(auth, Auth):  # who has no type checker takes one of the others, whose names are alike
         raise ConfigurationError("the service in an event loop needs an Auth of its own: coatcheck.Auth(...)")
@@ -81,7 +82,8 @@ def has_pages(auth: Auth | blocking.Auth) -> bool:
 def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth") -> FastAPI:
     """The service as an application of its own: `auth_app` under ``prefix``, started and stopped with the server.
 
-    Key set, health and metrics are also at the root, and ``/`` leads to the pages. Raises `ConfigurationError`."""
+    Key set, health and metrics are also at the root, where metrics need no key, and ``/`` leads to the pages. Raises
+    `ConfigurationError`."""
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
     metrics, hsts = Metrics(auth), f"{HSTS}; includeSubDomains"
@@ -93,7 +95,7 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
 
     routes: list[BaseRoute] = [
         *tokens.keys(auth, keys).routes,
-        *health.router(metrics).routes,
+        *health.router(metrics, None).routes,
         Route("/", home, methods=["GET"], include_in_schema=False),
         Route(prefix, home, methods=["GET"], include_in_schema=False),
         Mount(prefix, service),
@@ -112,8 +114,10 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     if auth.has_logins:
         parts.append(account.routes)
     if auth.has_accounts:
-        parts += [login.accounts, admin.accounts]
-    parts.append(health.router(metrics))
+        parts.append(admin.accounts)
+    if registration.is_offered(auth):
+        parts += [login.accounts, admin.invitations]
+    parts.append(health.router(metrics, service_keys))
     with_pages = pages and has_pages(auth)
     if with_pages:
         from .pages import router

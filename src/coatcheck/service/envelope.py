@@ -7,9 +7,11 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
+from ..acting import asked_from
 from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, header, refuse
 from ..auth import Auth
 from ..verifier import STATE_KEY
+from .logins import client_ip
 from .metrics import Metrics
 from .refusals import TOO_LARGE
 
@@ -65,7 +67,8 @@ class Envelope:
         if _announced(scope) > MAX_BODY:
             await refuse(inner, send_on, TOO_LARGE)
             return
-        await self.app(inner, _bounded(receive), send_on)
+        with asked_from(client_ip(scope)):
+            await self.app(inner, _bounded(receive), send_on)
 
 
 def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str = HSTS) -> list[tuple[bytes, bytes]]:

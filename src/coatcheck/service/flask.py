@@ -59,6 +59,7 @@ def mount_auth(
 ) -> Auth:
     """Everything at once: `Coatcheck` for the application and `auth_blueprint` under ``prefix``.
 
+    Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``login_view`` is the login page unless it
     says otherwise, where there are pages. Returns the `Auth`. Raises `ConfigurationError`."""
     if isinstance(auth, str):

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..acting import note
 from ..adapters.asgi import ASGIApp, Receive, Scope, Send, check_origin, header, names_of, refuse
 from ..adapters.problems import problem_of
 from ..auth import Auth
@@ -103,7 +104,7 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         )
     except (Conflict, InvalidLogin) as error:
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
-    log.info("traded in", extra={"subject": former.subject, "session": credentials.session.id})
+    note(log, logging.INFO, "traded in", subject=former.subject, session=credentials.session.id)
     return credentials
 
 
@@ -120,7 +121,7 @@ async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mou
         credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):
-            log.info("former credential refused", extra={"reason": error.reason})
+            note(log, logging.INFO, "former credential refused", reason=error.reason)
         response = problem_response(public_problem(error))
         response.headers["cache-control"] = "no-store"
         return response
@@ -154,7 +155,7 @@ class TradeIn:
                 former = await _awaited(self._reader(scope))
                 made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
             except InvalidCredential as error:
-                log.info("former credential refused", extra={"reason": error.reason})
+                note(log, logging.INFO, "former credential refused", reason=error.reason)
             except CoatcheckError as error:
                 await refuse(scope, send, problem_of(error))
                 return

@@ -98,7 +98,8 @@ def on_service_refusal(request: Request[Any, Any, Any], error: Refusal) -> Respo
 
 class ServicePlugin(CoatcheckPlugin):
     """`CoatcheckPlugin` together with `auth_routes`. ``auth`` may also be the database's URL, as `coatcheck.Auth` takes
-    it. Raises `ConfigurationError`."""
+    it. Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``. Raises
+    `ConfigurationError`."""
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from typing import Any, Final
 from uvicorn import Config, Server
 
 from ..errors import ConfigurationError
+from ..secret_file import check_private
 from ..stores import embedded_path
 from . import logs
 from .protocol import BoundedProtocol
@@ -116,7 +117,9 @@ def _check_exposure(settings: Settings) -> None:
 def _check_certificate(settings: Settings) -> None:
     if settings.tls_cert is None:
         return
+    key = settings.tls_key or settings.tls_cert
     try:
+        check_private(key.stat(), key, f"the private key {key}")
         # An empty password, so that an encrypted key is an error and not a question.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
     except (OSError, ValueError) as error:

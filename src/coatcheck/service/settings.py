@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -20,9 +19,11 @@ from urllib.parse import urlsplit
 
 from ..accounts.passwords import PROFILES, PasswordHasher, PasswordPolicy
 from ..auth import Auth
+from ..credentials.entropy import guessed
 from ..credentials.keyring import MIN_SECRET
 from ..errors import ConfigurationError
 from ..policy import Lifetimes, Policy
+from ..secret_file import check_private
 from .readers import (
     Reader,
     choice,
@@ -248,19 +249,20 @@ def _secrets(given: Mapping[str, _Given]) -> tuple[bytes, ...]:
         raise ConfigurationError(
             f"{origin} holds a secret of fewer than {MIN_SECRET} bytes; make one with: openssl rand -base64 32"
         )
+    if why := next((why for secret in found if (why := guessed(secret))), None):
+        raise ConfigurationError(
+            f"{origin} holds a secret that can be guessed: it {why}; make one with: openssl rand -base64 32"
+        )
     return tuple(found)
 
 
 def _secret_file(item: _Given) -> list[bytes]:
-    """Secret managers mount files that others may read in their own container, but nobody else may write one."""
     try:
-        mode = item.value.stat().st_mode
+        check_private(item.value.stat(), item.value, item.origin)
         content = item.value.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"{item.origin}: cannot read {item.value}: {why}") from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigurationError(f"{item.origin}: others may write {item.value}; run: chmod 600 {item.value}")
     return [secret.encode() for secret in split(content)]
 
 
@@ -279,7 +281,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 
 def _from_file(file: Path) -> dict[str, _Given]:
     try:
-        mode = file.stat().st_mode
+        status = file.stat()
         content = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration file {file}: {error.strerror}") from error
@@ -289,10 +291,14 @@ def _from_file(file: Path) -> dict[str, _Given]:
     for name, value in _flat(content, ""):
         if name not in READERS:
             raise ConfigurationError(f"{name} in {file} is not a setting{_meant(name, READERS)}")
-        if name in ("secret", "service_keys") and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigurationError(f"{file} holds {name} and is open to others; run: chmod 600 {file}")
+        if name in ("secret", "service_keys") or (name in ("database", "sessions") and _has_password(value)):
+            check_private(status, file, f"{file} holds {'a password' if name in ('database', 'sessions') else name}")
         found[name] = _Given(value, f"{name} in {file}")
     return found
+
+
+def _has_password(url: object) -> bool:
+    return isinstance(url, str) and shown_url(url) != url and ":" in url.partition("://")[2].rpartition("@")[0]
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:

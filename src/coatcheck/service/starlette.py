@@ -42,6 +42,7 @@ def mount_auth(
     """Everything at once: the API and the pages under ``prefix``, the `AuthMiddleware` inside of all others, and
     ``auth`` runs while the application does, from before its own lifespan begins until after that has ended.
 
+    Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
     application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, and `RuntimeError` for
     an application that runs already."""

@@ -285,6 +285,16 @@ class AccountStore(Protocol):
         before a try is given back with it when the try turns out to be none."""
 
 
+@runtime_checkable
+class KnowsHashes(Protocol):
+    """An `AccountStore` that can say which password hashes of other systems there are. Without it the first login that
+    meets one takes longer."""
+
+    async def hashes_beside(self, prefix: str) -> Sequence[str]:
+        """Examples of the stored password hashes that do not begin with ``prefix``: of each kind, by its first seven
+        characters, the first and the last in their order. At most 64 kinds. It may look at every account: ask once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPage:
     """Some accounts and where to go on."""

@@ -22,6 +22,10 @@ UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
 MAX_CURSOR: Final = 512
 """Characters of a page cursor; ours are far shorter."""
 
+KIND: Final = 7
+"""Characters of a password hash by which `KnowsHashes` tells kinds apart: ``$2b$12$``, ``pbkdf2_``, ``scrypt:``."""
+MAX_KINDS: Final = 64
+
 
 def used(session: Session, seen: float) -> Session:
     """The session after use at ``seen``: never backwards, never past its absolute deadline."""

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from coatcheck import Mode
 from coatcheck.adapters.django import cut_off, user_changed
+from coatcheck.credentials.cookies import SECURE
 from tests.adapters.django.browser import PASSWORD, Browser
 
 _NUMBERS = count()
@@ -165,15 +166,18 @@ def test_flags(browser: Browser, ann: User) -> None:
 
 
 def test_own_password(browser: Browser, ann: User) -> None:
-    """Whoever changes their own password by Django's form stays in; their other sessions end."""
-    other = Browser()
+    """Whoever changes their own password by Django's form stays in, in a new session; their other sessions end, and
+    whoever has a copy of the cookie is out."""
+    other, thief = Browser(), Browser()
     for each in (browser, other):
         each.enter(ann)
         assert each.who() == str(ann.pk)
+    thief.cookies.load(f"{SECURE.session}={browser.cookies[SECURE.session].value}")
+    assert thief.who() == str(ann.pk)
     form = {"old_password": PASSWORD, "new_password1": "seven grey herons", "new_password2": "seven grey herons"}
     answer = browser.post("/accounts/password/", form, headers={"Sec-Fetch-Site": "same-origin"})
     assert (answer.status_code, answer["Location"]) == (302, "/open")
-    assert (browser.who(), other.who()) == (str(ann.pk), None)
+    assert (browser.who(), other.who(), thief.who()) == (str(ann.pk), None, None)
 
 
 def test_own_account(inside: list[Browser], ann: User) -> None:

@@ -113,7 +113,8 @@ async def test_alone() -> None:
         assert auth.is_running
         for path in ("/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"):
             for prefix in ("", "/id"):
-                response = await client.get(f"{prefix}{path}")
+                key = {"Authorization": f"Bearer {SERVICE_KEY}"} if (prefix, path) == ("/id", "/metrics") else {}
+                response = await client.get(f"{prefix}{path}", headers=key)
                 assert response.status_code == 200
                 assert "includeSubDomains" in response.headers["strict-transport-security"]
         for path in ("/", "/id"):
@@ -140,11 +141,12 @@ def test_a_prefix_that_is_none(prefix: str) -> None:
 async def test_a_service_that_is_not_started() -> None:
     """It is alive and not ready, and answers everything else with 500."""
     app = FastAPI(openapi_url=None)
-    app.mount("/auth", auth_app(Auth("memory://")))
+    app.mount("/auth", auth_app(Auth("memory://"), service_keys=[SERVICE_KEY]))
     async with plain(app, base="https://auth.test/auth") as client:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503
-        assert (await client.get("/metrics")).status_code == 200
+        key = {"Authorization": f"Bearer {SERVICE_KEY}"}
+        assert (await client.get("/metrics", headers=key)).status_code == 200
         response = await client.get("/session", headers={"Authorization": "Bearer x"})
         assert (response.status_code, response.headers["cache-control"]) == (500, "no-store")
 
@@ -152,6 +154,7 @@ async def test_a_service_that_is_not_started() -> None:
 ACCOUNT_ROUTES = {
     ("POST", "/register"), ("POST", "/login"), ("POST", "/reauthenticate"), ("POST", "/password"),
     ("GET", "/admin/subjects"), ("GET", "/admin/subjects/{id}"), ("PATCH", "/admin/subjects/{id}"),
+    ("POST", "/admin/invitations"),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/logout/everywhere"): {},
     ("PATCH", "/sessions/{id}"): {"label": "desk"},
     ("DELETE", "/sessions/{id}"): {},
+    ("POST", "/admin/invitations"): {"email": "bob@example.test"},
     ("POST", "/reauthenticate"): {"password": PASSWORD},
     ("POST", "/password"): {"current_password": PASSWORD, "new_password": OTHER_PASSWORD},
     ("PATCH", "/admin/subjects/{id}"): {"roles": ["editor"], "status": "active"},

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from coatcheck import Mode
-from tests.service.api.world import World, carried, code
+from coatcheck.service.app import alone, auth_app
+from tests.service.api.world import BASE, OWN, SERVICE_KEY, World, carried, code
+
+KEYED = {"Authorization": f"Bearer {SERVICE_KEY}"}
 
 
 async def numbers(world: World) -> dict[tuple[str, str], float]:
     async with world.client() as client:
-        response = await client.get("/metrics")
+        response = await client.get("/metrics", headers=KEYED)
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     found = {}
     for family in text_string_to_metric_families(response.text):
@@ -51,7 +56,7 @@ async def test_metrics(world: World) -> None:
         await client.get("/session")
         await client.get(f"/sessions/{'A' * 24}")
         await client.get("/nowhere/at/all")
-        text = (await client.get("/metrics")).text
+        text = (await client.get("/metrics", headers=KEYED)).text
     found = await numbers(world)
     assert found["coatcheck_http_answers_total", "GET /session 200"] == 1
     assert found["coatcheck_http_answers_total", "GET /session 401"] == 1
@@ -72,3 +77,24 @@ async def test_made_up_methods_make_no_series(world: World) -> None:
             await client.get(f"/{number}")
     found = await numbers(world)
     assert len([key for key in found if key[0] == "coatcheck_http_answers_total"]) <= 4
+
+
+async def test_metrics_need_a_key(world: World) -> None:
+    """What is mounted is mostly open to the world, so its numbers are for whoever has a service key."""
+    credentials = await world.login(Mode.JWT)
+    async with world.client() as client:
+        assert code(await client.get("/metrics")) == "401 invalid_service_key"
+        for wrong in (carried(credentials), {"Authorization": "Bearer nonsense"}):
+            assert code(await client.get("/metrics", headers=wrong)) == "401 invalid_service_key"
+        assert (await client.get("/metrics", headers=KEYED)).status_code == 200
+
+
+async def test_metrics_without_keys(world: World) -> None:
+    """Where there are no service keys nothing shows the numbers below a prefix that proxies pass on; the service alone
+    has them at the root."""
+    host = FastAPI()
+    host.mount("/auth", auth_app(world.auth))
+    for app, root in ((host, 404), (alone(world.auth), 200)):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, headers=OWN) as client:
+            assert (await client.get("/auth/metrics")).status_code == 404
+            assert (await client.get("/metrics")).status_code == root

@@ -22,6 +22,7 @@ from tests.service.api.world import (
     OWN,
     PASSWORD,
     SECRET,
+    SERVICE_KEY,
     World,
     carried,
     check_secrets,
@@ -30,13 +31,13 @@ from tests.service.api.world import (
 )
 from tests.support.gates import GatedStore
 
-_SERVICE = auth_app(Auth("memory://", secret=SECRET))
+_SERVICE = auth_app(Auth("memory://", secret=SECRET), service_keys=[SERVICE_KEY])
 _DOCUMENT = _SERVICE.openapi()
 OPERATIONS = [(method.upper(), path) for path, item in _DOCUMENT["paths"].items() for method in item]
 PATHS = sorted(_DOCUMENT["paths"])
 UNSAFE = [(method, path) for method, path in OPERATIONS if method != "GET"]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MADEUP")
-OPEN = {"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json"}
+OPEN = {"/healthz", "/readyz", "/.well-known/jwks.json"}
 """Paths that serve anybody."""
 
 FOREIGN = {
@@ -352,7 +353,7 @@ async def test_the_unexpected(gated: World, method: str, path: str, monkeypatch:
         assert code(response) == "500 internal_error"
         assert not re.search("Traceback|Broken|hunter2|SELECT|File ", response.text)
     else:
-        assert path in OPEN | {"/revoke", "/refresh", "/introspect", "/events"}
+        assert path in OPEN | {"/revoke", "/refresh", "/introspect", "/events", "/metrics"}
 
 
 async def test_the_framework_hides_nothing_in_debug() -> None:

@@ -20,11 +20,16 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 
 from ...auth import Auth
 from ...blocking import Auth as BlockingAuth
-from ...errors import NotFound
+from ...errors import Conflict, InvalidCredential, InvalidLogin, NotFound
+from ...issuer import Credentials
+from ...model import Identity, Mode
+from ..asgi import names_of
 from .conf import made
+from .requests import scope_of
 from .users import DjangoUsers, is_active
 
-Change = Callable[[Auth, str, str | None], Awaitable[None]]
+Change = Callable[[Auth, str, Identity | None], Awaitable[Credentials | None]]
+"""Given the subject and who is asking; the credentials are for the answer to them."""
 
 _RIGHTS: Final = ("is_active", "is_staff", "is_superuser")
 _BEFORE: Final = "_coatcheck_before"
@@ -84,7 +89,7 @@ def _after_save(instance: Any, using: str, **_: Any) -> None:
         _after_commit([subject], _end, using)
         return
     if "password" in changed:
-        _after_commit([subject], _end_others, using)
+        _after_commit([subject], _end_and_renew, using)
     if changed - {"password"}:
         _after_commit([subject], _step, using)
 
@@ -131,36 +136,46 @@ def _after_commit(subjects: list[str], change: Change, using: str) -> None:
 
 
 def _carry_out(auth: BlockingAuth, change: Change, subjects: list[str]) -> None:
-    own = _own_session()
+    from .forms import hand_out
+    from .middleware import asking
 
-    async def all_of_them(inner: Auth) -> None:
-        for subject in subjects:
-            await change(inner, subject, own)
+    request = asking.get()
+    names = names_of(scope_of(request)) if request is not None else None
+    own = getattr(request, "identity", None) if names is not None else None
 
-    auth.run(all_of_them)
+    async def all_of_them(inner: Auth) -> list[Credentials | None]:
+        return [await change(inner, subject, own) for subject in subjects]
+
+    for credentials in auth.run(all_of_them):
+        if credentials is not None and request is not None and names is not None:
+            hand_out(request, auth, names, credentials)
 
 
-async def _step(auth: Auth, subject: str, own: str | None) -> None:
+async def _step(auth: Auth, subject: str, own: Identity | None) -> None:
     await auth.revocation.subject_changed(subject)
 
 
-async def _end(auth: Auth, subject: str, own: str | None) -> None:
+async def _end(auth: Auth, subject: str, own: Identity | None) -> None:
     await auth.revocation.revoke_subject(subject)
 
 
-async def _end_others(auth: Auth, subject: str, own: str | None) -> None:
-    """All but the session of whoever changes their own password: Django's `PasswordChangeView` promises as much."""
-    try:
-        await auth.revocation.revoke_subject(subject, excepted=own)
-    except NotFound:  # somebody else's, or ended meanwhile
+async def _end_and_renew(auth: Auth, subject: str, own: Identity | None) -> Credentials | None:
+    """All, and for whoever changes their own password a new one, as Django's `PasswordChangeView` does it: a copy of
+    the old cookie is worth nothing. Where they came with a token there is no cookie to hand a new one out with."""
+    if own is None or own.subject != subject or own.mode is not Mode.SESSION:
         await auth.revocation.revoke_subject(subject)
-
-
-def _own_session() -> str | None:
-    from .middleware import asking
-
-    identity = asking.get()
-    return identity.session_id if identity is not None else None
+        return None
+    try:
+        epoch = await auth.revocation.revoke_subject(subject, excepted=own.session_id)
+        # Nobody here has seen the password typed, so the session is as old as it was.
+        return await auth.issuer.reauthenticate(
+            own.session_id, epoch=epoch, amr=own.amr, auth_time=own.auth_time
+        )  # fmt: skip
+    except NotFound:  # ended meanwhile
+        await auth.revocation.revoke_subject(subject)
+    except (Conflict, InvalidCredential, InvalidLogin):  # ended meanwhile, or deactivated in the same transaction
+        pass
+    return None
 
 
 def _members(group: Any, using: str) -> list[str]:

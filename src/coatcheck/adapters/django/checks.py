@@ -12,6 +12,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
 
 from ...credentials.cookies import DEVELOPMENT, SECURE
+from ...credentials.entropy import guessed
 from ...credentials.keyring import MIN_SECRET
 from ...errors import ConfigurationError
 from ...policy import Policy
@@ -68,6 +69,9 @@ def _check_secret(url: object, secret: object) -> list[CheckMessage]:
     if not given or any(len(part) < MIN_SECRET for part in given):
         hint = f"It needs {MIN_SECRET} characters; make one with: openssl rand -base64 32"
         return [Error("COATCHECK['secret'] is too short.", hint=hint, id="coatcheck.E004")]
+    if any(guessed(part.encode() if isinstance(part, str) else part) for part in given):
+        hint = "Make one with: openssl rand -base64 32"
+        return [Error("COATCHECK['secret'] can be guessed.", hint=hint, id="coatcheck.E004")]
     if settings.SECRET_KEY in given:
         hint = "It lies in more places and is changed on other occasions. Give Coatcheck a secret of its own."
         return [Warning("COATCHECK['secret'] is Django's SECRET_KEY.", hint=hint, id="coatcheck.W005")]

@@ -15,11 +15,13 @@ from django.db import router
 from django.http import HttpRequest
 
 from ...blocking import Auth
+from ...credentials.cookies import CookieNames
 from ...credentials.transport import Carrier, cookie
 from ...errors import Conflict
+from ...issuer import Credentials
 from ...model import Device, Mode
 from ..asgi import header, names_of
-from .middleware import COOKIES, Cookie, asking
+from .middleware import COOKIES, Cookie
 from .requests import MADE, scope_of
 from .users import DjangoUsers, is_active
 
@@ -57,10 +59,17 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     if before is not None:
         auth.revoke(before.session_id)  # one browser, one session
-    sent = Cookie(names.session, credentials.session_token or "", names.secure)
-    identity = auth.verify(cookie(Carrier.SESSION_COOKIE, names.session, sent.value))
-    request.identity = identity  # type: ignore[attr-defined]
-    asking.set(identity)
+    hand_out(request, auth, names, credentials)
+
+
+def hand_out(request: HttpRequest, auth: Auth, names: CookieNames, credentials: Credentials) -> None:
+    """From now on the request is this session's, and its answer brings the cookie of mode ``session``."""
+    session = credentials.session
+    max_age = int(session.absolute_deadline - session.seen) if session.remember else None
+    sent = Cookie(names.session, credentials.session_token or "", names.secure, max_age)
+    request.identity = auth.verify(  # type: ignore[attr-defined]  # the middleware has set it
+        cookie(Carrier.SESSION_COOKIE, names.session, sent.value)
+    )
     request.META[COOKIES] = [sent, Cookie(names.access, "", names.secure)]
 
 
@@ -74,7 +83,6 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     if identity is not None:
         made.knower.revoke(identity.session_id)
         request.identity = None  # type: ignore[attr-defined]
-        asking.set(None)
     if names is not None:
         # The refresh cookie is not seen here; its session has ended.
         request.META[COOKIES] = [Cookie(name, "", names.secure) for name in (names.session, names.access)]

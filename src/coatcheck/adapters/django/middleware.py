@@ -35,8 +35,8 @@ from .requests import MADE, is_for_service, recognise, scope_of
 if TYPE_CHECKING:
     from .conf import Knower as BlockingKnower
 
-asking: Final[ContextVar[Identity | None]] = ContextVar("coatcheck.asking", default=None)
-"""Who is asking in this thread or task; what changes a user needs to know whose session not to end."""
+asking: Final[ContextVar[HttpRequest | None]] = ContextVar("coatcheck.asking", default=None)
+"""The request that this thread or task answers; what changes a user needs to know whose session to renew."""
 
 COOKIES: Final = "coatcheck.cookies"
 """Key of ``request.META``: each `Cookie` that goes out with the answer."""
@@ -52,11 +52,18 @@ class Cookie:
     name: str
     value: str = field(repr=False)
     secure: bool
+    max_age: int | None = None
+    """Seconds that it lasts; None: as long as the browser is open."""
 
     def put(self, response: HttpResponseBase) -> None:
         """Into the answer."""
         response.set_cookie(
-            self.name, self.value, max_age=None if self.value else 0, secure=self.secure, httponly=True, samesite="Lax"
+            self.name,
+            self.value,
+            max_age=self.max_age if self.value else 0,
+            secure=self.secure,
+            httponly=True,
+            samesite="Lax",
         )
 
 
@@ -89,7 +96,7 @@ class AuthMiddleware:
                 if not _goes_to_service(request):
                     return refused(request, error)
         self._attach(request, identity)
-        token = asking.set(identity)
+        token = asking.set(request)
         try:
             return _finished(request, self.get_response(request))
         finally:
@@ -104,7 +111,7 @@ class AuthMiddleware:
                 if not _goes_to_service(request):
                     return refused(request, error)
         self._attach(request, identity)
-        token = asking.set(identity)
+        token = asking.set(request)
         try:
             return _finished(request, await self.get_response(request))
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -10,13 +11,17 @@ from typing import Final
 from starlette.requests import Request
 
 from ... import decide
+from ...acting import known_as, note
 from ...adapters.asgi import check_origin, header, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
+from ...credentials.entropy import guessed
 from ...credentials.transport import Credential, find_credential
-from ...errors import ConfigurationError, MalformedCredential
+from ...errors import ConfigurationError, CrossSite, Forbidden, InvalidCredential, MalformedCredential
 from ...model import Identity
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
+
+log = logging.getLogger("coatcheck.service")
 
 ADMIN: Final = "admin"
 """The role that the admin routes ask for."""
@@ -32,14 +37,25 @@ async def require_identity(request: Request) -> tuple[Auth, Identity]:
     if identity is None:
         from_our_pages(auth, request)
         raise not_logged_in()
+    known_as(identity.subject, identity.session_id)
     return auth, identity
 
 
 async def require_admin(request: Request) -> tuple[Auth, Identity]:
     """As `require_identity`; raises `Forbidden` for whoever is not an administrator."""
-    auth, identity = await require_identity(request)
-    decide.check_role(identity, ADMIN)
+    try:
+        auth, identity = await require_identity(request)
+        decide.check_role(identity, ADMIN)
+    except (Refusal, Forbidden, InvalidCredential, CrossSite) as error:
+        note_refused("admin call refused", request, str(error))
+        raise
     return auth, identity
+
+
+def note_refused(act: str, request: Request, reason: str) -> None:
+    """Log a call that was refused, by the route's template, so that a client writes nothing into the log."""
+    route = request.scope.get("route")
+    note(log, logging.WARNING, act, method=request.method, route=getattr(route, "path", ""), reason=reason)
 
 
 def from_our_pages(auth: Auth, request: Request) -> None:
@@ -50,14 +66,20 @@ def from_our_pages(auth: Auth, request: Request) -> None:
 
 
 class ServiceKeys:
-    """The keys with which other services introspect. Raises `ConfigurationError` for one that is too short."""
+    """The keys with which other services introspect. Raises `ConfigurationError` for one that is too short or can be
+    guessed."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if isinstance(keys, str):
             raise ConfigurationError("service_keys must be a list of keys, not one text")
         if any(len(key) < MIN_SERVICE_KEY for key in keys):
             raise ConfigurationError(f"a service key needs at least {MIN_SERVICE_KEY} characters")
+        if why := next((why for key in keys if (why := guessed(key.encode()))), None):
+            raise ConfigurationError(f"a service key can be guessed: it {why}; make one with `openssl rand -base64 32`")
         self._keys = tuple(key.encode() for key in keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
 
     def __repr__(self) -> str:
         return f"<ServiceKeys {len(self._keys)}>"
@@ -67,11 +89,14 @@ class ServiceKeys:
         whichever key it is, if any."""
         try:
             given = _bearer_of(request)
-        except MalformedCredential:
+        except MalformedCredential as error:
+            note_refused("service key refused", request, error.reason)
             raise Refusal(WRONG_SERVICE_KEY) from None
         if given is None:
+            note_refused("service key refused", request, "there is none")
             raise Refusal(NO_SERVICE_KEY)
         if not self._has(given):
+            note_refused("service key refused", request, "it is none of ours")
             raise Refusal(WRONG_SERVICE_KEY)
 
     def opens(self, request: Request) -> bool:

@@ -6,12 +6,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...errors import RevokedCredential
 from ..logins import chosen_mode, client_ip
 from .access import require_identity
 from .answers import LoginAnswer
 from .bodies import ChangePasswordBody, PasswordBody, read_json
 from .contract import COOKIE_OR_BEARER, described
-from .login import login_response
+from .login import email_of, login_response
 
 routes = APIRouter()
 
@@ -38,21 +39,24 @@ async def reauthenticate(request: Request) -> Response:
 @routes.post(
     "/password",
     **described(
-        {204: "The password is changed, and all other sessions have ended."},
-        problems=(401, 403, 409, 413, 415, 422, 429),
+        {200: LoginAnswer},
+        problems=(400, 401, 403, 409, 413, 415, 422, 429),
         security=COOKIE_OR_BEARER,
         json=ChangePasswordBody,
     ),
 )
 async def change_password(request: Request) -> Response:
-    """Change the password. The present session carries on, all others end."""
+    """Change the password. All sessions end; a new one takes the place of the present one, as in `/reauthenticate`."""
     auth, identity = await require_identity(request)
     body = await read_json(request, ChangePasswordBody)
-    await auth.logins.change_password(
+    chosen_mode(auth, request.scope, identity.mode.value)
+    credentials = await auth.logins.change_password(
         identity.subject,
         body.current_password,
         body.new_password,
         keep=identity.session_id,
         ip=client_ip(request.scope),
     )
-    return Response(status_code=204)
+    if credentials is None:
+        raise RevokedCredential("the session ended while the password was changed")
+    return login_response(request, credentials, await email_of(auth, identity.subject))

@@ -9,17 +9,20 @@ from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...errors import EmailTaken, RevokedCredential
 from ...model import Account
 from .. import delivery
 from ..refusals import OWN_ACCOUNT, Refusal
-from .access import ADMIN, require_admin
-from .answers import AccountPage, AccountView, SessionPage
-from .bodies import NoBody, SubjectPatch, answer_json, printable, read_json
+from .access import ADMIN, note_refused, require_admin
+from .answers import AccountPage, AccountView, InvitationView, SessionPage
+from .bodies import InvitationBody, NoBody, SubjectPatch, answer_json, printable, read_json
 from .contract import COOKIE_OR_BEARER, described
 from .sessions import Cursor, Limit, page_of
 
 accounts = APIRouter(prefix="/admin/subjects")
 """Routes that need accounts of our own."""
+invitations = APIRouter(prefix="/admin")
+"""Where people may register."""
 routes = APIRouter(prefix="/admin/subjects")
 
 
@@ -34,6 +37,26 @@ async def subjects(
     auth, _ = await require_admin(request)
     page = await auth.accounts.page(search=search, limit=limit, cursor=cursor)
     return answer_json(AccountPage(subjects=[_view(account) for account in page.accounts], next=page.next))
+
+
+@invitations.post(
+    "/invitations",
+    **described(
+        {201: InvitationView}, problems=(401, 403, 409, 413, 415, 422), security=COOKIE_OR_BEARER, json=InvitationBody
+    ),
+)
+async def invite(request: Request) -> Response:
+    """An invitation for one address to register, with these roles: ``/signup?invitation=…``. It counts once."""
+    auth, identity = await require_admin(request)
+    body = await read_json(request, InvitationBody)
+    # What is handed out outlives the lease, so memory does not do: the store says that the session is live.
+    if await auth.sessions.find(identity.session_id, now=auth.clock.now()) is None:
+        raise RevokedCredential("session is not live")
+    if await auth.accounts.find_by_email(body.email) is not None:
+        raise EmailTaken("there is an account with this address")
+    text = auth.invite(body.email, roles=body.roles, lifetime=body.expires_in)
+    expires = delivery.timestamp(auth.clock.now() + body.expires_in)
+    return answer_json(InvitationView(invitation=text, email=body.email, expires_at=expires), 201)
 
 
 @accounts.get("/{id}", **described({200: AccountView}, problems=(401, 403, 404), security=COOKIE_OR_BEARER))
@@ -58,6 +81,7 @@ async def change_subject(request: Request, id: str) -> Response:
     if id == identity.subject and (
         ("roles" in given and ADMIN not in body.roles) or ("status" in given and body.status == "disabled")
     ):
+        note_refused("admin call refused", request, "they would lock themself out")
         raise Refusal(OWN_ACCOUNT)
     # Roles first: they may be refused, and then nothing has changed.
     if "roles" in given:

@@ -117,6 +117,14 @@ class AccountView(Answer):
     created_at: Timestamp
 
 
+class InvitationView(Answer):
+    """To be handed to whoever has this address."""
+
+    invitation: Annotated[str, Field(repr=False)]
+    email: str
+    expires_at: str
+
+
 class AccountPage(Answer):
     """Accounts, newest first. ``next`` is the cursor of the next page, null on the last."""
 

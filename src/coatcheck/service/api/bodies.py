@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...accounts.invitations import MAX_LIFETIME
 from ...credentials.encoding import parse_json
 from ..refusals import WRONG_TYPE, Refusal, invalid_request
 from .answers import Answer, ModeName
@@ -46,11 +47,12 @@ class Body(BaseModel):
 
 
 class RegisterBody(Body):
-    """POST /register."""
+    """POST /register. With an invitation, the address is the one it is for."""
 
     email: str
     password: Secret
     mode: ModeName | None = None
+    invitation: Annotated[str, Field(repr=False)] = ""
 
 
 class LoginBody(Body):
@@ -71,6 +73,14 @@ class RefreshBody(Body):
 
 class NoBody(Body):
     """Nothing, or an empty object."""
+
+
+class InvitationBody(Body):
+    """POST /admin/invitations. ``expires_in``: whole seconds."""
+
+    email: str
+    roles: list[str] = []
+    expires_in: Annotated[int, Field(ge=1, le=int(MAX_LIFETIME))] = 604800
 
 
 class LabelBody(Body):

@@ -35,6 +35,7 @@ _PROBLEM: Final = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Probl
 _TEXT: Final = {"schema": {"type": "string"}, "required": True}
 _PROBLEM_HEADERS: Final = {
     401: {"WWW-Authenticate": _TEXT},
+    403: {"WWW-Authenticate": {"schema": {"type": "string"}, "required": False}},
     429: {"Retry-After": _TEXT},
     503: {"Retry-After": _TEXT},
 }

@@ -12,16 +12,18 @@ from starlette.responses import PlainTextResponse, Response
 from ...adapters.fastapi import auth_of
 from ...errors import StoreUnavailable
 from ..metrics import CONTENT_TYPE, Metrics
+from .access import ServiceKeys
 from .answers import Health, Readiness
 from .bodies import answer_json
-from .contract import described
+from .contract import NOBODY, SERVICE_KEY, described
 
 _PATIENCE: Final = 2.0
 """Seconds a store may take to say that it is there."""
 
 
-def router(metrics: Metrics) -> APIRouter:
-    """The routes; ``metrics`` are those of this process."""
+def router(metrics: Metrics, service_keys: ServiceKeys | None) -> APIRouter:
+    """The routes; ``metrics`` are those of this process. With ``service_keys`` they need one of these, and are off
+    where there is none: what is mounted is mostly open to the world."""
     routes = APIRouter()
 
     @routes.get("/healthz", **described({200: Health}))
@@ -45,9 +47,15 @@ def router(metrics: Metrics) -> APIRouter:
             raise StoreUnavailable("the lease does not run")
         return answer_json(Readiness(status="ready"))
 
-    @routes.get("/metrics", **described({200: PlainTextResponse}))
+    if service_keys is not None and not service_keys:
+        return routes
+    problems, security = ((), NOBODY) if service_keys is None else ((401,), SERVICE_KEY)
+
+    @routes.get("/metrics", **described({200: PlainTextResponse}, problems=problems, security=security))
     async def prometheus(request: Request) -> Response:
         """The numbers of this process."""
+        if service_keys is not None:
+            service_keys.require(request)
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     return routes

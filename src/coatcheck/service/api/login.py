@@ -14,7 +14,7 @@ from ...credentials.cookies import CookieNames, find_pair
 from ...errors import InvalidCredential, MalformedCredential, NotFound
 from ...issuer import Credentials
 from ...model import Mode
-from .. import delivery
+from .. import delivery, registration
 from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
 from ..refusals import invalid_request, not_logged_in
 from .access import from_our_pages, require_identity
@@ -36,7 +36,7 @@ from .problems import problem_response
 _BODY = (400, 403, 413, 415, 422)
 
 accounts = APIRouter()
-"""Routes that need accounts of our own."""
+"""Routes that need accounts of our own, which people may make for themselves."""
 names = APIRouter()
 """Routes that need subjects who can log in by name and password."""
 routes = APIRouter()
@@ -46,12 +46,14 @@ routes = APIRouter()
     "/register", **described({201: Registered | LoginAnswer}, problems=(*_BODY, 401, 409, 429), json=RegisterBody)
 )
 async def register(request: Request) -> Response:
-    """Make an account, and log in at once when a mode is named."""
+    """Make an account, and log in at once when a mode is named. Where registration is by invitation, only with one."""
     auth = auth_of(request)
     from_our_pages(auth, request)
     body = await read_json(request, RegisterBody)
     mode = None if body.mode is None else chosen_mode(auth, request.scope, body.mode)
-    account = await auth.accounts.register(body.email, body.password, ip=client_ip(request.scope))
+    account = await registration.register(
+        auth, body.email, body.password, invitation=body.invitation, ip=client_ip(request.scope)
+    )
     if mode is None:
         subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
         return answer_json(Registered(subject=subject), 201)
@@ -107,7 +109,7 @@ async def refresh(request: Request) -> Response:
         if token is None:
             from_our_pages(auth, request)
             raise not_logged_in()
-        check_origin(auth, request.scope, auth.opaque.read_refresh_token(token)[0])
+        check_origin(auth, request.scope, auth.issuer.session_of(token))
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
     except InvalidCredential as error:
         # The cookie will never be any good again.

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from ...acting import note
 from ...adapters.problems import CONTENT_TYPE, INTERNAL, Problem
-from ...errors import CoatcheckError, StoreUnavailable
+from ...errors import CoatcheckError, CrossSite, StoreUnavailable
 from ..envelope import with_headers
 from ..refusals import BY_STATUS, invalid_request, public_problem
 from .bodies import complaint
@@ -25,11 +26,19 @@ def problem_response(problem: Problem) -> Response:
     return Response(problem.body(), problem.status, dict(problem.headers), CONTENT_TYPE)
 
 
+def note_cross_site(request: Request) -> None:
+    """Log that a change came from a page of another site, or could not show that it did not."""
+    route = request.scope.get("route")
+    note(log, logging.WARNING, "cross-site request refused", method=request.method, route=getattr(route, "path", ""))
+
+
 async def on_refusal(request: Request, error: Exception) -> Response:
     """For every `CoatcheckError`. What is our own fault is logged; a client learns nothing of it."""
     if not isinstance(error, CoatcheckError):
         raise error
     problem = public_problem(error)
+    if isinstance(error, CrossSite):
+        note_cross_site(request)
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
     elif problem.status >= 500:

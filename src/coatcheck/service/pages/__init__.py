@@ -15,6 +15,7 @@ from ...adapters.problems import Problem, problem_of
 from ...auth import Auth
 from ...errors import ConfigurationError, NotFound
 from ...model import Mode
+from .. import registration
 from . import account, devices, forms, render
 from .visit import Handler, Visit, endpoint
 
@@ -51,7 +52,11 @@ def router(auth: Auth) -> APIRouter:
     if Mode.SESSION not in auth.policy.modes:
         raise ConfigurationError("the pages need mode 'session' among policy.modes: add it, or leave out the pages")
     routes = APIRouter(include_in_schema=False)
-    shown = [*_ROUTES, *(_OF_ACCOUNTS if auth.has_accounts else ()), *(_OF_LOGINS if auth.has_logins else ())]
+    shown = [
+        *_ROUTES,
+        *(_OF_ACCOUNTS if registration.is_offered(auth) else ()),
+        *(_OF_LOGINS if auth.has_logins else ()),
+    ]
     for method, path, handler in shown:
         routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)
     routes.add_route("/static/{name}", render.static, methods=["GET"], include_in_schema=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from ...errors import Conflict, InvalidLogin, Throttled, WeakPassword
-from ...model import Identity
+from ...model import Identity, Mode
 from ..api.login import email_of
 from .forms import retry_later, sentence
 from .visit import Visit, wait_text
@@ -27,7 +27,7 @@ async def account_page(visit: Visit) -> Response:
 
 
 async def change_password(visit: Visit) -> Response:
-    """POST /account/password. All other sessions end."""
+    """POST /account/password. All sessions end, and a new one takes the place of this one."""
     if visit.identity is None:
         return visit.log_in_first("/account")
     form = await visit.form(visit.identity.session_id)
@@ -43,10 +43,10 @@ async def change_password(visit: Visit) -> Response:
 
 
 async def _change(visit: Visit, identity: Identity, current: str, new: str) -> Response:
+    visit.require_cookies(identity.mode)
+    keep = None if identity.mode is Mode.JWT else identity.session_id  # a page cannot hand out tokens
     try:
-        await visit.auth.logins.change_password(
-            identity.subject, current, new, keep=identity.session_id, ip=visit.ip
-        )  # fmt: skip
+        credentials = await visit.auth.logins.change_password(identity.subject, current, new, keep=keep, ip=visit.ip)
     except InvalidLogin:
         errors = {"current_password": "This is not your current password."}
         return await _account(visit, identity, status=401, errors=errors)
@@ -57,7 +57,10 @@ async def _change(visit: Visit, identity: Identity, current: str, new: str) -> R
         return await _account(visit, identity, status=409, problem=problem)
     except Throttled as error:
         return retry_later(await _account(visit, identity, status=429, problem=wait_text(error)), error)
-    return visit.go("/account", done="password")
+    if credentials is None:  # this session has just been ended elsewhere, or belongs to a program and not a browser
+        visit.ended = True
+        return visit.forget(visit.log_in_first("/account"))
+    return visit.deliver(visit.go("/account", done="password"), credentials)
 
 
 async def _account(

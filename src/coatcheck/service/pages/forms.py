@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ...errors import EmailTaken, InvalidEmail, InvalidLogin, Throttled, WeakPassword
+from .. import registration
+from ..refusals import Refusal
 from .destination import safe_next
 from .visit import Visit, endpoint, wait_text
 
@@ -35,6 +37,7 @@ class _Entry:
     password: str = field(default="", repr=False)
     remember: bool = False
     next: str = ""
+    invitation: str = field(default="", repr=False)
 
     def missing(self, no_email: str = NO_EMAIL) -> dict[str, str]:
         """What to say at the fields that were left empty."""
@@ -54,10 +57,14 @@ async def login_page(visit: Visit) -> Response:
 
 
 async def signup_page(visit: Visit) -> Response:
-    """GET /signup."""
+    """GET /signup. Raises `Refusal` where an invitation is needed and there is none."""
     if visit.identity is not None:
         return visit.go_on(visit.next, "/account")
-    return _signup_form(visit, _Entry(next=visit.next))
+    text = visit.request.query_params.get("invitation", "")
+    invitation = registration.invitation_of(visit.auth, text)
+    if invitation is None and (text or registration.needs_invitation(visit.auth)):
+        raise Refusal(registration.INVITATION_NEEDED)
+    return _signup_form(visit, _Entry(email=invitation.email if invitation else "", next=visit.next, invitation=text))
 
 
 async def _login(visit: Visit) -> Response:
@@ -81,7 +88,9 @@ async def signup(visit: Visit) -> Response:
     if errors := entry.missing():
         return _signup_form(visit, entry, status=422, errors=errors)
     try:
-        account = await visit.auth.accounts.register(entry.email, entry.password, ip=visit.ip)
+        account = await registration.register(
+            visit.auth, entry.email, entry.password, invitation=entry.invitation, ip=visit.ip
+        )
     except InvalidEmail:
         return _signup_form(visit, entry, status=422, errors={"email": BAD_EMAIL})
     except WeakPassword as error:
@@ -128,6 +137,7 @@ async def _entry(visit: Visit) -> _Entry:
         password=form.get("password", ""),
         remember="remember" in form,
         next=safe_next(form.get("next", "")),
+        invitation=form.get("invitation", ""),
     )
 
 
@@ -159,6 +169,7 @@ def _signup_form(
         "signup",
         status=status,
         next=entry.next,
+        invitation=entry.invitation,
         next_query=_next_query(entry.next),
         email=entry.email,
         problem=problem,

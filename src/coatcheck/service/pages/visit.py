@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...acting import known_as
 from ...adapters.asgi import changes_state, check_origin, credential_of
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
@@ -19,9 +20,10 @@ from ...credentials.opaque import OpaqueTokens
 from ...errors import CoatcheckError, CrossSite, InvalidCredential, StoreUnavailable, Throttled
 from ...issuer import Credentials
 from ...model import Identity, Mode
-from .. import delivery
+from .. import delivery, registration
 from ..api.bodies import read_form
-from ..logins import client_ip, log_in, presented, sessions_named
+from ..api.problems import note_cross_site
+from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
 from ..refusals import BY_STATUS, public_problem
 from .destination import safe_next
 from .render import asset_url, html, redirect
@@ -63,6 +65,13 @@ _PAGES: Final = {
     503: ("This does not work at the moment", "What you asked for may not have been done. Try again in a moment, and "
           "do not count on being logged out before that has been confirmed."),
 }  # fmt: skip
+_BY_CODE: Final = {
+    "invitation_needed": (
+        "By invitation only",
+        "Accounts are made here by invitation, and this one is none, has ended, or is for another address. Ask whoever "
+        "runs this service for a new one.",
+    ),
+}  # fmt: skip
 _OURS: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
 
 
@@ -85,6 +94,7 @@ class Visit:
             credential = credential_of(self.request.scope)
             if credential is not None:
                 self.identity = await self.auth.verify(credential)
+                known_as(self.identity.subject, self.identity.session_id)
         except InvalidCredential:
             self.ended = True
 
@@ -121,9 +131,10 @@ class Visit:
             await self.auth.revoke(session_id)
         return credentials
 
-    def require_cookies(self) -> None:
-        """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
-        delivery.require_cookies(self.request.scope, Mode.SESSION)
+    def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
+        """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
+        a session."""
+        chosen_mode(self.auth, self.request.scope, mode.value)
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
         """The response with the cookie of a new session."""
@@ -142,7 +153,7 @@ class Visit:
             "icon": asset_url(self.root, "icon.svg"),
             "csrf_token": token,
             "here": name,
-            "signs_up": self.auth.has_accounts,
+            "signs_up": registration.is_offered(self.auth) and not registration.needs_invitation(self.auth),
             "changes_password": self.auth.has_logins,
             "wide": False,
             "failed": status >= 400 and name != "error",
@@ -167,7 +178,7 @@ class Visit:
     def refusal(self, problem: Problem) -> Response:
         """The page for a refusal."""
         otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
-        heading, text = _PAGES.get(problem.status, otherwise)
+        heading, text = _BY_CODE.get(problem.code) or _PAGES.get(problem.status, otherwise)
         back, back_text = ("account", "Your account") if self.identity else ("login", "Log in")
         response = self.page(
             "error", status=problem.status, heading=heading, text=text, back=f"{self.root}/{back}",
@@ -192,6 +203,8 @@ def endpoint(handler: Handler) -> Endpoint:
             return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
         except CoatcheckError as error:
             problem = public_problem(error)
+            if isinstance(error, CrossSite):
+                note_cross_site(request)
             if problem.status >= 500:
                 unforeseen = None if isinstance(error, StoreUnavailable) else error
                 log.warning("cannot answer: %s", error, exc_info=unforeseen)

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from heapq import heappop, heappush
+from typing import Final
 
 from ...errors import Conflict, EmailTaken
 from ...model import Account
@@ -15,7 +16,10 @@ from ..base import (
     Counted,
     SealedKey,
 )
-from ..rules import pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
+
+_SWEPT: Final = 100
+"""Counters that are over, forgotten along with others."""
 
 
 class MemoryAccounts:
@@ -25,6 +29,8 @@ class MemoryAccounts:
         self._accounts: dict[str, Account] = {}
         self._by_email: dict[str, str] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._ends: list[tuple[float, str]] = []
+        """When each of them is over, as a heap: one that was counted anew is in it twice until then."""
 
     async def insert(self, account: Account) -> None:
         """See `AccountStore.insert`."""
@@ -82,6 +88,14 @@ class MemoryAccounts:
         page = found[:size]
         return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
 
+    async def hashes_beside(self, prefix: str) -> Sequence[str]:
+        """See `KnowsHashes.hashes_beside`."""
+        found = sorted(
+            {one.password_hash for one in self._accounts.values() if not one.password_hash.startswith(prefix)}
+        )
+        kinds = {text[:KIND]: text for text in reversed(found)}, {text[:KIND]: text for text in found}
+        return [text for kind in list(kinds[0])[:MAX_KINDS] for text in (kinds[0][kind], kinds[1][kind])]
+
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
         self._sweep(now)
@@ -121,12 +135,20 @@ class MemoryAccounts:
 
     def _count(self, key: str, now: float, window: float) -> int:
         count, ends = self._failures_of(key, now)
-        self._failures[key] = (count + 1, ends if now < ends else now + window)
+        if now >= ends:
+            ends = now + window
+            heappush(self._ends, (ends, key))
+        self._failures[key] = (count + 1, ends)
         return count + 1
 
     def _sweep(self, now: float) -> None:
-        for over in [name for name, (_, end) in islice(self._failures.items(), 100) if end <= now]:
-            del self._failures[over]
+        """By when they are over and not by when they came: one that lasts for a month keeps no other in."""
+        for _ in range(_SWEPT):
+            if not self._ends or self._ends[0][0] > now:
+                return
+            _, key = heappop(self._ends)
+            if self._failures.get(key, (0, math.inf))[1] <= now:
+                del self._failures[key]
 
 
 class MemoryKeys:

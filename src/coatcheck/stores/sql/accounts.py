@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from ...errors import CoatcheckError, Conflict, EmailTaken
 from ...model import Account
 from ..base import AccountPage, Counted
-from ..rules import pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
 from .database import Database, Insert
 from .tables import accounts, failures
 
@@ -112,6 +112,18 @@ class SqlAccounts:
         found = [_to_account(row) for row in await self.database.read(lambda tx: tx.execute(query).all())]
         page = found[:size]
         return AccountPage(accounts=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
+
+    async def hashes_beside(self, prefix: str) -> Sequence[str]:
+        """See `KnowsHashes.hashes_beside`."""
+        text = accounts.c.password_hash
+        query = (
+            select(func.min(text), func.max(text))
+            .where(func.substr(text, 1, len(prefix)) != prefix)
+            .group_by(func.substr(text, 1, KIND))
+            .limit(MAX_KINDS)
+        )
+        rows = await self.database.read(lambda tx: tx.execute(query).all())
+        return [found for row in rows for found in row]
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
