@@ -1,7 +1,8 @@
 """FastAPI: ``user: CurrentUser`` in a path operation, or ``user: Annotated[Identity, requires("admin")]``.
 
 The application is made with ``FastAPI(lifespan=auth.lifespan)``, where ``auth`` is an `Auth` or a `RemoteVerifier`;
-nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted.
+nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted. What would let a
+request say who is asking is refused when the route is made, see `fastapi_parameters`.
 
 A refusal is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
 code}``, with the status and headers of the problem. ``app.add_exception_handler(Refusal, on_refusal)`` makes it
@@ -25,7 +26,7 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError
 from ..model import Identity
 from ..verifier import STATE_KEY
-from . import demands, openapi
+from . import demands, fastapi_parameters, openapi
 from .asgi import IDENTITY, Knower, Scope, identify, identify_leniently, recognise
 from .demands import LOGGED_IN, Demand
 from .problems import CONTENT_TYPE, Problem, problem_of
@@ -87,11 +88,11 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
 
-    _DEMANDED.add(user)
+    _DEMANDED[user] = demand
     return user
 
 
-_DEMANDED: Final[set[Callable[..., object]]] = set()
+_DEMANDED: Final[dict[Callable[..., Any] | None, Demand]] = {}
 """What `_demanded` has made."""
 
 current_user: Final = _demanded(LOGGED_IN)
@@ -120,7 +121,7 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
 
 
 CurrentUser = Annotated[Identity, Depends(current_user)]
-"""Parameter type of a path operation that needs somebody logged in."""
+"""Parameter type of a path operation that needs somebody logged in. ``CurrentUser | None`` is `OptionalUser`."""
 
 OptionalUser = Annotated[Identity | None, Depends(optional_user)]
 """Parameter type of a path operation that serves everybody and wants to know who."""
@@ -138,6 +139,11 @@ def fresh(*, minutes: float) -> Dependency:
     return Dependency(_demanded(demands.fresh(minutes=minutes)))
 
 
+fastapi_parameters.install(
+    fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
+)
+
+
 _openapi = FastAPI.openapi
 
 
@@ -146,7 +152,7 @@ def _openapi_with_security(self: FastAPI) -> dict[str, Any]:
     document = _openapi(self)
     for route in _routes(self):
         calls = set(_calls(getattr(route, "dependant", None)))
-        needed = not calls.isdisjoint(_DEMANDED)
+        needed = not _DEMANDED.keys().isdisjoint(calls)
         if needed or optional_user in calls:
             for method in route.methods or ():
                 openapi.secure(document, route.path_format, method, optional=not needed)

@@ -29,7 +29,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
-from litestar.routes import BaseRoute, HTTPRoute
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ..auth import Auth
@@ -41,6 +41,7 @@ from ..verifier import STATE_KEY
 from . import asgi, demands
 from .asgi import IDENTITY, GuardingKnower, Knower, identify_leniently, recognise
 from .connections import serve_guarded
+from .litestar_checks import check_handler
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 __all__ = [
@@ -263,9 +264,13 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def receive_route(self, route: BaseRoute) -> None:
         """Say in the OpenAPI document who gets in to which operation. Raises `ConfigurationError` for a handler that
-        asks for a user and whose answers Litestar would keep for everybody: it serves them without asking again."""
+        asks for a user and whose answers Litestar would keep for everybody: it serves them without asking again; and
+        for one that takes who is asking from the request itself, see `litestar_checks`."""
         for provide in self._provided:
             provide.take_scope_as_it_is()
+        handlers: Iterable[BaseRouteHandler] = getattr(route, "route_handlers", ())  # of a socket's there is one
+        for each in handlers or [cast("WebSocketRoute | ASGIRoute", route).route_handler]:
+            check_handler(each, (current_user, optional_user), DemandGuard, current_user)
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
                 asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
