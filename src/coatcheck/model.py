@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from .frozen import FrozenDict, frozen
+
 
 class Mode(StrEnum):
     """How a login is delivered."""
@@ -93,24 +95,38 @@ class _Keeping:
     """A place for what an adapter makes of an identity, such as its framework's user: made once per credential and not
     once per request. No field: it is not compared, copied or shown."""
 
-    __slots__ = ("kept",)
+    __slots__ = ("_kept",)
 
-    kept: object
+    _kept: object
     """What was kept last. Raises `AttributeError` before."""
 
-    def keep(self, thing: object) -> None:
+    def _keep(self, thing: object) -> None:
         """Keep it as long as the identity itself. It must not change: requests of many threads share it."""
-        object.__setattr__(self, "kept", thing)
+        object.__setattr__(self, "_kept", thing)
+
+
+def _freeze(record: Any) -> None:
+    """Make what was given for roles and claims what it has to be: nothing of it can be changed, by whoever gave it or
+    whoever is given it. Raises `TypeError` where that cannot be."""
+    if record.roles.__class__ is not frozenset:
+        if isinstance(record.roles, str) or not all(isinstance(role, str) for role in record.roles):
+            raise TypeError("roles are a set of texts: frozenset({'admin'})")
+        object.__setattr__(record, "roles", frozenset(record.roles))
+    if record.claims.__class__ is not FrozenDict:
+        object.__setattr__(record, "claims", frozen(record.claims))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity(_Keeping, _Ours):
-    """The answer of verification: who this is and how we know."""
+    """The answer of verification: who this is and how we know. All requests of a credential share one, so it cannot be
+    changed, nor anything in it: whatever tries raises an error."""
 
     subject: str
     session_id: str
     roles: frozenset[str]
     claims: Mapping[str, Any]
+    """What the application says besides. A dictionary that cannot be changed, down to its last list; ``copy()`` gives
+    an ordinary one."""
     auth_time: float
     amr: tuple[str, ...]
     mode: Mode
@@ -119,6 +135,12 @@ class Identity(_Keeping, _Ours):
     token_id: str = ""
     """The access token's ``jti``; empty for a session token."""
 
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for roles that are no set of texts, and for claims that could be changed."""
+        _freeze(self)
+        if self.amr.__class__ is not tuple:
+            object.__setattr__(self, "amr", tuple(self.amr))
+
     def has_role(self, role: str) -> bool:
         """Whether the subject has exactly this role."""
         return role in self.roles
@@ -126,10 +148,17 @@ class Identity(_Keeping, _Ours):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectFacts(_Ours):
-    """What an application says of a subject: its roles and claims. A subject without facts cannot log in."""
+    """What an application says of a subject: its roles and claims. A subject without facts cannot log in.
+
+    Both are copied, so that what the application goes on to do with its own changes nothing here. Claims are what JSON
+    can say; in mode ``session`` also dates, `decimal.Decimal`, `uuid.UUID` and members of enumerations."""
 
     roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = field(default_factory=FrozenDict)
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for roles that are no set of texts, and for claims that could be changed."""
+        _freeze(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 from starlette.authentication import (
     AuthCredentials,
@@ -42,16 +43,34 @@ R = TypeVar("R")
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 _CLOCK: Final = "coatcheck.clock"
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class User(BaseUser):
+class _Shared:
+    """What all requests of a credential share: nothing can be set on it, nor taken away."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name}: this is shared by all requests of a credential and cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name}: this is shared by all requests of a credential and cannot be changed")
+
+    @property
+    def __dict__(self) -> Mapping[str, Any]:  # type: ignore[override]  # Starlette's classes have one
+        return _NOTHING
+
+
+class User(_Shared, BaseUser):
     """``request.user`` of somebody logged in: one for all requests of a credential, so nothing can be set on it."""
 
     __slots__ = ("_credentials", "_identity")
 
+    _credentials: AuthCredentials
+    _identity: Identity
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
-        self._credentials = _Scopes(identity.roles)
+        object.__setattr__(self, "_identity", identity)
+        object.__setattr__(self, "_credentials", _Scopes(identity.roles))
 
     @property
     def is_authenticated(self) -> bool:
@@ -68,11 +87,13 @@ class User(BaseUser):
         return self._identity
 
 
-class _Scopes(AuthCredentials):
+class _Scopes(_Shared, AuthCredentials):
     """``request.auth`` of somebody logged in, who shares it with later requests: it cannot be added to."""
 
+    __slots__ = ("scopes",)
+
     def __init__(self, roles: frozenset[str]) -> None:
-        self.scopes = _scopes_of(roles)  # type: ignore[assignment]  # Starlette has a list, and only looks into it
+        object.__setattr__(self, "scopes", _scopes_of(roles))  # Starlette has a list, and only looks into it
 
 
 class Nobody(UnauthenticatedUser):
@@ -206,12 +227,12 @@ def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[d
 
 def _user_of(identity: Identity) -> User:
     try:
-        user = identity.kept
+        user = identity._kept
     except AttributeError:
         user = None
     if user.__class__ is not User:
         user = User(identity)
-        identity.keep(user)
+        identity._keep(user)
     return user
 
 
