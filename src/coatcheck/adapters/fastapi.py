@@ -26,7 +26,7 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError
 from ..model import Identity
 from ..verifier import STATE_KEY
-from . import demands, fastapi_parameters, openapi
+from . import demands, fastapi_parameters, fastapi_routes, openapi
 from .asgi import IDENTITY, Knower, Scope, identify, identify_leniently, recognise
 from .demands import LOGGED_IN, Demand
 from .problems import CONTENT_TYPE, Problem, problem_of
@@ -142,6 +142,15 @@ def fresh(*, minutes: float) -> Dependency:
 fastapi_parameters.install(
     fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
 )
+
+
+def _asks(dependant: Dependant) -> bool:
+    """Whether a route, or what it depends on, asks who is asking."""
+    calls = set(_calls(dependant))
+    return optional_user in calls or not _DEMANDED.keys().isdisjoint(calls)
+
+
+fastapi_routes.install(_asks)
 
 
 _openapi = FastAPI.openapi

@@ -12,6 +12,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
@@ -29,7 +30,7 @@ from starlette.responses import Response
 from ..errors import CoatcheckError
 from ..model import Identity
 from . import asgi, demands
-from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send
+from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send, recognise, varied
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -129,24 +130,44 @@ class AuthMiddleware(asgi.AuthMiddleware):
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
         super().__init__(app, auth)
-        self.attach = self._attach
         self._below = None if service is None else f"{service.rstrip('/')}/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._below is not None and scope["type"] in ("http", "websocket"):
-            root: str = scope.get("root_path", "")
-            if f"{scope['path'].removeprefix(root)}/".startswith(self._below):
-                await self.app(scope, receive, send)
+        if self._below is not None and self._goes_to_service(scope):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
+            identity = recognise(self.auth.known, scope)
+            if identity is not None:  # as in the plain one, and without what a call costs
+                scope[IDENTITY] = identity
+                scope[_CLOCK] = self.auth.clock
+                user: Any  # an annotation costs nothing
+                try:
+                    user = identity._kept
+                except AttributeError:
+                    user = None
+                if user.__class__ is not User:
+                    user = _user_of(identity)
+                scope["user"] = user
+                scope["auth"] = user._credentials
+                await self.app(scope, receive, partial(varied, send))
                 return
-        await super().__call__(scope, receive, send)
+        await self.look_closely(scope, receive, send)
 
-    def _attach(self, scope: Scope, identity: Identity | None) -> None:
+    def attach(self, scope: Scope, identity: Identity | None) -> None:
+        """See `asgi.AuthMiddleware.attach`."""
         scope[_CLOCK] = self.auth.clock
         if identity is None:
             scope["auth"], scope["user"] = AuthCredentials(), Nobody()
         else:
             user = scope["user"] = _user_of(identity)
             scope["auth"] = user._credentials
+
+    def _goes_to_service(self, scope: Scope) -> bool:
+        if self._below is None or scope["type"] not in ("http", "websocket"):
+            return False
+        root: str = scope.get("root_path", "")
+        return f"{scope['path'].removeprefix(root)}/".startswith(self._below)
 
 
 class CoatcheckBackend(AuthenticationBackend):
@@ -268,7 +289,8 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(endpoint)
         async def checked_first(*args: P.args, **kwargs: P.kwargs) -> Any:
-            connection = _connection(args, kwargs)
+            first: Any = args[0] if args else None  # asking an abstract class for its instances costs a microsecond
+            connection: HTTPConnection = first if first.__class__ is Request else _connection(args, kwargs)
             if not (is_simple and connection.scope.get(IDENTITY)):
                 _check(demand, connection)
             return await endpoint(*args, **kwargs)
@@ -280,9 +302,6 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _connection(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> HTTPConnection:
     """The request or WebSocket that an endpoint, which may be a method, is called with."""
-    if args and args[0].__class__ is Request:  # asking an abstract class for its instances costs a microsecond
-        request: Request = args[0]
-        return request
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, HTTPConnection):
             return argument
