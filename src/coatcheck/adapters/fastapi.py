@@ -6,7 +6,7 @@ request say who is asking is refused when the route is made, see `fastapi_parame
 
 A refusal is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
 code}``, with the status and headers of the problem. ``app.add_exception_handler(Refusal, on_refusal)`` makes it
-``application/problem+json``. A WebSocket is closed with 4000 + status.
+``application/problem+json``. A WebSocket is closed with 4000 + status; one that was let in ends when its session does.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from ..errors import CoatcheckError
 from ..model import Identity
 from ..verifier import STATE_KEY
 from . import demands, fastapi_parameters, fastapi_routes, openapi
-from .asgi import IDENTITY, Knower, Scope, identify, identify_leniently, recognise
+from .asgi import IDENTITY, GuardingKnower, Scope, identify, identify_leniently, recognise
+from .connections import LateGuard
 from .demands import LOGGED_IN, Demand
+from .fastapi_routes import LATE
 from .problems import CONTENT_TYPE, Problem, problem_of
 from .starlette import lifespans
 
@@ -61,9 +63,9 @@ def auth_of(connection: HTTPConnection) -> Auth:
     return auth
 
 
-def _knower_of(scope: Scope) -> Knower:
+def _knower_of(scope: Scope) -> GuardingKnower:
     try:
-        found: Knower = scope["state"][STATE_KEY]
+        found: GuardingKnower = scope["state"][STATE_KEY]
     except KeyError:
         raise RuntimeError(
             "no Auth here: make the outermost application with FastAPI(lifespan=auth.lifespan), "
@@ -84,7 +86,11 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
             if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
                 return demand.check(scope[IDENTITY], knower.clock)
             identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
-            return demand.check(identity or await identify(knower, scope), knower.clock)
+            if identity is not None:
+                return demand.check(identity, knower.clock)
+            found = demand.check(await identify(knower, scope), knower.clock)
+            await _guard(knower, scope, found)
+            return found
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
 
@@ -108,9 +114,20 @@ async def optional_user(connection: HTTPConnection) -> Identity | None:
     knower = _knower_of(scope)
     try:
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
-        return identity or await identify_leniently(knower, scope)
+        if identity is not None:
+            return identity
+        found = await identify_leniently(knower, scope)
+        await _guard(knower, scope, found)
+        return found
     except CoatcheckError as error:
         raise _refusal(error, scope) from error
+
+
+async def _guard(knower: GuardingKnower, scope: Scope, identity: Identity | None) -> None:
+    """A WebSocket ends when the session does, whatever its route does."""
+    late: LateGuard | None = scope.get(LATE)
+    if late is not None and identity is not None:
+        await late.guard(knower, identity)
 
 
 def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
