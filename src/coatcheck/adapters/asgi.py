@@ -16,7 +16,7 @@ from ..clock import Clock
 from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for, over_http
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
-from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
+from ..errors import CoatcheckError, ConfigurationError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity, Mode
 from ..policy import Policy
 from ..verifier import Known
@@ -51,6 +51,10 @@ class GuardingKnower(Knower, Guarding, Protocol):
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
 
+SECOND: Final = (
+    "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
+    "make an application of its own for the other, or leave one out"
+)
 _SEMICOLON: Final = ord(";")
 """As a number: ``b";" in text`` costs half as much as a whole hit."""
 
@@ -202,8 +206,14 @@ class AuthMiddleware:
     """
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
-        self.app = app
-        self.auth = auth
+        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
+        inner: Any = app
+        while inner is not None:  # middlewares call what is inside of them their app
+            if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
+                raise ConfigurationError(SECOND)
+            inner = getattr(inner, "app", None)
+        self.app: ASGIApp = app
+        self.auth: GuardingKnower = auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):

@@ -251,9 +251,12 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         self._provided = (_FromScope(current_user), _FromScope(optional_user))
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """First of all middleware and lifespans; what the application itself has named so stays."""
+        """First of all middleware and lifespans; what the application itself has named so stays. Raises
+        `ConfigurationError` where there is a plugin of ours already."""
         self._cache = app_config.response_cache_config
         app_config.response_cache_config = apart(self._cache)
+        if app_config.state.get(STATE_KEY, self.auth) is not self.auth or self.auth.lifespan in app_config.lifespan:
+            raise ConfigurationError(asgi.SECOND)
         app_config.lifespan.insert(0, self.auth.lifespan)
         app_config.middleware.insert(0, DefineMiddleware(AuthMiddleware, auth=self.auth))
         app_config.state[STATE_KEY] = self.auth

@@ -27,10 +27,11 @@ from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from ..errors import CoatcheckError
+from ..errors import CoatcheckError, ConfigurationError
 from ..model import Identity
+from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send, recognise, varied
+from .asgi import IDENTITY, SECOND, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send, recognise, varied
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -129,6 +130,7 @@ class AuthMiddleware(asgi.AuthMiddleware):
     so that a client whose token has ended can still refresh and log in; below it nobody is known."""
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
+        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
         super().__init__(app, auth)
         self._below = None if service is None else f"{service.rstrip('/')}/"
 
@@ -232,15 +234,19 @@ def logged_in(endpoint: Callable[P, R]) -> Callable[P, R]:
 
 def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
     """Several lifespans as one, entered in this order and left in the other, with the state of all:
-    ``lifespan=lifespans(auth.lifespan, my_own)``."""
+    ``lifespan=lifespans(auth.lifespan, my_own)``. The application does not start (`ConfigurationError`) with the
+    lifespans of two `Auth`: nobody would know which one lets people in."""
 
     @asynccontextmanager
     async def together(app: Any) -> AsyncIterator[dict[str, Any]]:
         state: dict[str, Any] = {}
         async with AsyncExitStack() as stack:
             for part in parts:
-                own: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
-                state.update(own or {})
+                given: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
+                own = given or {}
+                if STATE_KEY in state and state[STATE_KEY] is not own.get(STATE_KEY, state[STATE_KEY]):
+                    raise ConfigurationError(SECOND)
+                state.update(own)
             yield state
 
     return together
