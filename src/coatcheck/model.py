@@ -109,9 +109,10 @@ def _freeze(record: Any) -> None:
     """Make what was given for roles and claims what it has to be: nothing of it can be changed, by whoever gave it or
     whoever is given it. Raises `TypeError` where that cannot be."""
     if record.roles.__class__ is not frozenset:
-        if isinstance(record.roles, str) or not all(isinstance(role, str) for role in record.roles):
+        roles = () if isinstance(record.roles, str) else tuple(record.roles)
+        if isinstance(record.roles, str) or not all(isinstance(role, str) for role in roles):
             raise TypeError("roles are a set of texts: frozenset({'admin'})")
-        object.__setattr__(record, "roles", frozenset(record.roles))
+        object.__setattr__(record, "roles", frozenset(roles))
     if record.claims.__class__ is not FrozenDict:
         object.__setattr__(record, "claims", frozen(record.claims))
 

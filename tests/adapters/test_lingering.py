@@ -296,6 +296,12 @@ def test_claims_that_cannot_be_frozen(wrong: Any) -> None:
         SubjectFacts(claims=wrong)
 
 
+def test_roles_of_every_kind() -> None:
+    """Whatever can be gone through once is a set of roles."""
+    for given in (["a", "b"], ("a", "b"), {"a", "b"}, {"a": 1, "b": 2}, (role for role in "ab"), map(str, "ab")):
+        assert SubjectFacts(roles=given).roles == frozenset("ab")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("wrong", ["admin", [1], [["admin"]], [None]])
 def test_roles_that_are_none(wrong: Any) -> None:
     """A text is no set of roles: "admin" would be in "administrator"."""

@@ -314,6 +314,47 @@ def test_decorators_refuse_at_once(wrong: Any) -> None:
         wrong(view)
 
 
+@dataclass
+class Checker:
+    """A dependency of the application's that has no hash."""
+
+    limit: int
+
+    def __call__(self, count: int = 0) -> bool:
+        return count < self.limit
+
+
+@dataclass
+class Asked:
+    user: CurrentUser | None = None
+    count: int = 0
+
+
+class Tree(BaseModel):
+    branches: list[Tree] = []
+
+
+async def test_dependencies_of_the_application() -> None:
+    """Objects and classes that are called, models that name themselves, and what is asked for in them, work as ever."""
+    auth = Auth(**Setting(clock=TravelClock()).arguments())
+    app = FastAPI(lifespan=auth.lifespan)
+    app.get("/checked")(endpoint(Any, Depends(Checker(3))))
+
+    async def asked(asked: Asked, tree: Tree) -> str:
+        return f"{asked.user and asked.user.subject} {len(tree.branches)}"
+
+    asked.__annotations__ = {"asked": Annotated[Asked, Depends()], "tree": Tree}
+    app.post("/asked")(asked)
+    app.openapi()
+    async with served(app, auth) as web:
+        account = await auth.accounts.register("ann@example.com", "nine brown owls")
+        content = (("Content-Type", "application/json"),)
+        for headers, who in (((), "None"), (sent(await auth.login(account.id, mode=Mode.JWT)), account.id)):
+            body = b'{"branches": [{}]}'
+            answer = await web.request("POST", "/asked?user=bob", headers=[*headers, *content], body=body)
+            assert answer.json() == f"{who} 1"
+
+
 def test_pydantic_makes_none() -> None:
     """Without our adapter too: an identity is one already, or it is refused."""
     ann = Identity(

@@ -156,15 +156,13 @@ def fresh(*, minutes: float) -> Dependency:
     return Dependency(_demanded(demands.fresh(minutes=minutes)))
 
 
-fastapi_parameters.install(
-    fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
-)
+_ours: Final = fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
+fastapi_parameters.install(_ours)
 
 
 def _asks(dependant: Dependant) -> bool:
     """Whether a route, or what it depends on, asks who is asking."""
-    calls = set(_calls(dependant))
-    return optional_user in calls or not _DEMANDED.keys().isdisjoint(calls)
+    return any(map(_ours.gives, _calls(dependant)))
 
 
 fastapi_routes.install(_asks)
@@ -177,9 +175,9 @@ def _openapi_with_security(self: FastAPI) -> dict[str, Any]:
     """FastAPI's document, in which operations with our dependencies say so."""
     document = _openapi(self)
     for route in _routes(self):
-        calls = set(_calls(getattr(route, "dependant", None)))
-        needed = not _DEMANDED.keys().isdisjoint(calls)
-        if needed or optional_user in calls:
+        calls = [call for call in _calls(getattr(route, "dependant", None)) if _ours.gives(call)]
+        needed = any(call is not optional_user for call in calls)
+        if calls:
             for method in route.methods or ():
                 openapi.secure(document, route.path_format, method, optional=not needed)
     return document

@@ -48,9 +48,11 @@ class Ours:
 
     def asks(self, mark: object) -> bool:
         """Whether it is a ``Depends`` of one of ours that give an identity."""
-        return isinstance(mark, params.Depends) and (
-            mark.dependency in self.demands or mark.dependency is self.optional
-        )
+        return isinstance(mark, params.Depends) and self.gives(mark.dependency)
+
+    def gives(self, call: object) -> bool:
+        """Whether it is one of our dependencies that give an identity. What others have may have no hash."""
+        return inspect.isfunction(call) and (call in self.demands or call is self.optional)
 
     def read(self, name: str, annotation: Any, default: Any) -> tuple[Any, Any]:
         """A parameter as FastAPI shall see it. Raises `ConfigurationError` for one that must not be."""
@@ -86,7 +88,7 @@ class Ours:
             call = call.func
         if isinstance(call, type) and issubclass(call, NEVER):
             raise ConfigurationError(f"Depends({call.__name__}): {call.__name__} is never made of a request. {_WRITE}")
-        if call in self.demands or call is self.optional or call in self.others:
+        if self.gives(call) or any(call is other for other in self.others):
             return
         if is_of_ours(call) or (isinstance(call, type) and call.__module__.startswith("coatcheck.")):
             name = getattr(call, "__name__", "")

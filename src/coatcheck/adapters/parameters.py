@@ -53,8 +53,10 @@ def is_of_ours(function: Any) -> bool:
     """Whether it is one of our functions or methods, wrapped or not, and none of the service's own routes."""
     while isinstance(function, partial):
         function = function.func
+    if not inspect.isroutine(function):
+        return False
     module = getattr(inspect.unwrap(function), "__module__", None) or ""
-    return inspect.isroutine(function) and module.startswith("coatcheck.") and not module.startswith(_INNER)
+    return module.startswith("coatcheck.") and not module.startswith(_INNER)
 
 
 def _named(annotation: object, seen: set[int]) -> Iterator[type]:
@@ -74,5 +76,10 @@ def _named(annotation: object, seen: set[int]) -> Iterator[type]:
 def _hints(model: type) -> list[Any]:
     try:
         return list(get_type_hints(model, include_extras=True).values())
-    except (NameError, TypeError):  # names that cannot be looked up; the framework says so itself
+    except (
+        NameError,
+        TypeError,
+        AttributeError,
+        SyntaxError,
+    ):  # names that cannot be looked up; the framework says so itself
         return []
