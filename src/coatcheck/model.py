@@ -5,10 +5,12 @@ All times are seconds since the Unix epoch by the *store's* clock (``float``), a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from .frozen import FrozenDict, frozen
 
 
 class Mode(StrEnum):
@@ -22,6 +24,24 @@ class Mode(StrEnum):
     """The same two in HttpOnly cookies, for single-page apps."""
 
 
+class _Ours:
+    """What only we say. pydantic, and so FastAPI, makes none of data, whatever a body holds: it is one already."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """pydantic's hook. An instance is taken as it is, and shown field by field."""
+
+        def only_itself(value: Any) -> Any:
+            if not isinstance(value, cls):
+                raise ValueError(f"{cls.__name__} is never made of data")
+            return value
+
+        checks = {"type": "no-info", "function": only_itself}
+        return {"type": "function-before", "function": checks, "schema": handler(source)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """Where a login came from, as the client told it. Never used to decide, only to show."""
@@ -32,7 +52,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(_Ours):
     """The server's record of one login on one device. Every credential hangs from exactly one."""
 
     id: str
@@ -63,7 +83,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(_Ours):
     """A live session together with its subject's epoch and version, read in one step."""
 
     session: Session
@@ -75,24 +95,39 @@ class _Keeping:
     """A place for what an adapter makes of an identity, such as its framework's user: made once per credential and not
     once per request. No field: it is not compared, copied or shown."""
 
-    __slots__ = ("kept",)
+    __slots__ = ("_kept",)
 
-    kept: object
+    _kept: object
     """What was kept last. Raises `AttributeError` before."""
 
-    def keep(self, thing: object) -> None:
+    def _keep(self, thing: object) -> None:
         """Keep it as long as the identity itself. It must not change: requests of many threads share it."""
-        object.__setattr__(self, "kept", thing)
+        object.__setattr__(self, "_kept", thing)
+
+
+def _freeze(record: Any) -> None:
+    """Make what was given for roles and claims what it has to be: nothing of it can be changed, by whoever gave it or
+    whoever is given it. Raises `TypeError` where that cannot be."""
+    if record.roles.__class__ is not frozenset:
+        roles = () if isinstance(record.roles, str) else tuple(record.roles)
+        if isinstance(record.roles, str) or not all(isinstance(role, str) for role in roles):
+            raise TypeError("roles are a set of texts: frozenset({'admin'})")
+        object.__setattr__(record, "roles", frozenset(roles))
+    if record.claims.__class__ is not FrozenDict:
+        object.__setattr__(record, "claims", frozen(record.claims))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity(_Keeping):
-    """The answer of verification: who this is and how we know."""
+class Identity(_Keeping, _Ours):
+    """The answer of verification: who this is and how we know. All requests of a credential share one, so it cannot be
+    changed, nor anything in it: whatever tries raises an error."""
 
     subject: str
     session_id: str
     roles: frozenset[str]
     claims: Mapping[str, Any]
+    """What the application says besides. A dictionary that cannot be changed, down to its last list; ``copy()`` gives
+    an ordinary one."""
     auth_time: float
     amr: tuple[str, ...]
     mode: Mode
@@ -101,21 +136,34 @@ class Identity(_Keeping):
     token_id: str = ""
     """The access token's ``jti``; empty for a session token."""
 
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for roles that are no set of texts, and for claims that could be changed."""
+        _freeze(self)
+        if self.amr.__class__ is not tuple:
+            object.__setattr__(self, "amr", tuple(self.amr))
+
     def has_role(self, role: str) -> bool:
         """Whether the subject has exactly this role."""
         return role in self.roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectFacts:
-    """What an application says of a subject: its roles and claims. A subject without facts cannot log in."""
+class SubjectFacts(_Ours):
+    """What an application says of a subject: its roles and claims. A subject without facts cannot log in.
+
+    Both are copied, so that what the application goes on to do with its own changes nothing here. Claims are what JSON
+    can say; in mode ``session`` also dates, `decimal.Decimal`, `uuid.UUID` and members of enumerations."""
 
     roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = field(default_factory=FrozenDict)
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for roles that are no set of texts, and for claims that could be changed."""
+        _freeze(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(_Ours):
     """One row of Coatcheck's own accounts."""
 
     id: str
@@ -142,7 +190,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(_Ours):
     """One entry of the feed. Fields that the kind does not use are empty."""
 
     kind: EventKind

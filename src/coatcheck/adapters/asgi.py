@@ -8,14 +8,15 @@ should not break over it. A WebSocket that came with an identity is guarded: it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
 from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for, over_http
 from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from ..credentials.transport import Credential, collect, find_credential
-from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
+from ..errors import CoatcheckError, ConfigurationError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity, Mode
 from ..policy import Policy
 from ..verifier import Known
@@ -50,6 +51,10 @@ class GuardingKnower(Knower, Guarding, Protocol):
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
 
+SECOND: Final = (
+    "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
+    "make an application of its own for the other, or leave one out"
+)
 _SEMICOLON: Final = ord(";")
 """As a number: ``b";" in text`` costs half as much as a whole hit."""
 
@@ -167,6 +172,33 @@ async def identify_leniently(auth: Knower, scope: Scope) -> Identity | None:
         return None
 
 
+_VARY: Final = (b"vary", b"Cookie, Authorization")
+
+
+def varied(send: Send, message: Message) -> Awaitable[None]:
+    """Send a message on, and say of an answer that it depends on who asks: whatever keeps it must not hand it to
+    somebody else. As ``partial(varied, send)`` it costs an answer no coroutine of its own."""
+    if message["type"] == "http.response.start":
+        headers = message["headers"] = [*message.get("headers", ())]
+        if b"vary" in dict(headers):
+            message["headers"] = varying(headers)
+        else:
+            headers.append(_VARY)
+    return send(message)
+
+
+def varying(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer together with ``Vary: Cookie, Authorization``, in one line with what it says already:
+    what others add to ``Vary`` later, they add to the first line and drop the rest. A copy, for an answer may be one
+    that the application keeps."""
+    given = [*headers]
+    found = b", ".join(value for name, value in given if name == b"vary")
+    names = {name.strip().lower() for name in found.split(b",")}
+    missing = [] if b"*" in names else [name for name in (b"Cookie", b"Authorization") if name.lower() not in names]
+    rest = [item for item in given if item[0] != b"vary"]
+    return [*rest, (b"vary", b", ".join([*([found] if found else []), *missing]))]
+
+
 class AuthMiddleware:
     """Pure ASGI middleware: ``AuthMiddleware(app, auth)``. See the module for what it does.
 
@@ -174,23 +206,25 @@ class AuthMiddleware:
     """
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
-        self.app = app
-        self.auth = auth
-        self.attach: Callable[[Scope, Identity | None], None] | None = None
-        """Puts what a framework wants besides into the scope; for adapters."""
+        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
+        inner: Any = app
+        while inner is not None:  # middlewares call what is inside of them their app
+            if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
+                raise ConfigurationError(SECOND)
+            inner = getattr(inner, "app", None)
+        self.app: ASGIApp = app
+        self.auth: GuardingKnower = auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
             identity = recognise(self.auth.known, scope)
             if identity is not None:
                 scope[IDENTITY] = identity
-                if self.attach is not None:
-                    self.attach(scope, identity)
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, partial(varied, send))
                 return
-        await self._look_closely(scope, receive, send)
+        await self.look_closely(scope, receive, send)
 
-    async def _look_closely(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def look_closely(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything but a hit."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
@@ -200,12 +234,16 @@ class AuthMiddleware:
         except CoatcheckError as error:
             await refuse(scope, send, problem_of(error))
             return
-        if self.attach is not None:
-            self.attach(scope, identity)
-        if identity is not None and scope["type"] == "websocket":
+        self.attach(scope, identity)
+        if scope["type"] == "http":
+            await self.app(scope, receive, partial(varied, send))
+        elif identity is not None:
             await serve_guarded(self.auth, identity, self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    def attach(self, scope: Scope, identity: Identity | None) -> None:
+        """Put what a framework wants besides into the scope; for adapters."""
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:

@@ -1,9 +1,10 @@
 """WebSockets and streams that end when their session does.
 
-`guard_websocket` and `guarded_events` are for handlers; `AuthMiddleware` uses `serve_guarded` and so guards every
-WebSocket by itself. `guarded` is for the streams of threads. What the client is told is an `Ending`: a WebSocket is
-closed with 4401 when its session has ended, 4503 when nobody can know any more; a stream of server-sent events gets one
-last event. See `coatcheck.guard` for what ends a connection, and when.
+`guard_websocket` and `guarded_events` are for handlers. WebSockets need neither where an adapter has found out who is
+asking: `AuthMiddleware` uses `serve_guarded`, FastAPI's dependencies `serve_late`. `guarded` is for the streams of
+threads. What the client is told is an `Ending`: a WebSocket is closed with 4401 when its session has ended, 4503 when
+nobody can know any more; a stream of server-sent events gets one last event. See `coatcheck.guard` for what ends a
+connection, and when.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, overload
 
@@ -29,6 +30,8 @@ log = logging.getLogger("coatcheck.connections")
 
 T = TypeVar("T")
 
+GUARDED: Final = "coatcheck.guarded"
+"""Scope key: the `Guard` around this WebSocket, where there is one."""
 _CLEAN_UP: Final = 1.0
 """Seconds that a stream's source may take to clean up after its end."""
 
@@ -118,7 +121,7 @@ async def serve_guarded(
     sends goes out, from whatever task, and nothing that the client sends comes in. Each message of the client counts as
     use of the session; that the connection is open does not."""
     socket = _Socket(receive, send)
-    guard = socket.guard = auth.guards.guard(identity, socket.closing.ended)
+    guard = socket.guard = scope[GUARDED] = auth.guards.guard(identity, socket.closing.ended)
     entered = False
     try:
         async with guard:
@@ -128,6 +131,44 @@ async def serve_guarded(
         if not entered and isinstance(error, CoatcheckError):
             socket.closing.begin(ending_of(error))
         elif guard.ended is None:  # the application's own
+            raise
+    finally:
+        await socket.closing.done()
+
+
+class LateGuard:
+    """A WebSocket that is guarded from when it is known who is asking: for adapters that ask after the handshake has
+    been handed to the application. See `serve_late`."""
+
+    def __init__(self, socket: _Socket, stack: AsyncExitStack) -> None:
+        self.receive: Receive = socket.receive
+        self.send: Send = socket.send
+        self._socket = socket
+        self._stack = stack
+
+    async def guard(self, auth: Guarding, identity: Identity) -> None:
+        """From now on, in the task that serves it. Once; whoever asks again is the same.
+
+        Raises `InvalidCredential` or `StoreUnavailable` when the session has ended before."""
+        if self._socket.guard is None:
+            guard = auth.guards.guard(identity, self._socket.closing.ended)
+            await self._stack.enter_async_context(guard)
+            self._socket.guard = guard
+
+    @property
+    def entered(self) -> Guard | None:
+        """The guard; None before it is known who is asking."""
+        return self._socket.guard
+
+
+async def serve_late(app: Callable[[LateGuard], Awaitable[None]], receive: Receive, send: Send) -> None:
+    """`serve_guarded` for an application that finds out by itself who is asking, and then calls `LateGuard.guard`."""
+    socket = _Socket(receive, send)
+    try:
+        async with AsyncExitStack() as stack:
+            await app(LateGuard(socket, stack))
+    except (InvalidCredential, StoreUnavailable, ConnectionEnded):
+        if socket.guard is None or socket.guard.ended is None:  # the application's own
             raise
     finally:
         await socket.closing.done()
@@ -262,7 +303,7 @@ class _Socket:
         return message
 
     async def send(self, message: Message) -> None:
-        if self.guard is None or not self.guard.goes_on():
+        if self.guard is not None and not self.guard.goes_on():
             raise ConnectionEnded("the session has ended")
         if message["type"] in ("websocket.close", "websocket.http.response.start"):
             self._may_close = False

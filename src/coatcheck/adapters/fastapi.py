@@ -1,11 +1,12 @@
 """FastAPI: ``user: CurrentUser`` in a path operation, or ``user: Annotated[Identity, requires("admin")]``.
 
 The application is made with ``FastAPI(lifespan=auth.lifespan)``, where ``auth`` is an `Auth` or a `RemoteVerifier`;
-nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted.
+nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted. What would let a
+request say who is asking is refused when the route is made, see `fastapi_parameters`.
 
 A refusal is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
 code}``, with the status and headers of the problem. ``app.add_exception_handler(Refusal, on_refusal)`` makes it
-``application/problem+json``. A WebSocket is closed with 4000 + status.
+``application/problem+json``. A WebSocket is closed with 4000 + status; one that was let in ends when its session does.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError
 from ..model import Identity
 from ..verifier import STATE_KEY
-from . import demands, openapi
-from .asgi import IDENTITY, Knower, Scope, identify, identify_leniently, recognise
+from . import demands, fastapi_parameters, fastapi_routes, openapi
+from .asgi import IDENTITY, GuardingKnower, Scope, identify, identify_leniently, recognise
+from .connections import LateGuard
 from .demands import LOGGED_IN, Demand
+from .fastapi_routes import LATE
 from .problems import CONTENT_TYPE, Problem, problem_of
 from .starlette import lifespans
 
@@ -60,9 +63,9 @@ def auth_of(connection: HTTPConnection) -> Auth:
     return auth
 
 
-def _knower_of(scope: Scope) -> Knower:
+def _knower_of(scope: Scope) -> GuardingKnower:
     try:
-        found: Knower = scope["state"][STATE_KEY]
+        found: GuardingKnower = scope["state"][STATE_KEY]
     except KeyError:
         raise RuntimeError(
             "no Auth here: make the outermost application with FastAPI(lifespan=auth.lifespan), "
@@ -83,15 +86,19 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
             if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
                 return demand.check(scope[IDENTITY], knower.clock)
             identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
-            return demand.check(identity or await identify(knower, scope), knower.clock)
+            if identity is not None:
+                return demand.check(identity, knower.clock)
+            found = demand.check(await identify(knower, scope), knower.clock)
+            await _guard(knower, scope, found)
+            return found
         except CoatcheckError as error:
             raise _refusal(error, scope) from error
 
-    _DEMANDED.add(user)
+    _DEMANDED[user] = demand
     return user
 
 
-_DEMANDED: Final[set[Callable[..., object]]] = set()
+_DEMANDED: Final[dict[Callable[..., Any] | None, Demand]] = {}
 """What `_demanded` has made."""
 
 current_user: Final = _demanded(LOGGED_IN)
@@ -107,9 +114,20 @@ async def optional_user(connection: HTTPConnection) -> Identity | None:
     knower = _knower_of(scope)
     try:
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
-        return identity or await identify_leniently(knower, scope)
+        if identity is not None:
+            return identity
+        found = await identify_leniently(knower, scope)
+        await _guard(knower, scope, found)
+        return found
     except CoatcheckError as error:
         raise _refusal(error, scope) from error
+
+
+async def _guard(knower: GuardingKnower, scope: Scope, identity: Identity | None) -> None:
+    """A WebSocket ends when the session does, whatever its route does."""
+    late: LateGuard | None = scope.get(LATE)
+    if late is not None and identity is not None:
+        await late.guard(knower, identity)
 
 
 def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
@@ -120,7 +138,7 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
 
 
 CurrentUser = Annotated[Identity, Depends(current_user)]
-"""Parameter type of a path operation that needs somebody logged in."""
+"""Parameter type of a path operation that needs somebody logged in. ``CurrentUser | None`` is `OptionalUser`."""
 
 OptionalUser = Annotated[Identity | None, Depends(optional_user)]
 """Parameter type of a path operation that serves everybody and wants to know who."""
@@ -138,6 +156,18 @@ def fresh(*, minutes: float) -> Dependency:
     return Dependency(_demanded(demands.fresh(minutes=minutes)))
 
 
+_ours: Final = fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
+fastapi_parameters.install(_ours)
+
+
+def _asks(dependant: Dependant) -> bool:
+    """Whether a route, or what it depends on, asks who is asking."""
+    return any(map(_ours.gives, _calls(dependant)))
+
+
+fastapi_routes.install(_asks)
+
+
 _openapi = FastAPI.openapi
 
 
@@ -145,9 +175,9 @@ def _openapi_with_security(self: FastAPI) -> dict[str, Any]:
     """FastAPI's document, in which operations with our dependencies say so."""
     document = _openapi(self)
     for route in _routes(self):
-        calls = set(_calls(getattr(route, "dependant", None)))
-        needed = not calls.isdisjoint(_DEMANDED)
-        if needed or optional_user in calls:
+        calls = [call for call in _calls(getattr(route, "dependant", None)) if _ours.gives(call)]
+        needed = any(call is not optional_user for call in calls)
+        if calls:
             for method in route.methods or ():
                 openapi.secure(document, route.path_format, method, optional=not needed)
     return document

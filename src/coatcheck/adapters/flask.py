@@ -3,6 +3,7 @@
 ``auth`` is a `coatcheck.blocking.Auth`, or its `RemoteVerifier` where the database is elsewhere; it starts itself at
 the first request. Who is asking is decided before each view: a bad bearer token is refused (401) and so is a cross-site
 change that rides on a cookie (403), whether or not the view asks. A cookie that has ended makes a request anonymous.
+The answer of a view that looks at who is asking says ``Vary: Cookie, Authorization``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _NAME: Final = "coatcheck"
 _DECIDED: Final = "coatcheck.decided"
 """Key of the request's environment: for which `_Here`, and the identity, None, or the error that refuses. Not in ``g``,
 which outlives a request where an application context was pushed around it."""
+_READ: Final = "coatcheck.read"
+"""Key of the request's environment: whether anybody has looked at who is asking."""
 _LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
 
 _request: Final = cast("LocalProxy[Request]", request)._get_current_object
@@ -97,6 +100,7 @@ class Coatcheck:
             raise ConfigurationError("this application has been given to Coatcheck already")
         here = app.extensions[_NAME] = _Here(auth, login_view)
         app.before_request(_looking_first(app, here))
+        app.after_request(_varying)
         app.register_error_handler(CoatcheckError, _on_refusal)
         app.context_processor(_for_templates)
         app.add_template_global(csrf_token)
@@ -106,7 +110,7 @@ def optional_user() -> Identity | None:
     """Who is asking, or None for nobody: for views that serve everybody.
 
     Raises what refuses the request: `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
-    return _decided(_request(), _here(_app()))
+    return _read(_request(), _here(_app()))
 
 
 class _Nobody(NotLoggedIn, RuntimeError):
@@ -187,6 +191,19 @@ def _decided(asked: Request, here: _Here) -> Identity | None:
     return found
 
 
+def _read(asked: Request, here: _Here) -> Identity | None:
+    """Who is asking, for somebody whose answer may depend on it."""
+    asked.environ[_READ] = True
+    return _decided(asked, here)
+
+
+def _varying(response: Response) -> Response:
+    """What has looked at who is asking is answered with ``Vary``: no cache may hand it to somebody else."""
+    if _READ in _request().environ:
+        response.vary.update(("Cookie", "Authorization"))
+    return response
+
+
 def _decide(auth: BlockingKnower, asked: Request) -> Identity | CoatcheckError | None:
     environ = asked.environ
     if environ["REQUEST_METHOD"] in SAFE_METHODS:
@@ -241,7 +258,7 @@ def _behind(demand: demands.Demand, view: View) -> View:
     @wraps(view)
     def asking(*args: Any, **kwargs: Any) -> Any:
         asked, here = _request(), _here(_app())
-        demand.check(_decided(asked, here), here.auth.clock)
+        demand.check(_read(asked, here), here.auth.clock)
         return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
     bare: Callable[..., Any] | None = view

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from copy import copy
+from functools import partial
 from types import new_class
 from typing import Any, Final, cast
 
@@ -29,7 +30,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
-from litestar.routes import BaseRoute, HTTPRoute
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ..auth import Auth
@@ -39,8 +40,10 @@ from ..model import Identity
 from ..remote import RemoteVerifier
 from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, GuardingKnower, Knower, identify_leniently, recognise
+from .asgi import IDENTITY, GuardingKnower, Knower, identify_leniently, recognise, varied
 from .connections import serve_guarded
+from .litestar_cache import apart
+from .litestar_checks import check_handler
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 __all__ = [
@@ -168,7 +171,7 @@ class AuthMiddleware:
             identity = recognise(self.auth.known, plain)
             if identity is not None:
                 plain["user"] = plain["auth"] = plain[IDENTITY] = identity
-                return self._next(scope, receive, send)
+                return self._next(scope, receive, partial(varied, send))  # type: ignore[arg-type]  # the same messages
         return self._look_closely(scope, receive, send)
 
     async def _look_closely(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,6 +185,8 @@ class AuthMiddleware:
         if identity is not None and plain["type"] == "websocket":
             app = cast("asgi.ASGIApp", self.app)
             await serve_guarded(self.auth, identity, app, plain, cast("asgi.Receive", receive), cast("asgi.Send", send))
+        elif plain["type"] == "http":
+            await self.app(scope, receive, partial(varied, send))  # type: ignore[arg-type]  # as above
         else:
             await self.app(scope, receive, send)
 
@@ -246,8 +251,12 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         self._provided = (_FromScope(current_user), _FromScope(optional_user))
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """First of all middleware and lifespans; what the application itself has named so stays."""
+        """First of all middleware and lifespans; what the application itself has named so stays. Raises
+        `ConfigurationError` where there is a plugin of ours already."""
         self._cache = app_config.response_cache_config
+        app_config.response_cache_config = apart(self._cache)
+        if app_config.state.get(STATE_KEY, self.auth) is not self.auth or self.auth.lifespan in app_config.lifespan:
+            raise ConfigurationError(asgi.SECOND)
         app_config.lifespan.insert(0, self.auth.lifespan)
         app_config.middleware.insert(0, DefineMiddleware(AuthMiddleware, auth=self.auth))
         app_config.state[STATE_KEY] = self.auth
@@ -262,24 +271,35 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Say in the OpenAPI document who gets in to which operation. Raises `ConfigurationError` for a handler that
-        asks for a user and whose answers Litestar would keep for everybody: it serves them without asking again."""
+        """Say in the OpenAPI document who gets in to which operation.
+
+        Raises `ConfigurationError` for a handler that asks for a user, or is guarded, and whose answers Litestar would
+        keep for everybody; what else it keeps is kept of anonymous requests only, see `litestar_cache`. And for one
+        that takes who is asking from the request itself, see `litestar_checks`."""
         for provide in self._provided:
             provide.take_scope_as_it_is()
+        handlers: Iterable[BaseRouteHandler] = getattr(route, "route_handlers", ())  # of a socket's there is one
+        for each in handlers or [cast("WebSocketRoute | ASGIRoute", route).route_handler]:
+            check_handler(each, (current_user, optional_user), DemandGuard, current_user)
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
                 asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))
                 key = handler.cache_key_builder or self._cache.key_builder
-                if handler.cache and key is default_cache_key_builder and {current_user, optional_user} & set(asked):
+                asks = bool({current_user, optional_user} & set(asked)) or _is_guarded(handler)
+                if handler.cache and key is default_cache_key_builder and asks:
                     raise ConfigurationError(f"{handler}: cache=... needs a cache_key_builder that tells users apart")
                 handler.security = [*(handler.security or ()), *_ways_in(handler, asked)]
 
 
 def _ways_in(handler: HTTPRouteHandler, asked: list[object]) -> list[dict[str, list[str]]]:
     """One entry is enough; an empty one is for nobody. An empty list says nothing."""
-    if current_user in asked or any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards()):
+    if current_user in asked or _is_guarded(handler):
         return _ANY_OF_THEM
     return [*_ANY_OF_THEM, {}] if optional_user in asked else []
+
+
+def _is_guarded(handler: HTTPRouteHandler) -> bool:
+    return any(isinstance(guard, DemandGuard) for guard in handler.resolve_guards())
 
 
 def _asked_for(parameters: Iterable[str], providers: Mapping[str, Provide]) -> Iterator[object]:

@@ -12,7 +12,9 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 from starlette.authentication import (
     AuthCredentials,
@@ -25,10 +27,11 @@ from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from ..errors import CoatcheckError
+from ..errors import CoatcheckError, ConfigurationError
 from ..model import Identity
+from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send
+from .asgi import IDENTITY, SECOND, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send, recognise, varied
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -42,16 +45,34 @@ R = TypeVar("R")
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 _CLOCK: Final = "coatcheck.clock"
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class User(BaseUser):
+class _Shared:
+    """What all requests of a credential share: nothing can be set on it, nor taken away."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name}: this is shared by all requests of a credential and cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name}: this is shared by all requests of a credential and cannot be changed")
+
+    @property
+    def __dict__(self) -> Mapping[str, Any]:  # type: ignore[override]  # Starlette's classes have one
+        return _NOTHING
+
+
+class User(_Shared, BaseUser):
     """``request.user`` of somebody logged in: one for all requests of a credential, so nothing can be set on it."""
 
     __slots__ = ("_credentials", "_identity")
 
+    _credentials: AuthCredentials
+    _identity: Identity
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
-        self._credentials = _Scopes(identity.roles)
+        object.__setattr__(self, "_identity", identity)
+        object.__setattr__(self, "_credentials", _Scopes(identity.roles))
 
     @property
     def is_authenticated(self) -> bool:
@@ -68,11 +89,13 @@ class User(BaseUser):
         return self._identity
 
 
-class _Scopes(AuthCredentials):
+class _Scopes(_Shared, AuthCredentials):
     """``request.auth`` of somebody logged in, who shares it with later requests: it cannot be added to."""
 
+    __slots__ = ("scopes",)
+
     def __init__(self, roles: frozenset[str]) -> None:
-        self.scopes = _scopes_of(roles)  # type: ignore[assignment]  # Starlette has a list, and only looks into it
+        object.__setattr__(self, "scopes", _scopes_of(roles))  # Starlette has a list, and only looks into it
 
 
 class Nobody(UnauthenticatedUser):
@@ -107,25 +130,46 @@ class AuthMiddleware(asgi.AuthMiddleware):
     so that a client whose token has ended can still refresh and log in; below it nobody is known."""
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
+        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
         super().__init__(app, auth)
-        self.attach = self._attach
         self._below = None if service is None else f"{service.rstrip('/')}/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._below is not None and scope["type"] in ("http", "websocket"):
-            root: str = scope.get("root_path", "")
-            if f"{scope['path'].removeprefix(root)}/".startswith(self._below):
-                await self.app(scope, receive, send)
+        if self._below is not None and self._goes_to_service(scope):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
+            identity = recognise(self.auth.known, scope)
+            if identity is not None:  # as in the plain one, and without what a call costs
+                scope[IDENTITY] = identity
+                scope[_CLOCK] = self.auth.clock
+                user: Any  # an annotation costs nothing
+                try:
+                    user = identity._kept
+                except AttributeError:
+                    user = None
+                if user.__class__ is not User:
+                    user = _user_of(identity)
+                scope["user"] = user
+                scope["auth"] = user._credentials
+                await self.app(scope, receive, partial(varied, send))
                 return
-        await super().__call__(scope, receive, send)
+        await self.look_closely(scope, receive, send)
 
-    def _attach(self, scope: Scope, identity: Identity | None) -> None:
+    def attach(self, scope: Scope, identity: Identity | None) -> None:
+        """See `asgi.AuthMiddleware.attach`."""
         scope[_CLOCK] = self.auth.clock
         if identity is None:
             scope["auth"], scope["user"] = AuthCredentials(), Nobody()
         else:
             user = scope["user"] = _user_of(identity)
             scope["auth"] = user._credentials
+
+    def _goes_to_service(self, scope: Scope) -> bool:
+        if self._below is None or scope["type"] not in ("http", "websocket"):
+            return False
+        root: str = scope.get("root_path", "")
+        return f"{scope['path'].removeprefix(root)}/".startswith(self._below)
 
 
 class CoatcheckBackend(AuthenticationBackend):
@@ -190,15 +234,19 @@ def logged_in(endpoint: Callable[P, R]) -> Callable[P, R]:
 
 def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
     """Several lifespans as one, entered in this order and left in the other, with the state of all:
-    ``lifespan=lifespans(auth.lifespan, my_own)``."""
+    ``lifespan=lifespans(auth.lifespan, my_own)``. The application does not start (`ConfigurationError`) with the
+    lifespans of two `Auth`: nobody would know which one lets people in."""
 
     @asynccontextmanager
     async def together(app: Any) -> AsyncIterator[dict[str, Any]]:
         state: dict[str, Any] = {}
         async with AsyncExitStack() as stack:
             for part in parts:
-                own: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
-                state.update(own or {})
+                given: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
+                own = given or {}
+                if STATE_KEY in state and state[STATE_KEY] is not own.get(STATE_KEY, state[STATE_KEY]):
+                    raise ConfigurationError(SECOND)
+                state.update(own)
             yield state
 
     return together
@@ -206,12 +254,12 @@ def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[d
 
 def _user_of(identity: Identity) -> User:
     try:
-        user = identity.kept
+        user = identity._kept
     except AttributeError:
         user = None
     if user.__class__ is not User:
         user = User(identity)
-        identity.keep(user)
+        identity._keep(user)
     return user
 
 
@@ -247,7 +295,8 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(endpoint)
         async def checked_first(*args: P.args, **kwargs: P.kwargs) -> Any:
-            connection = _connection(args, kwargs)
+            first: Any = args[0] if args else None  # asking an abstract class for its instances costs a microsecond
+            connection: HTTPConnection = first if first.__class__ is Request else _connection(args, kwargs)
             if not (is_simple and connection.scope.get(IDENTITY)):
                 _check(demand, connection)
             return await endpoint(*args, **kwargs)
@@ -259,9 +308,6 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _connection(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> HTTPConnection:
     """The request or WebSocket that an endpoint, which may be a method, is called with."""
-    if args and args[0].__class__ is Request:  # asking an abstract class for its instances costs a microsecond
-        request: Request = args[0]
-        return request
     for argument in (*args, *kwargs.values()):
         if isinstance(argument, HTTPConnection):
             return argument

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Lifespan
 
 from .. import __version__
+from ..adapters.asgi import SECOND
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
 from ..model import Mode
@@ -58,6 +59,12 @@ def _without_framework_refusals(document: dict[str, Any]) -> None:
         for operation in path.values():
             if "HTTPValidationError" in str(operation["responses"].get("422", "")):
                 del operation["responses"]["422"]
+
+
+def refuse_second(routes: Iterable[BaseRoute]) -> None:
+    """Raise `ConfigurationError` where a service is mounted already: a second one would let nobody in, or everybody."""
+    if any(isinstance(getattr(route, "app", None), Service) for route in routes):
+        raise ConfigurationError(SECOND)
 
 
 def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True, feed: bool = True) -> FastAPI:

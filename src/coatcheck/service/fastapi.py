@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from ..adapters.fastapi import CurrentUser, OptionalUser, Refusal, auth_of, fresh, lifespans, on_refusal, requires
 from ..auth import Auth
-from .app import auth_app
+from .app import auth_app, refuse_second
 from .delivery import deliver
 
 __all__ = [
@@ -34,7 +34,9 @@ def mount_auth(
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
-    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`."""
+    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
+    `Auth` in one application: make another application for it."""
+    refuse_second(app.routes)
     if isinstance(auth, str):
         auth = Auth(auth)
     app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))

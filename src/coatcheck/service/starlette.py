@@ -22,7 +22,7 @@ from ..adapters.starlette import (
     requires,
 )
 from ..auth import Auth
-from .app import auth_app
+from .app import auth_app, refuse_second
 from .delivery import deliver
 
 __all__ = [
@@ -44,10 +44,11 @@ def mount_auth(
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
-    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, and `RuntimeError` for
-    an application that runs already."""
+    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
+    `Auth` in one application, and `RuntimeError` for an application that runs already."""
     if app.middleware_stack is not None:
         raise RuntimeError("mount_auth comes before the application starts")
+    refuse_second(app.routes)
     if isinstance(auth, str):
         auth = Auth(auth)
     app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))

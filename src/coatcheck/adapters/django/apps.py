@@ -14,11 +14,13 @@ class CoatcheckConfig(AppConfig):
     verbose_name = "Coatcheck"
 
     def ready(self) -> None:
-        """Hide the settings' secrets, register the checks, and listen to what happens to users."""
+        """Hide the settings' secrets, keep people apart in Django's caches, register the checks, and listen to what
+        happens to users."""
+        from . import caches, conf
         from . import checks as ours
-        from . import conf
 
         conf.hide()
+        caches.keep_apart()
         checks.register(ours.check_settings, checks.Tags.security)
         checks.register(ours.check_middleware, checks.Tags.security)
         checks.register(ours.check_names, checks.Tags.security)

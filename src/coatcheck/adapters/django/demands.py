@@ -28,7 +28,10 @@ def login_required(view: View) -> View: ...
 @overload
 def login_required(*, login_url: str | None = None) -> Callable[[View], View]: ...
 def login_required(view: View | None = None, *, login_url: str | None = None) -> View | Callable[[View], View]:
-    """A view that needs somebody logged in. ``login_url``: another page than ``LOGIN_URL``."""
+    """A view that needs somebody logged in. ``login_url``: another page than ``LOGIN_URL``. Raises `TypeError` for a
+    page where the view is meant."""
+    if view is not None and not callable(view):
+        raise TypeError("name the page: login_required(login_url=...)")
 
     def behind(view: View) -> View:
         return _behind(LOGGED_IN, view, login_url)

@@ -226,11 +226,11 @@ class CoatcheckUsers:
 
 def _person(identity: Identity) -> Person:
     """One for all requests of a credential."""
-    kept = getattr(identity, "kept", None)
+    kept = getattr(identity, "_kept", None)
     if isinstance(kept, Person):
         return kept
     person = Person(identity)
-    identity.keep(person)
+    identity._keep(person)
     return person
 
 
