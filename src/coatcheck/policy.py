@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from typing import Final
-from urllib.parse import urlsplit
 
+from . import origins
 from .errors import ConfigurationError
 from .model import Mode
 
@@ -84,8 +84,10 @@ class Policy:
     """The same bound in bytes, by estimate."""
 
     origins: tuple[str, ...] = ()
-    """Other origins (``https://app.example``) whose pages may make state-changing requests with our cookies.
-    The request's own origin is always allowed."""
+    """Other origins (``https://app.example``, ``capacitor://localhost``) whose pages may make state-changing requests
+    with our cookies. The request's own origin is always allowed. Kept in canonical form, in which they are compared:
+    lower case, no default port, no last dot, letters beyond ASCII as browsers write them. What no browser sends
+    (a wildcard, a path, ``null``) is refused."""
 
     def __post_init__(self) -> None:
         if not self.modes or len(set(self.modes)) != len(self.modes):
@@ -98,8 +100,10 @@ class Policy:
         if self.signing_algorithm not in SIGNING_ALGORITHMS:
             raise ConfigurationError(f"policy.signing_algorithm must be one of {', '.join(SIGNING_ALGORITHMS)}")
         self._check_numbers()
-        for origin in self.origins:
-            _check_origin(origin)
+        try:
+            object.__setattr__(self, "origins", origins.all_listed(self.origins))
+        except ValueError as error:
+            raise ConfigurationError(f"policy.origins: {error}") from None
 
     def _check_numbers(self) -> None:
         for item in fields(self):
@@ -125,9 +129,3 @@ class Policy:
     def event_retention(self) -> float:
         """Seconds for which an event can still matter to some access token."""
         return self.access_lifetime + CLOCK_LEEWAY + VIEW_MARGIN
-
-
-def _check_origin(origin: str) -> None:
-    parts = urlsplit(origin)
-    if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
-        raise ConfigurationError(f"policy.origins: {origin!r} is not an origin such as https://app.example")

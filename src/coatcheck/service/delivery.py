@@ -15,10 +15,11 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ..adapters.asgi import Scope, changes_state, names_of, origin_of
+from ..adapters.asgi import Scope, arrival_of
 from ..adapters.problems import problem_of
+from ..credentials.arrival import Arrival
 from ..credentials.cookies import CookieNames, delete_cookie, set_cookie
-from ..credentials.csrf import Provenance, provenance
+from ..credentials.csrf import Provenance
 from ..errors import ConfigurationError, CrossSite
 from ..issuer import Credentials
 from ..model import Mode, Session
@@ -62,17 +63,16 @@ def login_answer(credentials: Credentials, email: str | None) -> LoginAnswer:
     return answer
 
 
-def require_cookies(scope: Scope, mode: Mode) -> CookieNames | None:
+def require_cookies(arrival: Arrival, mode: Mode) -> CookieNames | None:
     """The names of our cookies on this request; None in mode ``jwt``, which sets none.
 
     Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them: call it before
     anything is created."""
     if mode is Mode.JWT:
         return None
-    names = names_of(scope)
-    if names is None:
+    if arrival.names is None:
         raise Refusal(COOKIES_NEED_TLS)
-    return names
+    return arrival.names
 
 
 def refresh_path(scope: Scope, mount: str = "") -> str:
@@ -90,7 +90,7 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
     of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
     has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does."""
     session = credentials.session
-    names = require_cookies(scope, session.mode)
+    names = require_cookies(arrival_of(scope), session.mode)
     if names is None:
         return []
     try:
@@ -103,13 +103,13 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
 
 def forget(scope: Scope, *, mount: str = "") -> list[str]:
     """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
-    names = names_of(scope)
+    names = arrival_of(scope).names
     return [] if names is None else [_delete_session(names), *_delete_tokens(names, refresh_path(scope, mount))]
 
 
 def forget_tokens(scope: Scope) -> list[str]:
     """The Set-Cookie values that make a browser forget the cookies of mode ``jwt-cookie``."""
-    names = names_of(scope)
+    names = arrival_of(scope).names
     return [] if names is None else _delete_tokens(names, refresh_path(scope))
 
 
@@ -123,9 +123,10 @@ def with_cookies(response: Response, values: list[str]) -> Response:
 def check_destination(scope: Scope, credentials: Credentials, origins: Collection[str]) -> None:
     """Raise `CrossSite` when a page of another site would log its visitors in, as somebody of its choice (login CSRF):
     a change that surely comes from elsewhere gets no cookies. ``origins``: the policy's, which are not elsewhere."""
-    if credentials.session.mode is Mode.JWT or not changes_state(scope):
+    arrival = arrival_of(scope)
+    if credentials.session.mode is Mode.JWT or not arrival.changes:
         return
-    if provenance(scope["headers"], origin_of(scope), origins) is Provenance.FOREIGN:
+    if arrival.provenance(origins) is Provenance.FOREIGN:
         raise CrossSite("a login on a page of another site")
 
 

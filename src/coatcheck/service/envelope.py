@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
-from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, header, refuse
+from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, arrival_of, header, refuse
+from ..adapters.doubts import tell
 from ..auth import Auth
 from ..verifier import STATE_KEY
 from .metrics import Metrics
@@ -45,6 +46,7 @@ class Envelope:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        tell(self._auth, arrival_of(scope))
         inner = dict(scope, state={**scope.get("state", {}), STATE_KEY: self._auth})
         if scope["type"] != "http":
             await self.app(inner, receive, send)

@@ -13,7 +13,6 @@ from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..adapters.asgi import names_of
 from ..adapters.flask import (
     Coatcheck,
     auth_of,
@@ -33,8 +32,7 @@ from .app import has_pages
 from .bridge import Answered
 from .delivery import check_destination, cookies
 from .envelope import MAX_BODY
-from .former import Former, cookie_mode, exchange, here, is_visit, set_cookies
-from .logins import presented
+from .former import Former, cookie_mode, exchange, here, is_visit, presents_nothing, set_cookies
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
 from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
 
@@ -117,7 +115,7 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
     @app.before_request
     def trading() -> BaseResponse | None:
         scope = service_scope(request.environ, "", 0)
-        if not is_visit(scope) or presented(scope) or names_of(scope) is None:
+        if not is_visit(scope) or not presents_nothing(scope):
             return None
         former = reader()
         if former is None:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..adapters.asgi import ASGIApp, Receive, Scope, Send, check_origin, header, names_of, refuse
+from ..adapters.asgi import ASGIApp, Receive, Scope, Send, arrival_of, check_origin, header, refuse
 from ..adapters.problems import problem_of
 from ..auth import Auth
 from ..credentials.cookies import delete_cookie
@@ -38,7 +38,7 @@ from ..model import Mode
 from . import delivery
 from .api.bodies import answer_json
 from .api.problems import problem_response
-from .logins import chosen_mode, device_of, presented
+from .logins import chosen_mode
 from .refusals import public_problem
 
 log = logging.getLogger("coatcheck.service")
@@ -83,7 +83,8 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
     Asked again within `Policy.reuse_window` it makes another session, for tabs that open at once; later it is refused.
     Raises `InvalidCredential`, `StoreUnavailable`, `Refusal` for a mode that is not offered here, and
     `ConfigurationError` without a SQL database."""
-    mode = chosen_mode(auth, scope, mode.value)
+    arrival = arrival_of(scope)
+    mode = chosen_mode(auth, arrival, mode.value)
     now = auth.clock.now()
     if now >= former.expires:
         raise ExpiredCredential("former credential has expired")
@@ -99,7 +100,7 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         await auth.counters.count_failure(_counted_as(other), now=now, window=_REMEMBERED)
     try:
         credentials = await auth.login(
-            former.subject, mode=mode, epoch=0, device=device_of(scope), amr=former.amr, auth_time=former.auth_time
+            former.subject, mode=mode, epoch=0, device=arrival.device(), amr=former.amr, auth_time=former.auth_time
         )
     except (Conflict, InvalidLogin) as error:
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
@@ -116,7 +117,8 @@ async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, 
 async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mount: str) -> Response:
     """`trade_in` for a request of any framework."""
     try:
-        check_origin(auth, scope, None)  # another site must not log its visitors in as somebody of its choice
+        # Another site must not log its visitors in as somebody of its choice.
+        check_origin(auth, arrival_of(scope), None)
         credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):
@@ -149,7 +151,7 @@ class TradeIn:
         self._mode = cookie_mode(auth.policy.modes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_visit(scope) and not presented(scope) and names_of(scope) is not None:
+        if is_visit(scope) and presents_nothing(scope):
             try:
                 former = await _awaited(self._reader(scope))
                 made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
@@ -165,6 +167,12 @@ class TradeIn:
                     await response(scope, receive, send)
                     return
         await self.app(scope, receive, send)
+
+
+def presents_nothing(scope: Scope) -> bool:
+    """Whether a request comes with no credential of ours, good or bad, and could be given a cookie."""
+    arrival = arrival_of(scope)
+    return arrival.names is not None and arrival.presented is None
 
 
 def is_visit(scope: Scope) -> bool:

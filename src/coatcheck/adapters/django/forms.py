@@ -7,7 +7,7 @@ checked again here that the user is as they were: if the password was changed in
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -17,13 +17,10 @@ from django.http import HttpRequest
 from ...blocking import Auth
 from ...credentials.transport import Carrier, cookie
 from ...errors import Conflict
-from ...model import Device, Mode
-from ..asgi import header, names_of
+from ...model import Mode
 from .middleware import COOKIES, Cookie, asking
-from .requests import MADE, scope_of
+from .requests import MADE, arrival_of
 from .users import DjangoUsers, is_active
-
-_MAX_USER_AGENT: Final = 256
 
 
 def listen() -> None:
@@ -41,8 +38,8 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     auth, users = made.knower, made.users
     if not isinstance(auth, Auth) or Mode.SESSION not in auth.policy.modes:
         raise PermissionDenied("logins of mode 'session' are not made here")
-    scope = scope_of(request)
-    names = names_of(scope)
+    arrival = arrival_of(request)
+    names = arrival.names
     if names is None:
         raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
     subject = users.subject_of(user)
@@ -51,7 +48,7 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     if now is None or not is_active(now) or now.password != user.password:
         raise PermissionDenied("the user was changed while the password was checked")
     try:
-        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=_device(scope))
+        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=arrival.device())
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
     before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
@@ -69,7 +66,7 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     made = None if request is None else request.META.get(MADE)
     if request is None or made is None or not isinstance(made.knower, Auth):
         return
-    names = names_of(scope_of(request))
+    names = arrival_of(request).names
     identity = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     if identity is not None:
         made.knower.revoke(identity.session_id)
@@ -78,10 +75,3 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     if names is not None:
         # The refresh cookie is not seen here; its session has ended.
         request.META[COOKIES] = [Cookie(name, "", names.secure) for name in (names.session, names.access)]
-
-
-def _device(scope: Any) -> Device:
-    text = header(scope, b"user-agent").decode("latin-1")
-    agent = "".join(char for char in text if char.isprintable())[:_MAX_USER_AGENT]
-    client = scope.get("client")
-    return Device(user_agent=agent, ip=str(client[0]) if client else "")

@@ -30,7 +30,7 @@ from ..asgi import Knower
 from ..problems import INTERNAL, problem_of
 from .conf import Made, made
 from .refusals import refused
-from .requests import MADE, is_for_service, recognise, scope_of
+from .requests import MADE, arrival_of, is_for_service, recognise
 
 if TYPE_CHECKING:
     from .conf import Knower as BlockingKnower
@@ -84,7 +84,7 @@ class AuthMiddleware:
         identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
         if identity is None and not wsgi.presents_nothing(request.META):
             try:
-                identity = wsgi.identify_leniently(self._made.knower, scope_of(request))
+                identity = wsgi.identify_arrival_leniently(self._made.knower, arrival_of(request))
             except CoatcheckError as error:
                 if not _goes_to_service(request):
                     return refused(request, error)
@@ -99,7 +99,7 @@ class AuthMiddleware:
         identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
         if identity is None and not wsgi.presents_nothing(request.META):
             try:
-                identity = await asgi.identify_leniently(self._async, scope_of(request))
+                identity = await asgi.identify_arrival_leniently(self._async, arrival_of(request))
             except CoatcheckError as error:
                 if not _goes_to_service(request):
                     return refused(request, error)

@@ -9,11 +9,12 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpRequest
 
+from ...credentials.arrival import Arrival, arrival_of_asgi, arrival_of_wsgi
 from ...errors import ConfigurationError, NotLoggedIn
 from ...model import Identity
 from ...verifier import Known
 from .. import asgi, wsgi
-from ..asgi import Scope
+from ..asgi import ARRIVAL, Scope
 
 if TYPE_CHECKING:
     from .conf import Made
@@ -85,9 +86,25 @@ def _ask_again(*, setting: str, **_: object) -> None:
 setting_changed.connect(_ask_again, dispatch_uid="coatcheck.proxy")
 
 
+def arrival_of(request: HttpRequest) -> Arrival:
+    """What came with the request: read at the door, and the same for everybody further in. Scheme and host are what
+    Django takes them for, so ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST`` count. Raises Django's
+    `DisallowedHost`."""
+    found: Arrival | None = request.META.get(ARRIVAL)
+    if found is None:
+        host = request.get_host() if settings.USE_X_FORWARDED_HOST else None
+        scope: Scope | None = getattr(request, "scope", None)
+        if scope is None:
+            found = arrival_of_wsgi(request.META, scheme=request.scheme, host=host)
+        else:  # the headers as they came: Django joins several cookie headers with a comma
+            given = {"type": "http", "method": request.method, **scope}
+            found = arrival_of_asgi(given, scheme=request.scheme, host=host)
+        request.META[ARRIVAL] = found
+    return found
+
+
 def scope_of(request: HttpRequest) -> Scope:
-    """The parts of an ASGI scope that Coatcheck reads. Scheme and host are what Django takes them for, so
-    ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST`` count. Raises Django's `DisallowedHost`."""
+    """The parts of an ASGI scope that Coatcheck reads, with scheme and host as in `arrival_of`."""
     given: Scope | None = getattr(request, "scope", None)
     if given is None:
         scope = {**wsgi.scope_of(request.META), "scheme": request.scheme}
@@ -105,6 +122,8 @@ def scope_of(request: HttpRequest) -> Scope:
     if settings.USE_X_FORWARDED_HOST:
         host = host_of(request).encode("latin-1", "replace")
         scope["headers"] = [*(item for item in scope["headers"] if item[0] != b"host"), (b"host", host)]
+    if ARRIVAL in request.META:
+        scope[ARRIVAL] = request.META[ARRIVAL]
     return scope
 
 
@@ -118,7 +137,7 @@ def host_of(request: HttpRequest) -> str:
 
 def wants_page(request: HttpRequest) -> bool:
     """Whether a person goes to a page, and not a program to an API."""
-    reads = request.method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in request.META
+    reads = request.method in ("GET", "HEAD") and not arrival_of(request).by_bearer
     return reads and "text/html" in request.META.get("HTTP_ACCEPT", "")
 
 

@@ -10,10 +10,10 @@ from typing import Final
 from starlette.requests import Request
 
 from ... import decide
-from ...adapters.asgi import check_origin, header, identify
+from ...adapters.asgi import arrival_of, check_origin, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
-from ...credentials.transport import Credential, find_credential
+from ...credentials.transport import Credential, taken
 from ...errors import ConfigurationError, MalformedCredential
 from ...model import Identity
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
@@ -45,8 +45,9 @@ async def require_admin(request: Request) -> tuple[Auth, Identity]:
 def from_our_pages(auth: Auth, request: Request) -> None:
     """For requests that ride on no cookie: raises `CrossSite` when one that may change something surely comes from
     elsewhere."""
-    if request.method not in ("GET", "HEAD"):
-        check_origin(auth, request.scope, None)
+    arrival = arrival_of(request.scope)
+    if arrival.changes:
+        check_origin(auth, arrival, None)
 
 
 class ServiceKeys:
@@ -83,7 +84,7 @@ class ServiceKeys:
 
     def check_if_given(self, request: Request) -> None:
         """As `require`, for a route that needs no key: only a wrong one is refused."""
-        if header(request.scope, b"authorization"):
+        if arrival_of(request.scope).by_bearer:
             self.require(request)
 
     def _has(self, given: Credential) -> bool:
@@ -93,4 +94,5 @@ class ServiceKeys:
 
 
 def _bearer_of(request: Request) -> Credential | None:
-    return find_credential(header(request.scope, b"authorization") or None, None, None)
+    arrival = arrival_of(request.scope)
+    return taken(arrival.presented) if arrival.by_bearer else None

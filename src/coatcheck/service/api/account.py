@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..logins import chosen_mode, client_ip
+from ...adapters.asgi import arrival_of
+from ..logins import chosen_mode
 from .access import require_identity
 from .answers import LoginAnswer
 from .bodies import ChangePasswordBody, PasswordBody, read_json
@@ -29,8 +30,9 @@ async def reauthenticate(request: Request) -> Response:
     """A new session in the place of the present one, with a fresh ``auth_time``. The old credentials end."""
     auth, identity = await require_identity(request)
     body = await read_json(request, PasswordBody)
-    chosen_mode(auth, request.scope, identity.mode.value)
-    proved = await auth.logins.check_password(identity.subject, body.password, ip=client_ip(request.scope))
+    arrival = arrival_of(request.scope)
+    chosen_mode(auth, arrival, identity.mode.value)
+    proved = await auth.logins.check_password(identity.subject, body.password, ip=arrival.client)
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
     return login_response(request, credentials, proved.email or None)
 
@@ -53,6 +55,6 @@ async def change_password(request: Request) -> Response:
         body.current_password,
         body.new_password,
         keep=identity.session_id,
-        ip=client_ip(request.scope),
+        ip=arrival_of(request.scope).client,
     )
     return Response(status_code=204)

@@ -6,16 +6,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...adapters.asgi import check_origin, names_of
+from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import problem_of
 from ...auth import Auth
-from ...credentials.cookies import CookieNames, find_pair
 from ...errors import InvalidCredential, MalformedCredential, NotFound
 from ...issuer import Credentials
 from ...model import Mode
 from .. import delivery
-from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
+from ..logins import chosen_mode, log_in, sessions_named
 from ..refusals import invalid_request, not_logged_in
 from .access import from_our_pages, require_identity
 from .answers import LoginAnswer, Registered, SubjectView
@@ -47,15 +46,15 @@ routes = APIRouter()
 )
 async def register(request: Request) -> Response:
     """Make an account, and log in at once when a mode is named."""
-    auth = auth_of(request)
+    auth, arrival = auth_of(request), arrival_of(request.scope)
     from_our_pages(auth, request)
     body = await read_json(request, RegisterBody)
-    mode = None if body.mode is None else chosen_mode(auth, request.scope, body.mode)
-    account = await auth.accounts.register(body.email, body.password, ip=client_ip(request.scope))
+    mode = None if body.mode is None else chosen_mode(auth, arrival, body.mode)
+    account = await auth.accounts.register(body.email, body.password, ip=arrival.client)
     if mode is None:
         subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
         return answer_json(Registered(subject=subject), 201)
-    credentials = await log_in(auth, request.scope, account.id, mode=mode, epoch=None)
+    credentials = await log_in(auth, arrival, account.id, mode=mode, epoch=None)
     return login_response(request, credentials, account.email, 201)
 
 
@@ -67,17 +66,17 @@ async def login(request: Request) -> Response:
     """Log in with e-mail address and password. Forms of the service's pages get pages back.
 
     Where the application keeps its own users, `email` is whatever they log in with."""
-    auth = auth_of(request)
+    auth, arrival = auth_of(request), arrival_of(request.scope)
     if content_type(request) == FORM and _has_pages(request):
         from ..pages import forms
 
         return await forms.login(request)
     from_our_pages(auth, request)
     body = await read_json(request, LoginBody)
-    mode = chosen_mode(auth, request.scope, body.mode)
-    proved = await auth.authenticate(body.email, body.password, ip=client_ip(request.scope))
+    mode = chosen_mode(auth, arrival, body.mode)
+    proved = await auth.authenticate(body.email, body.password, ip=arrival.client)
     credentials = await log_in(
-        auth, request.scope, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
+        auth, arrival, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
     )
     return login_response(request, credentials, proved.email or None)
 
@@ -101,13 +100,13 @@ async def refresh(request: Request) -> Response:
         from_our_pages(auth, request)
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT)
         return login_response(request, credentials, await email_of(auth, credentials.session.subject))
-    cookie_names = names_of(request.scope)
+    arrival = arrival_of(request.scope)
     try:
-        token = None if cookie_names is None else _cookie(request, cookie_names)
+        token = arrival.refresh_token()
         if token is None:
             from_our_pages(auth, request)
             raise not_logged_in()
-        check_origin(auth, request.scope, auth.opaque.read_refresh_token(token)[0])
+        check_origin(auth, arrival, auth.opaque.read_refresh_token(token)[0])
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
     except InvalidCredential as error:
         # The cookie will never be any good again.
@@ -132,10 +131,10 @@ async def logout(request: Request) -> Response:
         from ..pages import forms
 
         return await forms.logout(request)
-    credentials = presented(request.scope)
-    ending = sessions_named(auth, credentials)
-    for session_id in sessions_named(auth, [item for item in credentials if item.carrier.is_cookie]):
-        check_origin(auth, request.scope, session_id)
+    arrival = arrival_of(request.scope)
+    ending = sessions_named(auth, arrival.everything())
+    for session_id in sessions_named(auth, arrival.held()):
+        check_origin(auth, arrival, session_id)
     if not ending:
         from_our_pages(auth, request)
     await read_json(request, NoBody, optional=True)
@@ -205,10 +204,3 @@ async def _refresh_token(request: Request) -> str | None:
     if fields.keys() - {"refresh_token"}:
         raise invalid_request("The form may hold refresh_token and nothing else.")
     return fields.get("refresh_token")
-
-
-def _cookie(request: Request, names: CookieNames) -> str | None:
-    """The refresh token of the cookie. Raises `MalformedCredential` when it is there twice."""
-    header = "; ".join(request.headers.getlist("cookie")).encode("latin-1")
-    pair = find_pair(header, names.refresh.encode() + b"=")
-    return None if pair is None else pair.partition(b"=")[2].decode("latin-1")

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...adapters.asgi import changes_state, check_origin, credential_of
+from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
@@ -21,7 +21,7 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery
 from ..api.bodies import read_form
-from ..logins import client_ip, log_in, presented, sessions_named
+from ..logins import log_in, sessions_named
 from ..refusals import BY_STATUS, public_problem
 from .destination import safe_next
 from .render import asset_url, html, redirect
@@ -72,6 +72,7 @@ class Visit:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.auth: Auth = auth_of(request)
+        self.arrival = arrival_of(request.scope)
         path = request.scope.get("root_path", "").strip("/")
         self.root = quote(f"/{path}") if path else ""
         """The path below which the service is; empty at the root of a host."""
@@ -82,7 +83,7 @@ class Visit:
     async def recognise(self) -> None:
         """Find out who is asking. Raises `StoreUnavailable`."""
         try:
-            credential = credential_of(self.request.scope)
+            credential = self.arrival.credential
             if credential is not None:
                 self.identity = await self.auth.verify(credential)
         except InvalidCredential:
@@ -96,13 +97,12 @@ class Visit:
     @property
     def ip(self) -> str:
         """The client's address, for the limits."""
-        return client_ip(self.request.scope)
+        return self.arrival.client
 
     @property
     def sessions(self) -> Sequence[str]:
         """The sessions that the browser's cookies name, live or not: for ending them, and for nothing else."""
-        cookies = [item for item in presented(self.request.scope) if item.carrier.is_cookie]
-        return sessions_named(self.auth, cookies)
+        return sessions_named(self.auth, self.arrival.held())
 
     async def form(self, *sessions: str) -> Mapping[str, str]:
         """The form's fields. Raises `CrossSite` when sessions are given and it was made for none of them, `Refusal` for
@@ -115,7 +115,7 @@ class Visit:
     async def log_in(self, subject: str, *, epoch: int | None = None, remember: bool = False) -> Credentials:
         """Make the session that a page hands out, and end those that the browser had, whosever they were."""
         credentials = await log_in(
-            self.auth, self.request.scope, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
+            self.auth, self.arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
         )  # fmt: skip
         for session_id in self.sessions:
             await self.auth.revoke(session_id)
@@ -123,7 +123,7 @@ class Visit:
 
     def require_cookies(self) -> None:
         """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
-        delivery.require_cookies(self.request.scope, Mode.SESSION)
+        delivery.require_cookies(self.arrival, Mode.SESSION)
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
         """The response with the cookie of a new session."""
@@ -185,8 +185,8 @@ def endpoint(handler: Handler) -> Endpoint:
         visit = Visit(request)
         try:
             await visit.recognise()
-            if changes_state(request.scope):
-                check_origin(visit.auth, request.scope, None)
+            if visit.arrival.changes:
+                check_origin(visit.auth, visit.arrival, None)
             return await handler(visit)
         except HTTPException as error:
             return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
