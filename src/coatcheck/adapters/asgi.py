@@ -8,7 +8,7 @@ should not break over it. A WebSocket that came with an identity is guarded: it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
@@ -17,7 +17,7 @@ from ..credentials.cookies import SECURE, find_pair, over_http
 from ..credentials.csrf import Provenance
 from ..credentials.elsewhere import from_elsewhere
 from ..credentials.transport import Credential
-from ..errors import CoatcheckError, CrossSite, InvalidCredential, MalformedCredential
+from ..errors import CoatcheckError, ConfigurationError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity, Mode
 from ..policy import Policy
 from ..verifier import Known
@@ -121,9 +121,12 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
     if not cookies:
         return None
     scheme = scope["scheme"]
-    names = SECURE if scheme == "https" else over_http[host] if scheme == "http" else None
-    if names is not SECURE and (names is None or _is_from_elsewhere(scope)):
+    if scheme == "https":
+        names = SECURE
+    elif scheme != "http" or (found := over_http[host]) is None or _is_from_elsewhere(scope):
         return None
+    else:
+        names = found
     if _SEMICOLON not in cookies:  # ours alone, as a program or a plain site sends it
         return known(cookies) if cookies[0] == names.first_byte else None
     try:
@@ -172,16 +175,38 @@ async def identify_arrival_leniently(auth: Knower, arrival: Arrival) -> Identity
         return None
 
 
+class Paths:
+    """Paths below the application's root, such as ``/hooks``, each with all that is below it.
+
+    Raises `ConfigurationError` for what is no list of such, and for the root itself."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        if isinstance(paths, str) or not all(path.startswith("/") and path.strip("/") for path in paths):
+            raise ConfigurationError('paths to leave out are a list such as exclude=["/hooks"], and never all of them')
+        self._begin = tuple(f"{path.rstrip('/')}/" for path in paths)
+
+    def __bool__(self) -> bool:
+        return bool(self._begin)
+
+    def hold(self, scope: Scope) -> bool:
+        """Whether a request goes there."""
+        root: str = scope.get("root_path", "")
+        return f"{scope['path'].removeprefix(root)}/".startswith(self._begin)
+
+
 class AuthMiddleware:
     """Pure ASGI middleware: ``AuthMiddleware(app, auth)``. See the module for what it does.
 
     ``auth`` is an `Auth` or a `RemoteVerifier`; start it with ``lifespan=auth.lifespan`` or ``async with auth``.
+    ``exclude``: paths whose bearer tokens are somebody else's, such as webhooks, each with all that is below it.
+    Nothing is refused there and nobody is known, whatever they present. Raises `ConfigurationError`.
     """
 
-    def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
+    def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
         self.app = app
         self.auth = auth
-        self.attach: Callable[[Scope, Identity | None], None] | None = None
+        self._excluded = Paths(exclude)
+        self.attach: Callable[[Scope, Identity | None], None] | None = self._leave_out if exclude else None
         """Puts what a framework wants besides into the scope; for adapters."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,7 +226,8 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         try:
-            identity = scope[IDENTITY] = await identify_leniently(self.auth, scope)
+            left_out = self._excluded and self._excluded.hold(scope)
+            identity = scope[IDENTITY] = None if left_out else await identify_leniently(self.auth, scope)
         except CoatcheckError as error:
             await refuse(scope, send, problem_of(error))
             return
@@ -211,6 +237,11 @@ class AuthMiddleware:
             await serve_guarded(self.auth, identity, self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    def _leave_out(self, scope: Scope, identity: Identity | None) -> None:
+        """After a hit, so that one costs nothing where nothing is left out."""
+        if identity is not None and self._excluded.hold(scope):
+            scope[IDENTITY] = None
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:

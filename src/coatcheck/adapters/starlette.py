@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
@@ -28,7 +28,7 @@ from starlette.responses import Response
 from ..errors import CoatcheckError
 from ..model import Identity
 from . import asgi, demands
-from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send
+from .asgi import IDENTITY, ASGIApp, GuardingKnower, Knower, Paths, Receive, Scope, Send
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -104,17 +104,24 @@ class AuthMiddleware(asgi.AuthMiddleware):
     """`asgi.AuthMiddleware`, which also gives ``request.user`` and ``request.auth``.
 
     ``service``: where the service is mounted within the application, such as ``/auth``. Its requests are left to it,
-    so that a client whose token has ended can still refresh and log in; below it nobody is known."""
+    so that a client whose token has ended can still refresh and log in; below it nobody is known. ``exclude`` as
+    `asgi.AuthMiddleware` has it: ``request.user`` is `Nobody` there, and the decorators let nobody in."""
 
-    def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
-        super().__init__(app, auth)
+    def __init__(
+        self, app: ASGIApp, auth: GuardingKnower, service: str | None = None, *, exclude: Sequence[str] = ()
+    ) -> None:
+        super().__init__(app, auth, exclude=exclude)
         self.attach = self._attach
-        self._below = None if service is None else f"{service.rstrip('/')}/"
+        self._service = Paths(() if service is None else (service,))
+        self._has_apart = bool(self._service or self._excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._below is not None and scope["type"] in ("http", "websocket"):
-            root: str = scope.get("root_path", "")
-            if f"{scope['path'].removeprefix(root)}/".startswith(self._below):
+        if self._has_apart and scope["type"] in ("http", "websocket"):
+            excluded = self._excluded.hold(scope)
+            if excluded:
+                scope[IDENTITY] = None
+                self._attach(scope, None)
+            if excluded or self._service.hold(scope):
                 await self.app(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
@@ -130,16 +137,18 @@ class AuthMiddleware(asgi.AuthMiddleware):
 
 class CoatcheckBackend(AuthenticationBackend):
     """The same for Starlette's own ``AuthenticationMiddleware(backend=CoatcheckBackend(auth), on_error=on_error)``,
-    which closes a refused WebSocket with 1000; `AuthMiddleware` says why."""
+    which closes a refused WebSocket with 1000; `AuthMiddleware` says why. ``exclude`` as there."""
 
-    def __init__(self, auth: Knower) -> None:
+    def __init__(self, auth: Knower, *, exclude: Sequence[str] = ()) -> None:
         self.auth = auth
+        self._excluded = Paths(exclude)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser]:
         """Raises `AuthenticationError` for what the middleware refuses."""
         scope = conn.scope
         try:
-            scope[IDENTITY] = await asgi.identify_leniently(self.auth, scope)
+            left_out = self._excluded and self._excluded.hold(scope)
+            scope[IDENTITY] = None if left_out else await asgi.identify_leniently(self.auth, scope)
         except CoatcheckError as error:
             raise _Refused(problem_of(error)) from error
         scope[_CLOCK] = self.auth.clock

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 
 from ...credentials.arrival import Arrival, arrival_of_asgi, arrival_of_wsgi
-from ...errors import ConfigurationError, NotLoggedIn
+from ...errors import CoatcheckError, ConfigurationError, NotLoggedIn
 from ...model import Identity
 from ...verifier import Known
 from .. import asgi, wsgi
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 MADE: Final = "coatcheck.made"
 """Key of ``request.META``: what the middleware was made with."""
+
+
+REFUSAL: Final = "coatcheck.refusal"
+"""Key of ``request.META``: what would have refused a request whose view is exempt."""
+
+EXEMPT: Final = "coatcheck_exempt"
+"""What a view has that nothing is refused before."""
 
 
 class Request(HttpRequest):
@@ -39,8 +47,12 @@ class LoggedInRequest(HttpRequest):
 def optional_user(request: HttpRequest) -> Identity | None:
     """Who is asking, or None for nobody: ``request.identity`` with its type.
 
-    Raises `ConfigurationError` when the request has not been through `AuthMiddleware`: it is not known who asks."""
+    Raises `ConfigurationError` when the request has not been through `AuthMiddleware`: it is not known who asks. In a
+    view that is exempt it raises what refuses the request: `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
     made_for(request)
+    if REFUSAL in request.META:
+        refusal: CoatcheckError = request.META[REFUSAL]
+        raise refusal
     identity: Identity | None = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     return identity
 
@@ -141,7 +153,11 @@ def wants_page(request: HttpRequest) -> bool:
     return reads and "text/html" in request.META.get("HTTP_ACCEPT", "")
 
 
-def is_for_service(view: Any) -> bool:
-    """Whether a view is the mounted service, which decides for itself: some of its bearer tokens are service keys, and
-    logging out needs none that is still good."""
-    return getattr(view, "coatcheck_service", False) is True
+def decides_itself(request: HttpRequest) -> bool:
+    """Whether the view that a request is for is exempt, or the mounted service, which decides for itself: some of its
+    bearer tokens are service keys, and logging out needs none that is still good."""
+    try:
+        view = resolve(request.path_info, getattr(request, "urlconf", None)).func
+    except Resolver404:
+        return False
+    return getattr(view, "coatcheck_service", False) is True or getattr(view, EXEMPT, False) is True
