@@ -117,8 +117,9 @@ async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, 
 async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mount: str) -> Response:
     """`trade_in` for a request of any framework."""
     try:
-        # Another site must not log its visitors in as somebody of its choice.
-        check_origin(auth, arrival_of(scope), None)
+        if mode is not Mode.JWT or arrival_of(scope).cookies:
+            # Another site must not log its visitors in as somebody of its choice, nor trade in what they hold.
+            check_origin(auth, arrival_of(scope), None)
         credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):

@@ -15,7 +15,7 @@ from ...adapters.fastapi import auth_of
 from ...auth import Auth
 from ...credentials.transport import Credential, taken
 from ...errors import ConfigurationError, MalformedCredential
-from ...model import Identity
+from ...model import Identity, Mode
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
 
 ADMIN: Final = "admin"
@@ -42,11 +42,12 @@ async def require_admin(request: Request) -> tuple[Auth, Identity]:
     return auth, identity
 
 
-def from_our_pages(auth: Auth, request: Request) -> None:
-    """For requests that ride on no cookie: raises `CrossSite` when one that may change something surely comes from
-    elsewhere."""
+def from_our_pages(auth: Auth, request: Request, answered_in: Mode = Mode.JWT) -> None:
+    """For requests that do not ride on a cookie: raises `CrossSite` when one that may change something surely comes
+    from elsewhere, and a cookie of ours came along or one will be set, as ``answered_in`` says. Where no browser sends
+    or keeps anything by itself, it does not matter whose page asks."""
     arrival = arrival_of(request.scope)
-    if arrival.changes:
+    if arrival.changes and (answered_in is not Mode.JWT or arrival.has_cookies):
         check_origin(auth, arrival, None)
 
 

@@ -10,6 +10,7 @@ from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import problem_of
 from ...auth import Auth
+from ...credentials.csrf import Provenance
 from ...errors import InvalidCredential, MalformedCredential, NotFound
 from ...issuer import Credentials
 from ...model import Mode
@@ -47,8 +48,8 @@ routes = APIRouter()
 async def register(request: Request) -> Response:
     """Make an account, and log in at once when a mode is named."""
     auth, arrival = auth_of(request), arrival_of(request.scope)
-    from_our_pages(auth, request)
     body = await read_json(request, RegisterBody)
+    from_our_pages(auth, request, Mode(body.mode or Mode.JWT))
     mode = None if body.mode is None else chosen_mode(auth, arrival, body.mode)
     account = await auth.accounts.register(body.email, body.password, ip=arrival.client)
     if mode is None:
@@ -71,8 +72,8 @@ async def login(request: Request) -> Response:
         from ..pages import forms
 
         return await forms.login(request)
-    from_our_pages(auth, request)
     body = await read_json(request, LoginBody)
+    from_our_pages(auth, request, Mode(body.mode or auth.policy.modes[0]))
     mode = chosen_mode(auth, arrival, body.mode)
     proved = await auth.authenticate(body.email, body.password, ip=arrival.client)
     credentials = await log_in(
@@ -190,7 +191,11 @@ def login_response(request: Request, credentials: Credentials, email: str | None
 
 
 def _gone(request: Request) -> Response:
-    return delivery.with_cookies(Response(status_code=204), delivery.forget(request.scope))
+    """No browser is made to forget by a page of another site: a program has come from there, without cookies."""
+    response = Response(status_code=204)
+    if arrival_of(request.scope).provenance(auth_of(request).policy.origins) is Provenance.FOREIGN:
+        return response
+    return delivery.with_cookies(response, delivery.forget(request.scope))
 
 
 def _has_pages(request: Request) -> bool:
