@@ -51,7 +51,9 @@ AROUND: tuple[Headers, ...] = (
     (("X-Forwarded-For", "203.0.113.7"),),
     (("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Proto", "http"), ("X-Forwarded-Host", "localhost:3000")),
     (("Sec-Fetch-Site", "same-origin"),),
+    (("Origin", "https://app.example"), ("Sec-Fetch-Site", "same-origin")),
 )
+SAME = (("Sec-Fetch-Site", "same-origin"),)
 
 
 def scope_of(scheme: str, host: str, headers: Headers, method: str = "GET") -> dict[str, Any]:
@@ -164,7 +166,7 @@ def test_it_is_read_once() -> None:
         ((), None),
         ((("Origin", "http://localhost:3000"),), None),
         ((("Origin", "null"),), None),
-        ((("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")), None),
+        ((("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")), Doubt.REWRITTEN_HOST),
         ((("Origin", "https://app.example"), ("Sec-Fetch-Site", "same-origin")), Doubt.REWRITTEN_HOST),
         ((("Origin", "capacitor://localhost"),), None),
         ((("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Host", "localhost")), None),
@@ -183,7 +185,9 @@ def test_a_request_that_contradicts_itself(around: Headers, doubt: Doubt | None)
     """Beside a Host that names this machine, what says that the request was made to another takes the development
     cookies away; what agrees with it does not."""
     arrival = arrival_of_asgi(scope_of("http", "127.0.0.1:8000", around))
-    assert (arrival.names, arrival.doubt) == (None if doubt else DEVELOPMENT, doubt)
+    assert (arrival.settable, arrival.doubt) == (None if doubt else DEVELOPMENT, doubt)
+    foreign = [name for name, _ in around] in (["Origin"], ["Origin", "Sec-Fetch-Site"]) and around[1:] != SAME
+    assert arrival.names is (None if doubt and not foreign else DEVELOPMENT)
 
 
 def test_a_proxy_that_is_believed_is_no_contradiction() -> None:

@@ -31,9 +31,10 @@ _SAID: Final = {
 _told: WeakKeyDictionary[object, set[Doubt]] = WeakKeyDictionary()
 
 
-def tell(auth: object, arrival: Arrival) -> None:
-    """Log it, the first time. Anybody can send such a request, so it is not said again."""
-    if arrival.doubt is None:
+def tell(auth: object, arrival: Arrival, *, refused: bool = False) -> None:
+    """Log it, the first time. Anybody can send such a request, so it is not said again. ``refused``: a cookie was
+    asked for; until then a page of another site is only that."""
+    if arrival.doubt is None or not (refused or arrival.names is None):
         return
     told = _told.setdefault(auth, set())
     if arrival.doubt not in told:

@@ -15,7 +15,7 @@ from ..model import Device
 from ..origins import canonical
 from .cookies import SECURE, CookieNames, find_pair, over_http
 from .csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
-from .elsewhere import SIGNS, Doubt, from_elsewhere, over_tls
+from .elsewhere import SIGNS, Doubt, from_elsewhere, is_public, over_tls
 from .transport import Carrier, Credential, Flaw, cookie, find_presented, taken
 
 MAX_USER_AGENT: Final = 256
@@ -47,8 +47,8 @@ class Arrival:
     own_origin: str
     """The origin that the request was made to, as a browser writes it; empty when its Host is none."""
     names: CookieNames | None
-    """What our cookies are called on it; None where none is set or read, which is over plain http to another machine
-    and wherever it contradicts itself."""
+    """What our cookies are called on it; None where none is read, which is over plain http to another machine, as far
+    as anything says so."""
     presented: Credential | Flaw | None
     """What it says who is asking by: a bearer token goes before a cookie."""
     cookies: bytes = field(repr=False)
@@ -64,12 +64,18 @@ class Arrival:
     client: str
     """The client's address as the server knows it; a proxy's word counts only if the server was told to believe it."""
     doubt: Doubt | None
-    """Why there are no cookies although there could be, if whoever runs the server should know."""
+    """Why it is given no cookie although it could be, if whoever runs the server should know."""
 
     @property
     def credential(self) -> Credential | None:
         """What is presented, None for an anonymous request. Raises `MalformedCredential`."""
         return taken(self.presented)
+
+    @property
+    def settable(self) -> CookieNames | None:
+        """`names`, where our cookies may be set too. None for whatever contradicts itself, such as a request of a page
+        that is not on this machine: with a listed origin, the Host may be a proxy's."""
+        return self.names if self.doubt is None else None
 
     @property
     def by_bearer(self) -> bool:
@@ -174,7 +180,10 @@ def _over_http(found: _Found, host: bytes, client: str) -> tuple[CookieNames | N
     names = over_http[host]
     if names is None:
         return None, Doubt.TLS_NOT_BELIEVED if over_tls(headers) else None
-    return (None, Doubt.REWRITTEN_HOST) if from_elsewhere(headers, client) else (names, None)
+    if from_elsewhere(headers, client):
+        return None, Doubt.REWRITTEN_HOST
+    # What is from another site is refused for that, by the cookies that it rides on.
+    return names, Doubt.REWRITTEN_HOST if any(map(is_public, found.get(b"origin", ()))) else None
 
 
 @lru_cache(maxsize=64)

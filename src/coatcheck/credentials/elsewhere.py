@@ -76,19 +76,22 @@ SIGNS: Final = frozenset({b"origin", *_FORWARDING})
 
 
 def from_elsewhere(headers: Headers, client: str) -> bool:
-    """Whether a request that names this machine was surely made to another: a proxy says so, or a browser of a page
-    that is not on this machine, which is no page of another origin (``Sec-Fetch-Site`` would say that)."""
-    origins, is_foreign = [], False
+    """Whether a request that names this machine was surely made to another: a proxy says so, or a browser, whose page
+    is not on this machine and yet of the same origin."""
+    same_origin = public = False
     for name, value in headers:
-        if name == b"origin":
-            origins.append(value)
-        elif name == b"sec-fetch-site":
-            is_foreign |= value != b"same-origin"
+        if name == b"sec-fetch-site":
+            same_origin = value == b"same-origin"
+        elif name == b"origin":
+            public = is_public(value)
         elif name in _FORWARDING and _FORWARDING[name](value, client):
             return True
-    if is_foreign or len(origins) != 1:
-        return False
-    found = _WEB_ORIGIN.fullmatch(origins[0])
+    return same_origin and public
+
+
+def is_public(origin: bytes) -> bool:
+    """Whether a page of this ``Origin`` is on the web, and not on this machine, in an app or of no origin at all."""
+    found = _WEB_ORIGIN.fullmatch(origin)
     return found is not None and not is_loopback_host(found[1])
 
 

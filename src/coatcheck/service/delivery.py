@@ -70,9 +70,9 @@ def require_cookies(arrival: Arrival, mode: Mode) -> CookieNames | None:
     anything is created."""
     if mode is Mode.JWT:
         return None
-    if arrival.names is None:
+    if arrival.settable is None:
         raise Refusal(COOKIES_NEED_TLS)
-    return arrival.names
+    return arrival.settable
 
 
 def refresh_path(scope: Scope, mount: str = "") -> str:

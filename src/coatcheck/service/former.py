@@ -173,7 +173,7 @@ class TradeIn:
 def presents_nothing(scope: Scope) -> bool:
     """Whether a request comes with no credential of ours, good or bad, and could be given a cookie."""
     arrival = arrival_of(scope)
-    return arrival.names is not None and arrival.presented is None
+    return arrival.settable is not None and arrival.presented is None
 
 
 def is_visit(scope: Scope) -> bool:

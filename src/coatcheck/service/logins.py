@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from ..adapters.doubts import tell
 from ..auth import Auth
 from ..credentials.arrival import Arrival
 from ..credentials.csrf import Provenance
@@ -23,6 +24,8 @@ def chosen_mode(auth: Auth, arrival: Arrival, name: str | None) -> Mode:
     mode = auth.policy.modes[0] if name is None else Mode(name)
     if mode not in auth.policy.modes:
         raise Refusal(MODE_NOT_ALLOWED)
+    if mode is not Mode.JWT:
+        tell(auth, arrival, refused=True)
     require_cookies(arrival, mode)
     return mode
 

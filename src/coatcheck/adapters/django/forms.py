@@ -18,6 +18,7 @@ from ...blocking import Auth
 from ...credentials.transport import Carrier, cookie
 from ...errors import Conflict
 from ...model import Mode
+from ..doubts import tell
 from .middleware import COOKIES, Cookie, asking
 from .requests import MADE, arrival_of
 from .users import DjangoUsers, is_active
@@ -39,7 +40,8 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     if not isinstance(auth, Auth) or Mode.SESSION not in auth.policy.modes:
         raise PermissionDenied("logins of mode 'session' are not made here")
     arrival = arrival_of(request)
-    names = arrival.names
+    tell(auth, arrival, refused=True)
+    names = arrival.settable
     if names is None:
         raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
     subject = users.subject_of(user)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...adapters.asgi import arrival_of, check_origin
+from ...adapters.doubts import tell
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
@@ -123,6 +124,7 @@ class Visit:
 
     def require_cookies(self) -> None:
         """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
+        tell(self.auth, self.arrival, refused=True)
         delivery.require_cookies(self.arrival, Mode.SESSION)
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
