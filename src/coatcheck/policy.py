@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -15,6 +16,9 @@ CLOCK_LEEWAY: Final = 60.0
 
 VIEW_MARGIN: Final = 30.0
 """Seconds an event is kept for beyond the longest access token and the leeway."""
+
+HSTS: Final = "max-age=31536000"
+_HSTS_VALUE: Final = re.compile(r"off|max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?")
 
 SIGNING_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA", "Ed25519", "HS256")
 
@@ -89,6 +93,11 @@ class Policy:
     lower case, no default port, no last dot, letters beyond ASCII as browsers write them. What no browser sends
     (a wildcard, a path, ``null``) is refused."""
 
+    hsts: str = HSTS
+    """``Strict-Transport-Security`` of the service's answers over https (RFC 6797), never sent on a loopback address.
+    A year (OWASP ASVS 3.4.1), and with subdomains where the service runs alone; ``max-age=300; includeSubDomains`` or
+    such says otherwise, ``off`` leaves it to the application or the proxy around."""
+
     def __post_init__(self) -> None:
         if not self.modes or len(set(self.modes)) != len(self.modes):
             raise ConfigurationError("policy.modes must name at least one mode, each once")
@@ -99,6 +108,8 @@ class Policy:
                 raise ConfigurationError(f"policy.{name} must not be empty")
         if self.signing_algorithm not in SIGNING_ALGORITHMS:
             raise ConfigurationError(f"policy.signing_algorithm must be one of {', '.join(SIGNING_ALGORITHMS)}")
+        if not _HSTS_VALUE.fullmatch(self.hsts):
+            raise ConfigurationError("policy.hsts must be such as max-age=31536000; includeSubDomains, or off")
         self._check_numbers()
         try:
             object.__setattr__(self, "origins", origins.all_listed(self.origins))

@@ -25,7 +25,7 @@ from ..issuer import Credentials
 from ..model import Mode, Session
 from ..verifier import STATE_KEY
 from .api.answers import LoginAnswer, SessionView, SubjectView
-from .refusals import COOKIES_NEED_TLS, Refusal
+from .refusals import COOKIES_NEED_TLS, PROXY_NOT_BELIEVED, Refusal
 
 _LAST: Final = 253_402_300_799
 """The end of the year 9999, the last moment that RFC 3339 can write."""
@@ -71,7 +71,7 @@ def require_cookies(arrival: Arrival, mode: Mode) -> CookieNames | None:
     if mode is Mode.JWT:
         return None
     if arrival.settable is None:
-        raise Refusal(COOKIES_NEED_TLS)
+        raise Refusal(COOKIES_NEED_TLS if arrival.doubt is None else PROXY_NOT_BELIEVED)
     return arrival.settable
 
 
@@ -79,8 +79,14 @@ def refresh_path(scope: Scope, mount: str = "") -> str:
     """The path of the refresh route as the browser sees it: the refresh cookie goes there and nowhere else.
 
     ``mount``: where the service is, below the application that answers the request; empty within the service."""
-    parts = (scope.get("root_path", "").strip("/"), mount.strip("/"), "refresh")
-    return quote("/" + "/".join(part for part in parts if part))
+    return f"{root_of(scope, mount)}/refresh"
+
+
+def root_of(scope: Scope, mount: str = "") -> str:
+    """The path below which something is, as the browser sees it; empty at the root of a host. A root path may end with
+    a slash, which servers put before the one that a path begins with."""
+    parts = [part for part in f"{scope.get('root_path', '')}/{mount}".split("/") if part]
+    return quote("/" + "/".join(parts)) if parts else ""
 
 
 def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[str]:

@@ -48,7 +48,7 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
         body = _body(request)
         return _response(service.ask(_scope(request, path, len(body)), body))
     except Refusal as refusal:
-        return _response(refused(_environ(request), refusal.problem))
+        return _response(refused(_environ(request), refusal.problem, _auth(request)))
 
 
 serve.coatcheck_service = True  # type: ignore[attr-defined]  # what `is_for_service` looks at

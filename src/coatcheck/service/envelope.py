@@ -20,9 +20,6 @@ MAX_BODY: Final = 64 * 1024
 _DIGITS: Final = 20
 """A length of so many digits is not worth computing."""
 
-HSTS: Final = "max-age=31536000"
-"""A year (OWASP ASVS 3.4.1). Subdomains are the host application's to decide about; `alone` includes them."""
-
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -36,11 +33,11 @@ class Envelope:
     """ASGI middleware. It hands the `Auth` to the routes, bounds the body (413), answers HEAD like GET, counts, and
     adds the headers that every answer carries. A header that a route has set itself is left as it is."""
 
-    def __init__(self, app: ASGIApp, auth: Auth, metrics: Metrics | None = None, hsts: str = HSTS) -> None:
+    def __init__(self, app: ASGIApp, auth: Auth, metrics: Metrics | None = None, hsts: str | None = None) -> None:
         self.app = app
         self._auth = auth
         self._metrics = metrics
-        self._hsts = hsts
+        self._hsts = hsts or auth.policy.hsts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,7 +67,7 @@ class Envelope:
         await self.app(inner, _bounded(receive), send_on)
 
 
-def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str = HSTS) -> list[tuple[bytes, bytes]]:
+def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str) -> list[tuple[bytes, bytes]]:
     """The headers of a response, and those that every response carries."""
     headers = list(given)
     names = {name for name, _ in headers}
@@ -78,7 +75,8 @@ def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str =
     if not any(name == b"cache-control" and value.startswith(b"public") for name, value in headers):
         # What is not said to be for everybody depends on who asks, or on nothing worth keeping.
         added += _PERSONAL
-    if scope["scheme"] == "https":
+    arrival = arrival_of(scope)
+    if arrival.secure and not arrival.is_local and hsts != "off":
         added.append((b"strict-transport-security", hsts.encode()))
     if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
         added.append((b"cross-origin-opener-policy", b"same-origin"))

@@ -84,7 +84,7 @@ def auth_blueprint(
 
     @routes.app_errorhandler(Refusal)
     def on_refusal(refusal: Refusal) -> Response:
-        return _Faithful.of(refused(request.environ, refusal.problem))
+        return _Faithful.of(refused(request.environ, refusal.problem, auth))
 
     for rule in ("/", "/<path:path>"):
         routes.add_url_rule(rule, "serve", serve, methods=_METHODS)

@@ -187,9 +187,12 @@ def is_visit(scope: Scope) -> bool:
 
 def here(scope: Scope) -> str:
     """The path and query of a request, as they may stand in a Location header."""
-    root, path = scope.get("root_path", ""), scope["path"]
+    root = scope.get("root_path", "")
+    path = scope["path"].removeprefix(root)
     query = scope.get("query_string", b"").decode("latin-1")
-    full = path if path.startswith(root) else f"{root}{path}"
+    if root.endswith("/"):  # the path may begin with one as well
+        root, path = root.rstrip("/"), f"/{path.removeprefix('/')}"
+    full = f"{root}{path}"
     return quote(full, safe="/:@!$&'()*+,;=~") + (f"?{quote(query, safe='/:@!$&()*+,;=~?%')}" if query else "")
 
 

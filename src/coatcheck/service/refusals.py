@@ -35,6 +35,11 @@ def not_logged_in() -> Refusal:
 COOKIES_NEED_TLS: Final = Problem(
     400, "cookies_need_tls", "Over plain http our cookies are only for loopback addresses. Use https, or mode jwt."
 )
+PROXY_NOT_BELIEVED: Final = replace(
+    COOKIES_NEED_TLS,
+    detail="The server does not believe the proxy before it, so it can give no cookies. Its log says what to set.",
+)
+"""The same to a person who sees https before them."""
 MODE_NOT_ALLOWED: Final = Problem(422, "mode_not_allowed", "This mode of logging in is not offered here.")
 OWN_ACCOUNT: Final = Problem(409, "own_account", "You would lock yourself out. Ask another administrator to do it.")
 TOO_LARGE: Final = Problem(413, "too_large", "The body is larger than 64 KiB.")

@@ -52,7 +52,7 @@ class WsgiAuthApp:
         try:
             answered = self.answer(environ, read_body(environ))
         except Refusal as refusal:
-            answered = refused(environ, refusal.problem)
+            answered = refused(environ, refusal.problem, self._auth)
         status = f"{answered.status} {HTTPStatus(answered.status).phrase}"
         start_response(status, answered.text_headers())
         return [answered.body]
@@ -144,10 +144,10 @@ def read_body(environ: Environ) -> bytes:
     return check_body(environ, b"".join(parts))
 
 
-def refused(environ: Environ, problem: Problem) -> Answered:
-    """The answer for a request that the service is not even asked."""
+def refused(environ: Environ, problem: Problem, auth: BlockingAuth) -> Answered:
+    """The answer for a request that the service is not even asked. ``auth``: whose service it is."""
     body = problem.body()
     headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers]
     shown = b"" if environ["REQUEST_METHOD"] == "HEAD" else body
-    return Answered(problem.status, with_headers(scope_of(environ), headers), shown)
+    return Answered(problem.status, with_headers(scope_of(environ), headers, auth.policy.hsts), shown)

@@ -43,7 +43,7 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     tell(auth, arrival, refused=True)
     names = arrival.settable
     if names is None:
-        raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
+        raise BadRequest("over plain http our cookies are only for loopback addresses: use https, or see the log")
     subject = users.subject_of(user)
     epoch = auth.run(lambda inner: inner.epoch_of(subject))
     now = users.find(subject, router.db_for_write(type(user)))

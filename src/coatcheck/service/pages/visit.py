@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -74,8 +74,7 @@ class Visit:
         self.request = request
         self.auth: Auth = auth_of(request)
         self.arrival = arrival_of(request.scope)
-        path = request.scope.get("root_path", "").strip("/")
-        self.root = quote(f"/{path}") if path else ""
+        self.root = delivery.root_of(request.scope)
         """The path below which the service is; empty at the root of a host."""
         self.identity: Identity | None = None
         self.ended = False
