@@ -119,6 +119,17 @@ def test_our_own_pages_do(made: Any, mode: str, headers: dict[str, str]) -> None
 
 
 @FRAMEWORKS
+@pytest.mark.parametrize("mode", ["session", "jwt-cookie"])
+def test_a_script_of_another_site_gets_none(made: Any, mode: str) -> None:
+    """Also of a listed one: its browser would drop them, so success is not what it is told."""
+    with made() as client:
+        headers = {"origin": "https://front.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+        status, is_set, body = asked(client, mode, headers)
+        assert (status, is_set) == (400, False)
+        assert "cookies_need_same_site" in body
+
+
+@FRAMEWORKS
 def test_tokens_in_a_body_are_for_everybody(made: Any) -> None:
     """Mode jwt sets no cookie, so there is nothing to plant."""
     with made() as client:

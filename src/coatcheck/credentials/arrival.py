@@ -24,7 +24,17 @@ MAX_USER_AGENT: Final = 256
 _FOREIGN: Final = "null"
 """The origin of what names none, or two."""
 _READ: Final = frozenset(
-    {b"authorization", b"cookie", b"host", b"sec-fetch-site", b"user-agent", b"x-forwarded-ssl", TOKEN_HEADER, *SIGNS}
+    {
+        b"authorization",
+        b"cookie",
+        b"host",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"user-agent",
+        b"x-forwarded-ssl",
+        TOKEN_HEADER,
+        *SIGNS,
+    }
 )
 ENVIRON: Final = tuple((f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in sorted(_READ))
 """Where WSGI has the same. Servers join repeated headers with a comma (RFC 3875 §4.1.18), so that two Authorization
@@ -55,6 +65,8 @@ class Arrival:
     """The Cookie headers, as one (RFC 9113 §8.2.3)."""
     site: str | None
     """``Sec-Fetch-Site``."""
+    navigates: bool
+    """Whether a person goes to a page, and no script asks (``Sec-Fetch-Mode``; without it, whatever only reads)."""
     origin: str | None
     """``Origin``, ``null`` for what is no origin."""
     csrf_token: str = field(repr=False)
@@ -76,6 +88,12 @@ class Arrival:
         """`names`, where our cookies may be set too. None for whatever contradicts itself, such as a request of a page
         that is not on this machine: with a listed origin, the Host may be a proxy's."""
         return self.names if self.doubt is None else None
+
+    @property
+    def drops_cookies(self) -> bool:
+        """Whether the browser surely keeps none of ours from the answer: it asked for a script or a picture of another
+        site, and they have ``SameSite`` (RFC 6265bis §5.7)."""
+        return self.site == "cross-site" and not self.navigates
 
     @property
     def by_bearer(self) -> bool:
@@ -167,6 +185,7 @@ def _arrival(found: _Found, scheme: str, client: str, *, changes: bool) -> Arriv
         presented=find_presented(found.get(b"authorization", ()), cookies or None, names),
         cookies=cookies,
         site=_site(found.get(b"sec-fetch-site")),
+        navigates=found.get(b"sec-fetch-mode", () if changes else [b"navigate"]) == [b"navigate"],
         origin=_origin(found.get(b"origin")),
         csrf_token=found[TOKEN_HEADER][0].decode("latin-1") if TOKEN_HEADER in found else "",
         user_agent=_printable(found[b"user-agent"][0]) if b"user-agent" in found else "",

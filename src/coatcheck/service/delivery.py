@@ -25,7 +25,7 @@ from ..issuer import Credentials
 from ..model import Mode, Session
 from ..verifier import STATE_KEY
 from .api.answers import LoginAnswer, SessionView, SubjectView
-from .refusals import COOKIES_NEED_TLS, PROXY_NOT_BELIEVED, Refusal
+from .refusals import COOKIES_NEED_SAME_SITE, COOKIES_NEED_TLS, PROXY_NOT_BELIEVED, Refusal
 
 _LAST: Final = 253_402_300_799
 """The end of the year 9999, the last moment that RFC 3339 can write."""
@@ -66,12 +66,14 @@ def login_answer(credentials: Credentials, email: str | None) -> LoginAnswer:
 def require_cookies(arrival: Arrival, mode: Mode) -> CookieNames | None:
     """The names of our cookies on this request; None in mode ``jwt``, which sets none.
 
-    Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them: call it before
-    anything is created."""
+    Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them, and
+    ``cookies_need_same_site`` when the browser would drop them: call it before anything is created."""
     if mode is Mode.JWT:
         return None
     if arrival.settable is None:
         raise Refusal(COOKIES_NEED_TLS if arrival.doubt is None else PROXY_NOT_BELIEVED)
+    if arrival.drops_cookies:
+        raise Refusal(COOKIES_NEED_SAME_SITE)
     return arrival.settable
 
 
@@ -140,14 +142,14 @@ def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount
     """The response with the cookies of these credentials: what an application with users of its own answers to its
     own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``.
 
-    Raises an ``HTTPException`` (403) as `check_destination` does."""
+    Raises an ``HTTPException``: 403 as `check_destination` does, 400 as `require_cookies`."""
     auth = scope.get("state", {}).get(STATE_KEY)
     try:
         check_destination(scope, credentials, auth.policy.origins if auth is not None else ())
-    except CrossSite as error:
+        return with_cookies(response, cookies(scope, credentials, mount=mount))
+    except (CrossSite, Refusal) as error:
         problem = problem_of(error)
         raise HTTPException(problem.status, problem.code, {"cache-control": "no-store"}) from error
-    return with_cookies(response, cookies(scope, credentials, mount=mount))
 
 
 def _session_cookie(names: CookieNames, credentials: Credentials) -> str:

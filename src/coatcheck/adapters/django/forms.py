@@ -44,6 +44,8 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     names = arrival.settable
     if names is None:
         raise BadRequest("over plain http our cookies are only for loopback addresses: use https, or see the log")
+    if arrival.drops_cookies:
+        raise BadRequest("a script of another site can be given no cookies")
     subject = users.subject_of(user)
     epoch = auth.run(lambda inner: inner.epoch_of(subject))
     now = users.find(subject, router.db_for_write(type(user)))

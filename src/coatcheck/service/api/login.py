@@ -108,6 +108,7 @@ async def refresh(request: Request) -> Response:
             from_our_pages(auth, request)
             raise not_logged_in()
         check_origin(auth, arrival, auth.opaque.read_refresh_token(token)[0])
+        delivery.require_cookies(arrival, Mode.JWT_COOKIE)
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
     except InvalidCredential as error:
         # The cookie will never be any good again.
