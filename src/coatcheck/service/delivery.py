@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..adapters.asgi import Scope, arrival_of
 from ..adapters.problems import problem_of
+from ..auth import Auth
 from ..credentials.arrival import Arrival
 from ..credentials.cookies import CookieNames, delete_cookie, set_cookie
 from ..credentials.csrf import Provenance
@@ -26,6 +28,7 @@ from ..model import Mode, Session
 from ..verifier import STATE_KEY
 from .api.answers import LoginAnswer, SessionView, SubjectView
 from .refusals import COOKIES_NEED_SAME_SITE, COOKIES_NEED_TLS, PROXY_NOT_BELIEVED, Refusal
+from .replaced import afterwards, replaced
 
 _LAST: Final = 253_402_300_799
 """The end of the year 9999, the last moment that RFC 3339 can write."""
@@ -138,18 +141,28 @@ def check_destination(scope: Scope, credentials: Credentials, origins: Collectio
         raise CrossSite("a login on a page of another site")
 
 
+def delivered(response: Response, scope: Scope, credentials: Credentials, origins: Collection[str]) -> Response:
+    """The response with the cookies of these credentials, for the service itself. Raises `CrossSite` and `Refusal`."""
+    check_destination(scope, credentials, origins)
+    return with_cookies(response, cookies(scope, credentials))
+
+
 def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount: str = "") -> Response:
     """The response with the cookies of these credentials: what an application with users of its own answers to its
-    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``.
+    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``. What
+    the browser had ends once the answer is sent.
 
     Raises an ``HTTPException``: 403 as `check_destination` does, 400 as `require_cookies`."""
     auth = scope.get("state", {}).get(STATE_KEY)
     try:
         check_destination(scope, credentials, auth.policy.origins if auth is not None else ())
-        return with_cookies(response, cookies(scope, credentials, mount=mount))
+        with_cookies(response, cookies(scope, credentials, mount=mount))
     except (CrossSite, Refusal) as error:
         problem = problem_of(error)
         raise HTTPException(problem.status, problem.code, {"cache-control": "no-store"}) from error
+    if isinstance(auth, Auth) and (ending := replaced(auth, arrival_of(scope), credentials)):
+        response.background = BackgroundTask(afterwards(response.background, auth, ending))
+    return response
 
 
 def _session_cookie(names: CookieNames, credentials: Credentials) -> str:

@@ -34,7 +34,7 @@ from .delivery import check_destination, cookies
 from .envelope import MAX_BODY
 from .former import Former, cookie_mode, exchange, here, is_visit, presents_nothing, set_cookies
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
-from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
+from .wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
 
 log = logging.getLogger("coatcheck.service")
 
@@ -95,11 +95,13 @@ def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/
     """The response with the cookies of these credentials: what an application with users of its own answers to its own
     login. ``mount``: where `auth_blueprint` is, for the refresh cookie goes to its refresh route only.
 
-    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http, and `CrossSite` when
-    the login comes from a page of another site."""
+    What the browser had ends. Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain
+    http or on another site, and `CrossSite` when the login comes from a page of another site."""
     scope = scope_of(request.environ)
     check_destination(scope, credentials, auth_of(current_app).policy.origins)
-    for value in cookies(scope, credentials, mount=mount):
+    values = cookies(scope, credentials, mount=mount)
+    end_replaced(auth_of(current_app), scope, credentials)
+    for value in values:
         response.headers.add("Set-Cookie", value)
     response.headers["Cache-Control"] = "no-store"
     return response

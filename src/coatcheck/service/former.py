@@ -40,6 +40,7 @@ from .api.bodies import answer_json
 from .api.problems import problem_response
 from .logins import chosen_mode
 from .refusals import public_problem
+from .replaced import replaced
 
 log = logging.getLogger("coatcheck.service")
 
@@ -104,6 +105,8 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         )
     except (Conflict, InvalidLogin) as error:
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
+    for session_id in replaced(auth, arrival, credentials):
+        await auth.revoke(session_id)
     log.info("traded in", extra={"subject": former.subject, "session": credentials.session.id})
     return credentials
 
@@ -129,8 +132,7 @@ async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mou
         return response
     response = answer_json(delivery.login_answer(credentials, None))
     response.headers["cache-control"] = "no-store"
-    delivery.deliver(response, scope, credentials, mount=mount)
-    return delivery.with_cookies(response, _forgotten(scope, former))
+    return delivery.with_cookies(response, set_cookies(scope, former, credentials, mount=mount))
 
 
 class TradeIn:

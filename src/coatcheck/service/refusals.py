@@ -34,7 +34,7 @@ COOKIES_NEED_SAME_SITE: Final = Problem(
 )  # fmt: skip
 PROXY_NOT_BELIEVED: Final = replace(
     COOKIES_NEED_TLS,
-    detail="The server does not believe the proxy before it, so it can give no cookies. Its log says what to set.",
+    detail="Our cookies need https. If you see https, the server does not believe the proxy before it: see its log.",
 )
 """The same to a person who sees https before them."""
 MODE_NOT_ALLOWED: Final = Problem(422, "mode_not_allowed", "This mode of logging in is not offered here.")

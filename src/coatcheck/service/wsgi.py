@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from ..adapters.asgi import ASGIApp, Scope
+from ..adapters.asgi import ASGIApp, Scope, arrival_of
 from ..adapters.problems import CONTENT_TYPE, Problem
 from ..adapters.wsgi import Environ, header_bytes, path_text, scope_of
 from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
 from ..errors import ConfigurationError
+from ..issuer import Credentials
 from .api.access import ServiceKeys
 from .app import auth_app
 from .bridge import Answered, answer
 from .envelope import MAX_BODY, with_headers
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
+from .replaced import replaced
 
 StartResponse = Callable[..., Any]
 
@@ -72,6 +74,17 @@ class WsgiAuthApp:
             app = auth_app(auth, service_keys=self._service_keys, pages=self._pages, feed=False)
             self._made = (auth, loop, app)
         return await answer(self._made[2], scope, body)
+
+
+def end_replaced(auth: object, scope: Scope, credentials: Credentials) -> None:
+    """End what these credentials take the place of, when an application hands them out by itself."""
+    if isinstance(auth, BlockingAuth) and (ending := auth.run(lambda running: _replaced(running, scope, credentials))):
+        for session_id in ending:
+            auth.revoke(session_id)
+
+
+async def _replaced(auth: Auth, scope: Scope, credentials: Credentials) -> list[str]:
+    return replaced(auth, arrival_of(scope), credentials)
 
 
 def service_scope(environ: Environ, prefix: str, length: int) -> Scope:

@@ -7,6 +7,7 @@ checked again here that the user is as they were: if the password was changed in
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -14,9 +15,11 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import router
 from django.http import HttpRequest
 
+from ... import auth as coatcheck
 from ...blocking import Auth
+from ...credentials.arrival import Arrival
 from ...credentials.transport import Carrier, cookie
-from ...errors import Conflict
+from ...errors import Conflict, InvalidCredential
 from ...model import Mode
 from ..doubts import tell
 from .middleware import COOKIES, Cookie, asking
@@ -55,14 +58,22 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
         credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=arrival.device())
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
-    before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
-    if before is not None:
-        auth.revoke(before.session_id)  # one browser, one session
+    for session_id in auth.run(lambda inner: _named(inner, arrival)):
+        auth.revoke(session_id)  # one browser, one session
     sent = Cookie(names.session, credentials.session_token or "", names.secure)
     identity = auth.verify(cookie(Carrier.SESSION_COOKIE, names.session, sent.value))
     request.identity = identity  # type: ignore[attr-defined]
     asking.set(identity)
     request.META[COOKIES] = [sent, Cookie(names.access, "", names.secure)]
+
+
+async def _named(auth: coatcheck.Auth, arrival: Arrival) -> list[str]:
+    """The sessions that the browser's cookies name, whosever and of whichever mode."""
+    found = []
+    for credential in arrival.held():
+        with suppress(InvalidCredential):
+            found.append(auth.verifier.session_id_of(credential))
+    return found
 
 
 def _logged_out(request: HttpRequest | None, **_: Any) -> None:

@@ -15,8 +15,9 @@ from ...errors import InvalidCredential, MalformedCredential, NotFound
 from ...issuer import Credentials
 from ...model import Mode
 from .. import delivery
-from ..logins import chosen_mode, log_in, sessions_named
+from ..logins import chosen_mode, log_in
 from ..refusals import invalid_request, not_logged_in
+from ..replaced import sessions_named
 from .access import from_our_pages, require_identity
 from .answers import LoginAnswer, Registered, SubjectView
 from .bodies import (
@@ -188,7 +189,7 @@ async def email_of(auth: Auth, subject: str) -> str | None:
 def login_response(request: Request, credentials: Credentials, email: str | None, status: int = 200) -> Response:
     """The answer to a login: body and cookies."""
     response = answer_json(delivery.login_answer(credentials, email), status)
-    return delivery.deliver(response, request.scope, credentials)
+    return delivery.delivered(response, request.scope, credentials, auth_of(request).policy.origins)
 
 
 def _gone(request: Request) -> Response:

@@ -22,8 +22,9 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery
 from ..api.bodies import read_form
-from ..logins import log_in, sessions_named
+from ..logins import log_in
 from ..refusals import BY_STATUS, public_problem
+from ..replaced import sessions_named
 from .destination import safe_next
 from .render import asset_url, html, redirect
 from .words import duration
@@ -114,12 +115,9 @@ class Visit:
 
     async def log_in(self, subject: str, *, epoch: int | None = None, remember: bool = False) -> Credentials:
         """Make the session that a page hands out, and end those that the browser had, whosever they were."""
-        credentials = await log_in(
+        return await log_in(
             self.auth, self.arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
         )  # fmt: skip
-        for session_id in self.sessions:
-            await self.auth.revoke(session_id)
-        return credentials
 
     def require_cookies(self) -> None:
         """Raise `Refusal` where a browser could not be given our cookie: ask before making a session."""
@@ -128,7 +126,7 @@ class Visit:
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
         """The response with the cookie of a new session."""
-        return delivery.deliver(response, self.request.scope, credentials)
+        return delivery.delivered(response, self.request.scope, credentials, self.auth.policy.origins)
 
     def forget(self, response: Response) -> Response:
         """The response that makes the browser forget our cookies."""
