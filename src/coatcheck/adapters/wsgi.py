@@ -92,9 +92,12 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     text: str | None = environ.get("HTTP_COOKIE")
     if not text:
         return None
-    names = SECURE if scheme == "https" else over_http[header_bytes(host)] if scheme == "http" else None
-    if names is not SECURE and (names is None or _is_from_elsewhere(environ)):
+    if scheme == "https":
+        names = SECURE
+    elif scheme != "http" or (found := over_http[header_bytes(host)]) is None or _is_from_elsewhere(environ):
         return None
+    else:
+        names = found
     cookies = text.encode("latin-1", "replace")
     if ";" not in text:
         return known(cookies) if cookies[0] == names.first_byte else None
