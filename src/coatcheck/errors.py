@@ -26,7 +26,8 @@
     │   └── EmailTaken
     └── Rejected                    input that breaks a rule; nothing was changed (HTTP 422)
         ├── WeakPassword
-        └── InvalidEmail
+        ├── InvalidEmail
+        └── SessionTooLarge         roles and claims do not fit into the token of its mode
 
 ``str(error)`` is for logs and operators. It never holds a credential, a password or a key; what a client may
 read is decided by whoever answers it, not here.
@@ -159,3 +160,9 @@ class InvalidEmail(Rejected):
     """The e-mail address is not one."""
 
     code = "invalid_email"
+
+
+class SessionTooLarge(Rejected):
+    """Roles and claims make a token that is too long for what carries it. No session was made, no token rotated."""
+
+    code = "session_too_large"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +17,17 @@ from typing import Any
 from . import decide
 from .acting import note
 from .clock import Clock
+from .credentials.cookies import MAX_COOKIE_BYTES, SECURE
 from .credentials.jwt import AccessClaims, AccessTokens
 from .credentials.opaque import OpaqueTokens, new_session_id
-from .errors import ConfigurationError, InvalidCredential, InvalidLogin, ReusedCredential, RevokedCredential
+from .errors import (
+    ConfigurationError,
+    InvalidCredential,
+    InvalidLogin,
+    ReusedCredential,
+    RevokedCredential,
+    SessionTooLarge,
+)
 from .follower import Follower
 from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
 from .policy import Policy
@@ -91,7 +100,7 @@ class Issuer:
         now: for a login that another system has made, which must not pass for a fresh one. Beyond
         `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for a subject that may
         not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a mode that the policy
-        does not allow, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
+        does not allow, `SessionTooLarge`, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
         """
         keep = self._policy.sessions_per_subject
         return await self._login(
@@ -140,7 +149,9 @@ class Issuer:
             rotated=now,
             data=dict(data or {}),
         )
-        credentials = self._credentials(Standing(session=session, epoch=session.epoch, version=version), facts, now)
+        standing = Standing(session=session, epoch=session.epoch, version=version)
+        self._check_size(standing, facts, now)
+        credentials = self._credentials(standing, facts, now)
         for ended in await self._sessions.create(session, now=now, keep=keep):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
             note(log, logging.INFO, "session ended for a newer one", subject=subject, session=ended)
@@ -152,7 +163,8 @@ class Issuer:
 
         All who present the same token within the reuse window get the same successor. Raises `InvalidCredential`
         (`ReusedCredential` once it has ended the session) or `StoreUnavailable`. ``mode``, if given, is the one whose
-        transport carried the token; a session of another mode is refused and nothing changes.
+        transport carried the token; a session of another mode is refused and nothing changes. Raises `SessionTooLarge`
+        before the token is rotated.
         """
         session_id, generation = self._read(token)
         try:
@@ -188,6 +200,7 @@ class Issuer:
         facts = await self._subjects.facts(found.session.subject)
         if facts is None:
             raise RevokedCredential("subject is unknown or disabled")
+        self._check_size(found, facts, now)
         standing = await self._rotate(session_id, generation, now)
         # The version that was read before the facts: if it has been stepped since, the token is stale at once.
         return self._credentials(replace(standing, version=found.version), facts, now)
@@ -233,6 +246,18 @@ class Issuer:
             await self._revocation.revoke(new.session.id)
             raise RevokedCredential("session was ended during re-authentication")
         return new
+
+    def _check_size(self, standing: Standing, facts: SubjectFacts, now: float) -> None:
+        """Raise `SessionTooLarge` for what no browser would keep or no server read: before anything is changed."""
+        mode, issued = standing.session.mode, int(now)
+        if mode is Mode.SESSION:
+            return
+        limit = MAX_COOKIE_BYTES - len(SECURE.access) if mode is Mode.JWT_COOKIE else sys.maxsize
+        claims = self._claims(
+            standing, facts, issued, int(decide.access_expiry(standing.session, self._policy, issued))
+        )
+        if not self._access.fits(claims, limit, now=now):
+            raise SessionTooLarge(f"roles and claims are too long for a token of mode {mode.value}: keep fewer")
 
     def _credentials(self, standing: Standing, facts: SubjectFacts, now: float) -> Credentials:
         session = standing.session

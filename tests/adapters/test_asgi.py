@@ -9,12 +9,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from coatcheck import Auth, Credentials, Identity, Mode, SubjectFacts
+from coatcheck import Auth, ConfigurationError, Credentials, Identity, Mode, SubjectFacts
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
+from coatcheck.adapters.starlette import AuthMiddleware as StarletteMiddleware
 from coatcheck.credentials.cookies import DEVELOPMENT, SECURE
 from coatcheck.stores.memory import MemoryStore
+from tests.adapters.apps.support import served
 from tests.support.gates import GatedStore
+from tests.support.issuer import presented
 
 SECRET = "a secret of the tests, 32 bytes or more"
 MODES = pytest.mark.parametrize("mode", list(Mode))
@@ -41,6 +44,32 @@ def plain(auth: Auth) -> Any:
         await send({"type": "http.response.body", "body": body})
 
     return AuthMiddleware(app, auth)
+
+
+@pytest.mark.parametrize("paths", ["/hooks", ["hooks"], ["/"], [""], ["//"]])
+async def test_what_can_be_left_out(auth: Auth, paths: Any) -> None:
+    """Paths to leave out are a list of paths; a text, a relative path and the whole application are refused."""
+    for made in (AuthMiddleware, StarletteMiddleware):
+        with pytest.raises(ConfigurationError, match="list such as"):
+            made(plain(auth), auth, exclude=paths)
+
+
+@pytest.mark.parametrize("path", ["/hooks", "/hooks/", "/hooks/a/b"])
+async def test_a_path_that_is_left_out_knows_nobody(auth: Auth, path: str) -> None:
+    """Nobody is known there, whatever is presented and whether or not it is in memory; beside it all is as ever."""
+    made = await auth.login("ann", mode=Mode.JWT)
+    await auth.verify(presented(made))
+    middleware = AuthMiddleware(plain(auth).app, auth, exclude=["/hooks"])
+    async with served(middleware, auth) as web:
+        for token in (made.access_token, "theirs"):
+            for method in ("GET", "POST"):
+                answer = await web.request(method, path, headers=[("Authorization", f"Bearer {token}")])
+                assert (answer.status, answer.body) == (200, b"nobody")
+        for beside in ("/", "/hook", "/hookss", "/a/hooks", "/Hooks"):
+            answer = await web.request("GET", beside, headers=[("Authorization", f"Bearer {made.access_token}")])
+            assert answer.body == b"ann"
+            answer = await web.request("GET", beside, headers=[("Authorization", "Bearer theirs")])
+            assert answer.status == 401
 
 
 def with_fastapi(auth: Auth) -> Any:

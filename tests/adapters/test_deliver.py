@@ -15,7 +15,7 @@ from litestar import post as litestar_post
 from litestar.testing import TestClient as LitestarClient
 
 from coatcheck import ApplicationSubjects, Auth, Mode, Policy, blocking
-from coatcheck.service import deliver
+from coatcheck.service import auth_app, deliver
 from coatcheck.service import flask as flask_service
 from coatcheck.service import litestar as litestar_service
 
@@ -31,6 +31,7 @@ def with_fastapi() -> Any:
         return deliver(Response(), request.scope, await auth.login("ann", mode=Mode(mode)), mount="/auth")
 
     app.add_api_route("/enter", enter, methods=["GET", "POST"])
+    app.mount("/auth", auth_app(auth))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would rather have httpx2, and works with httpx
         from starlette.testclient import TestClient
@@ -72,7 +73,7 @@ class _FlaskClient:
         self._auth.close()
 
     def request(self, method: str, path: str, headers: dict[str, str]) -> Any:
-        return self._app.test_client().open(path, method=method, headers=headers, base_url=BASE)
+        return self._app.test_client(use_cookies=False).open(path, method=method, headers=headers, base_url=BASE)
 
 
 FRAMEWORKS = pytest.mark.parametrize("made", [with_fastapi, with_litestar, _FlaskClient])
@@ -116,6 +117,38 @@ def test_our_own_pages_do(made: Any, mode: str, headers: dict[str, str]) -> None
         status, is_set, _ = asked(client, mode, headers)
         assert status in (200, 201)
         assert is_set
+
+
+@FRAMEWORKS
+@pytest.mark.parametrize("mode", ["session", "jwt-cookie"])
+def test_a_script_of_another_site_gets_none(made: Any, mode: str) -> None:
+    """Also of a listed one: its browser would drop them, so success is not what it is told."""
+    with made() as client:
+        headers = {"origin": "https://front.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+        status, is_set, body = asked(client, mode, headers)
+        assert (status, is_set) == (400, False)
+        assert "cookies_need_same_site" in body
+
+
+@FRAMEWORKS
+@pytest.mark.parametrize(
+    ("had", "mode"), [("session", "session"), ("session", "jwt-cookie"), ("jwt-cookie", "session")]
+)
+def test_a_login_over_a_login(made: Any, had: str, mode: str) -> None:
+    """What the browser had ends, of whichever mode; a login in mode jwt replaces nothing."""
+    with made() as client:
+        own = {"sec-fetch-site": "same-origin"}
+        first = client.request("POST", f"/enter?mode={had}", headers=own)
+        pairs = [line.partition(";")[0] for name, line in first.headers.items() if name.lower() == "set-cookie"]
+        held = {"cookie": "; ".join(pair for pair in pairs if not pair.endswith("=")), "sec-fetch-site": "same-origin"}
+        if hasattr(client, "cookies"):
+            client.cookies.clear()
+        for again, status in (("jwt", 200), (mode, 401)):
+            answer = client.request("POST", f"/enter?mode={again}", headers=held)
+            assert answer.status_code in (200, 201)
+            if hasattr(client, "cookies"):
+                client.cookies.clear()
+            assert client.request("GET", "/auth/session", headers=held).status_code == status
 
 
 @FRAMEWORKS

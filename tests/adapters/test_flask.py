@@ -413,7 +413,12 @@ class TestLoginView:
         assert problem(client.get("/", headers={"Accept": "*/*"})) == (401, "not_logged_in")
         assert problem(client.post("/", headers=html)) == (401, "not_logged_in")
         assert problem(client.get("/", headers=html | {"Authorization": "Bearer x"})) == (401, "invalid_credential")
-        assert problem(client.get("/", headers=html | {"Authorization": "Basic x"})) == (401, "not_logged_in")
+
+    def test_a_staging_password_is_no_program(self, client: Client) -> None:
+        """With a scheme that is not ours a person is sent to the login page as ever."""
+        for scheme in ("Basic x", "Digest x", "Negotiate x"):
+            answer = client.get("/", headers={"Accept": "text/html", "Authorization": scheme})
+            assert (answer.status_code, urlsplit(answer.headers["Location"]).path) == (303, "/auth/login")
 
     def test_endpoint(self, auth: Auth) -> None:
         """It may be the name of an endpoint; a URL of another host is refused."""

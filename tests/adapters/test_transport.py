@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import Mode
+from coatcheck.credentials.arrival import Arrival, arrival_of_asgi
 from coatcheck.credentials.cookies import (
     DEVELOPMENT,
     SECURE,
@@ -16,11 +17,17 @@ from coatcheck.credentials.cookies import (
     over_http,
     set_cookie,
 )
-from coatcheck.credentials.csrf import Provenance, provenance
-from coatcheck.credentials.transport import Carrier, bearer, collect, find_credential
+from coatcheck.credentials.csrf import Provenance
+from coatcheck.credentials.transport import Carrier, bearer, find_credential
 from coatcheck.errors import MalformedCredential
 
 S, A = b"__Host-coatcheck=", b"__Host-coatcheck-access="
+
+
+def arriving(*headers: tuple[bytes, bytes]) -> Arrival:
+    """A POST over https with these headers."""
+    scope = {"type": "http", "method": "POST", "scheme": "https", "headers": [(b"host", b"app.example"), *headers]}
+    return arrival_of_asgi(scope)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +87,10 @@ def test_same_cookie_twice(cookies: bytes) -> None:
 
 def test_several_cookie_headers_are_one() -> None:
     """A duplicate that is split over two Cookie headers is a duplicate."""
-    authorization, cookies, _ = collect([(b"cookie", S + b"a"), (b"cookie", S + b"b")])
-    assert authorization is None
+    arrival = arriving((b"cookie", S + b"a"), (b"cookie", S + b"b"))
+    assert not arrival.by_bearer
     with pytest.raises(MalformedCredential):
-        find_credential(None, cookies, SECURE)
+        _ = arrival.credential
 
 
 def test_access_cookie() -> None:
@@ -143,7 +150,7 @@ def test_bad_bearer_is_not_replaced_by_a_cookie(header: bytes) -> None:
 def test_two_authorization_headers() -> None:
     """Two Authorization headers are refused."""
     with pytest.raises(MalformedCredential):
-        collect([(b"authorization", b"Bearer a"), (b"authorization", b"Bearer a")])
+        _ = arriving((b"authorization", b"Bearer a"), (b"authorization", b"Bearer a")).credential
 
 
 def test_bearer_goes_before_a_cookie() -> None:
@@ -237,15 +244,14 @@ OWN = "https://app.example"
 )
 def test_provenance(site: str | None, origin: str | None, expected: Provenance) -> None:
     """Sec-Fetch-Site decides, Origin where it is absent; same-site is not trusted."""
-    headers = [(b"host", b"app.example")]
-    headers += [(b"sec-fetch-site", site.encode())] if site is not None else []
+    headers = [(b"sec-fetch-site", site.encode())] if site is not None else []
     headers += [(b"origin", origin.encode())] if origin is not None else []
-    assert provenance(headers, OWN, ("https://listed.example",)) is expected
+    assert arriving(*headers).provenance(("https://listed.example",)) is expected
 
 
 def test_contradictory_headers_are_foreign() -> None:
     """Two different values of the same header count against the request."""
     twice = [(b"sec-fetch-site", b"same-origin"), (b"sec-fetch-site", b"cross-site")]
-    assert provenance(twice, OWN, ()) is Provenance.FOREIGN
+    assert arriving(*twice).provenance(()) is Provenance.FOREIGN
     twice = [(b"origin", OWN.encode()), (b"origin", b"https://evil.example")]
-    assert provenance(twice, OWN, ()) is Provenance.FOREIGN
+    assert arriving(*twice).provenance(()) is Provenance.FOREIGN

@@ -17,7 +17,7 @@ from coatcheck import (
     SubjectFacts,
 )
 from coatcheck.clock import Clock
-from coatcheck.errors import ReusedCredential, RevokedCredential, StaleCredential
+from coatcheck.errors import ReusedCredential, RevokedCredential, SessionTooLarge, StaleCredential
 from coatcheck.stores.base import Rotated
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
@@ -171,6 +171,31 @@ async def test_modes_are_the_policys(store: GatedStore) -> None:
         assert (await auth.login("ann")).session.mode is Mode.JWT
         with pytest.raises(ConfigurationError):
             await auth.login("ann", mode=Mode.JWT_COOKIE)
+
+
+@pytest.mark.parametrize(("mode", "length"), [(Mode.JWT_COOKIE, 3000), (Mode.JWT, 6500)])
+async def test_what_is_too_large(store: GatedStore, mode: Mode, length: int) -> None:
+    """Claims that make a token too long for what carries it are refused before a session is made or a token rotated;
+    what just fits is issued."""
+    said = {"note": "x"}
+    async with Auth(store, secret=SECRET, subjects=lambda subject: SubjectFacts(claims=dict(said))) as auth:  # type: ignore[arg-type]
+        made = await auth.login("ann", mode=mode)
+        said["note"] = "x" * length
+        with pytest.raises(SessionTooLarge):
+            await auth.login("ann", mode=mode)
+        with pytest.raises(SessionTooLarge):
+            await auth.issuer.refresh(made.refresh_token or "")
+        assert len((await auth.sessions.sessions_of("ann", now=auth.clock.now())).sessions) == 1
+        low, high = 1, length
+        while low < high:
+            said["note"] = "x" * ((low + high + 1) // 2)
+            try:
+                longest = (await auth.issuer.refresh(made.refresh_token or "")).access_token or ""
+                low = len(said["note"])
+            except SessionTooLarge:
+                high = len(said["note"]) - 1
+        limit = 4096 - len("__Host-coatcheck-access") if mode is Mode.JWT_COOKIE else 8192
+        assert limit - 4 < len(longest) <= limit
 
 
 async def test_two_logins_share_nothing(auth: Auth) -> None:

@@ -8,19 +8,22 @@ should not break over it. A WebSocket that came with an identity is guarded: it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
-from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for, over_http
-from ..credentials.csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
-from ..credentials.transport import Credential, collect, find_credential
+from ..credentials.arrival import Arrival, arrival_of_asgi
+from ..credentials.cookies import SECURE, find_pair, over_http
+from ..credentials.csrf import Provenance
+from ..credentials.elsewhere import from_elsewhere
+from ..credentials.transport import Credential
 from ..errors import CoatcheckError, ConfigurationError, CrossSite, InvalidCredential, MalformedCredential
 from ..model import Identity, Mode
 from ..policy import Policy
 from ..verifier import Known
 from .connections import Guarding, serve_guarded
+from .doubts import tell
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -51,6 +54,10 @@ class GuardingKnower(Knower, Guarding, Protocol):
 IDENTITY: Final = "coatcheck.identity"
 """Scope key: the `Identity`, or None."""
 
+ARRIVAL: Final = "coatcheck.arrival"
+"""Scope key: the `Arrival`, once somebody has asked for it."""
+
+
 SECOND: Final = (
     "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
     "make an application of its own for the other, or leave one out"
@@ -64,28 +71,12 @@ def header(scope: Scope, name: bytes) -> bytes:
     return next((value for key, value in scope["headers"] if key == name), b"")
 
 
-def names_of(scope: Scope) -> CookieNames | None:
-    """What our cookies are called on this request; None over plain http to another machine."""
-    return names_for(scope["scheme"], header(scope, b"host"))
-
-
-def origin_of(scope: Scope) -> str:
-    """The request's own origin, as a browser would write it."""
-    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    return f"{scheme}://{header(scope, b'host').decode('latin-1')}"
-
-
-def credential_of(scope: Scope) -> Credential | None:
-    """What the request presents, or None. Raises `MalformedCredential`."""
-    authorization, cookies, host = collect(scope["headers"])
-    if authorization is None and cookies is None:
-        return None
-    return find_credential(authorization, cookies, names_for(scope["scheme"], host))
-
-
-def changes_state(scope: Scope) -> bool:
-    """Whether the request may change something, and so has to show where it comes from. A WebSocket may."""
-    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+def arrival_of(scope: Scope) -> Arrival:
+    """What came with the request: read at the door, and the same for everybody further in."""
+    found: Arrival | None = scope.get(ARRIVAL)
+    if found is None:
+        found = scope[ARRIVAL] = arrival_of_asgi(scope)
+    return found
 
 
 class CsrfJudge(Protocol):
@@ -98,20 +89,19 @@ class CsrfJudge(Protocol):
         """Raises `CrossSite` unless this is the session's CSRF token."""
 
 
-def check_origin(auth: CsrfJudge, scope: Scope, session_id: str | None, form_token: str | None = None) -> None:
+def check_origin(auth: CsrfJudge, arrival: Arrival, session_id: str | None, form_token: str | None = None) -> None:
     """Raise `CrossSite` unless a state-changing request comes from our own pages.
 
     ``session_id``: the session of the cookie it rides on; None when it rides on none, and then only what surely comes
     from elsewhere is refused. A program that sends neither ``Sec-Fetch-Site`` nor ``Origin`` shows the session's CSRF
     token instead, in ``X-CSRF-Token`` or, from a form, as ``form_token``.
     """
-    found = provenance(scope["headers"], origin_of(scope), auth.policy.origins)
+    found = arrival.provenance(auth.policy.origins)
     if found is Provenance.OWN or (found is Provenance.UNKNOWN and session_id is None):
         return
     if found is Provenance.FOREIGN or session_id is None:
         raise CrossSite("request comes from another site")
-    token = form_token or header(scope, TOKEN_HEADER).decode("latin-1")
-    auth.check_csrf_token(token, session_id)
+    auth.check_csrf_token(form_token or arrival.csrf_token, session_id)
 
 
 def recognise(known: Known, scope: Scope) -> Identity | None:
@@ -137,9 +127,12 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
     if not cookies:
         return None
     scheme = scope["scheme"]
-    names = SECURE if scheme == "https" else over_http[host] if scheme == "http" else None
-    if names is None:
+    if scheme == "https":
+        names = SECURE
+    elif scheme != "http" or (found := over_http[host]) is None or _is_from_elsewhere(scope):
         return None
+    else:
+        names = found
     if _SEMICOLON not in cookies:  # ours alone, as a program or a plain site sends it
         return known(cookies) if cookies[0] == names.first_byte else None
     try:
@@ -149,25 +142,41 @@ def recognise(known: Known, scope: Scope) -> Identity | None:
     return None if pair is None else known(pair)
 
 
+def _is_from_elsewhere(scope: Scope) -> bool:
+    client = scope.get("client")
+    return from_elsewhere(scope["headers"], client[0] if client else "")
+
+
 async def identify(auth: Knower, scope: Scope) -> Identity | None:
     """The identity behind a request, None when it presents nothing.
 
     Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
-    credential = credential_of(scope)
-    if credential is None:
-        return None
-    identity = auth.known(credential.key) or await auth.verify(credential)
-    if credential.carrier.is_cookie and changes_state(scope):
-        check_origin(auth, scope, identity.session_id)
-    return identity
+    return await identify_arrival(auth, arrival_of(scope))
 
 
 async def identify_leniently(auth: Knower, scope: Scope) -> Identity | None:
     """As `identify`, but a cookie that is refused counts as none: its browser is anonymous."""
+    return await identify_arrival_leniently(auth, arrival_of(scope))
+
+
+async def identify_arrival(auth: Knower, arrival: Arrival) -> Identity | None:
+    """As `identify`, for an adapter that has made the `Arrival` itself."""
+    tell(auth, arrival)
+    credential = arrival.credential
+    if credential is None:
+        return None
+    identity = auth.known(credential.key) or await auth.verify(credential)
+    if arrival.changes and not arrival.by_bearer:
+        check_origin(auth, arrival, identity.session_id)
+    return identity
+
+
+async def identify_arrival_leniently(auth: Knower, arrival: Arrival) -> Identity | None:
+    """As `identify_leniently`, for an adapter that has made the `Arrival` itself."""
     try:
-        return await identify(auth, scope)
+        return await identify_arrival(auth, arrival)
     except InvalidCredential:
-        if header(scope, b"authorization"):
+        if arrival.by_bearer:
             raise
         return None
 
@@ -199,14 +208,35 @@ def varying(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
     return [*rest, (b"vary", b", ".join([*([found] if found else []), *missing]))]
 
 
+class Paths:
+    """Paths below the application's root, such as ``/hooks``, each with all that is below it.
+
+    Raises `ConfigurationError` for what is no list of such, and for the root itself."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        if isinstance(paths, str) or not all(path.startswith("/") and path.strip("/") for path in paths):
+            raise ConfigurationError('paths to leave out are a list such as exclude=["/hooks"], and never all of them')
+        self._begin = tuple(f"{path.rstrip('/')}/" for path in paths)
+
+    def __bool__(self) -> bool:
+        return bool(self._begin)
+
+    def hold(self, scope: Scope) -> bool:
+        """Whether a request goes there."""
+        root: str = scope.get("root_path", "")
+        return f"{scope['path'].removeprefix(root)}/".startswith(self._begin)
+
+
 class AuthMiddleware:
     """Pure ASGI middleware: ``AuthMiddleware(app, auth)``. See the module for what it does.
 
     ``auth`` is an `Auth` or a `RemoteVerifier`; start it with ``lifespan=auth.lifespan`` or ``async with auth``.
+    ``exclude``: paths whose bearer tokens are somebody else's, such as webhooks, each with all that is below it.
+    Nothing is refused there and nobody is known, whatever they present. Raises `ConfigurationError`.
     """
 
-    def __init__(self, app: ASGIApp, auth: GuardingKnower) -> None:
-        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
+    def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
+        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
         inner: Any = app
         while inner is not None:  # middlewares call what is inside of them their app
             if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
@@ -214,8 +244,13 @@ class AuthMiddleware:
             inner = getattr(inner, "app", None)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth
+        self._excluded = Paths(exclude)
+        self._has_apart = bool(self._excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._has_apart and self._goes_apart(scope):
+            await self.app(scope, receive, send)
+            return
         if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
             identity = recognise(self.auth.known, scope)
             if identity is not None:
@@ -244,6 +279,14 @@ class AuthMiddleware:
 
     def attach(self, scope: Scope, identity: Identity | None) -> None:
         """Put what a framework wants besides into the scope; for adapters."""
+
+    def _goes_apart(self, scope: Scope) -> bool:
+        """Whether a request is left alone; on a path that is left out, as one of nobody."""
+        if scope["type"] not in ("http", "websocket") or not self._excluded.hold(scope):
+            return False
+        scope[IDENTITY] = None
+        self.attach(scope, None)
+        return True
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:

@@ -27,7 +27,7 @@ from ..errors import CoatcheckError, ConfigurationError, NotLoggedIn, StoreUnava
 from ..model import Identity
 from . import demands
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
-from .wsgi import FORM_FIELD, BlockingKnower, identify_leniently, presents_nothing, recognise, scope_of
+from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
 
 __all__ = [
     "Coatcheck", "auth_of", "csrf_token", "current_user", "exempt", "fresh", "login_required", "optional_user",
@@ -213,7 +213,7 @@ def _decide(auth: BlockingKnower, asked: Request) -> Identity | CoatcheckError |
     if presents_nothing(environ):
         return None
     try:
-        return identify_leniently(auth, scope_of(environ), lambda: asked.form.get(FORM_FIELD))
+        return identify_arrival_leniently(auth, arrival_of(environ), lambda: asked.form.get(FORM_FIELD))
     except CoatcheckError as error:
         return error
 
@@ -292,7 +292,7 @@ def _on_refusal(error: CoatcheckError) -> BaseResponse:
 
 def _is_visit() -> bool:
     """Whether a person goes to a page, and not a program to an API."""
-    reads = request.method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in request.environ
+    reads = request.method in ("GET", "HEAD") and not arrival_of(request.environ).by_bearer
     return reads and "text/html" in request.environ.get("HTTP_ACCEPT", "")
 
 

@@ -75,8 +75,18 @@ _FIXED: Final[tuple[tuple[type[CoatcheckError], Problem], ...]] = (
 )
 
 
+class Refusal(CoatcheckError):
+    """The request is refused with this problem; nothing was changed."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
 def problem_of(error: CoatcheckError) -> Problem:
     """What a client may know of an error."""
+    if isinstance(error, Refusal):
+        return error.problem
     if isinstance(error, Throttled):
         retry = (("Retry-After", str(error.retry_after)),)
         return Problem(429, "throttled", "Too many tries. Wait a little.", retry)

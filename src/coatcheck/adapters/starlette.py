@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from ..errors import CoatcheckError, ConfigurationError
 from ..model import Identity
 from ..verifier import STATE_KEY
 from . import asgi, demands
-from .asgi import IDENTITY, SECOND, ASGIApp, GuardingKnower, Knower, Receive, Scope, Send, recognise, varied
+from .asgi import IDENTITY, SECOND, ASGIApp, GuardingKnower, Knower, Paths, Receive, Scope, Send, recognise, varied
 from .demands import Demand
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
@@ -127,15 +127,19 @@ class AuthMiddleware(asgi.AuthMiddleware):
     """`asgi.AuthMiddleware`, which also gives ``request.user`` and ``request.auth``.
 
     ``service``: where the service is mounted within the application, such as ``/auth``. Its requests are left to it,
-    so that a client whose token has ended can still refresh and log in; below it nobody is known."""
+    so that a client whose token has ended can still refresh and log in; below it nobody is known. ``exclude`` as
+    `asgi.AuthMiddleware` has it: ``request.user`` is `Nobody` there, and the decorators let nobody in."""
 
-    def __init__(self, app: ASGIApp, auth: GuardingKnower, service: str | None = None) -> None:
-        """Raises `ConfigurationError` where one with another ``auth`` is inside: it would have the last word."""
-        super().__init__(app, auth)
-        self._below = None if service is None else f"{service.rstrip('/')}/"
+    def __init__(
+        self, app: ASGIApp, auth: GuardingKnower, service: str | None = None, *, exclude: Sequence[str] = ()
+    ) -> None:
+        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
+        super().__init__(app, auth, exclude=exclude)
+        self._service = Paths(() if service is None else (service,))
+        self._has_apart = bool(self._service or self._excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._below is not None and self._goes_to_service(scope):
+        if self._has_apart and self._goes_apart(scope):
             await self.app(scope, receive, send)
             return
         if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
@@ -165,25 +169,24 @@ class AuthMiddleware(asgi.AuthMiddleware):
             user = scope["user"] = _user_of(identity)
             scope["auth"] = user._credentials
 
-    def _goes_to_service(self, scope: Scope) -> bool:
-        if self._below is None or scope["type"] not in ("http", "websocket"):
-            return False
-        root: str = scope.get("root_path", "")
-        return f"{scope['path'].removeprefix(root)}/".startswith(self._below)
+    def _goes_apart(self, scope: Scope) -> bool:
+        return super()._goes_apart(scope) or (scope["type"] in ("http", "websocket") and self._service.hold(scope))
 
 
 class CoatcheckBackend(AuthenticationBackend):
     """The same for Starlette's own ``AuthenticationMiddleware(backend=CoatcheckBackend(auth), on_error=on_error)``,
-    which closes a refused WebSocket with 1000; `AuthMiddleware` says why."""
+    which closes a refused WebSocket with 1000; `AuthMiddleware` says why. ``exclude`` as there."""
 
-    def __init__(self, auth: Knower) -> None:
+    def __init__(self, auth: Knower, *, exclude: Sequence[str] = ()) -> None:
         self.auth = auth
+        self._excluded = Paths(exclude)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser]:
         """Raises `AuthenticationError` for what the middleware refuses."""
         scope = conn.scope
         try:
-            scope[IDENTITY] = await asgi.identify_leniently(self.auth, scope)
+            left_out = self._excluded and self._excluded.hold(scope)
+            scope[IDENTITY] = None if left_out else await asgi.identify_leniently(self.auth, scope)
         except CoatcheckError as error:
             raise _Refused(problem_of(error)) from error
         scope[_CLOCK] = self.auth.clock

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
 from ..clock import Clock
-from ..credentials.cookies import SECURE, CookieNames, find_pair, names_for
-from ..credentials.csrf import TOKEN_HEADER, Provenance, provenance
+from ..credentials.arrival import ENVIRON, ENVIRON_SIGNS, Arrival, arrival_of_wsgi
+from ..credentials.cookies import SECURE, find_pair, over_http
+from ..credentials.csrf import SAFE_METHODS, Provenance
 from ..credentials.transport import Credential
 from ..errors import InvalidCredential, MalformedCredential
 from ..model import Identity
 from ..policy import Policy
 from ..verifier import Known
 from . import asgi
-from .asgi import Scope, changes_state, check_origin, credential_of, header, origin_of
+from .asgi import ARRIVAL, Scope, check_origin
+from .doubts import tell
 
 Environ = Mapping[str, Any]
 FormToken = Callable[[], str | None]
 
 FORM_FIELD: Final = "csrf_token"
 """What the field of a form is called in which the session's CSRF token comes."""
-
-_HEADERS: Final = (
-    ("HTTP_AUTHORIZATION", b"authorization"),
-    ("HTTP_COOKIE", b"cookie"),
-    ("HTTP_HOST", b"host"),
-    ("HTTP_ORIGIN", b"origin"),
-    ("HTTP_SEC_FETCH_SITE", b"sec-fetch-site"),
-    ("HTTP_X_CSRF_TOKEN", b"x-csrf-token"),
-    ("HTTP_USER_AGENT", b"user-agent"),
-)
-"""The ones that Coatcheck reads. Servers join repeated headers with a comma (RFC 3875 §4.1.18), so that two
-Authorization headers are no bearer token in form. Joined cookies are not taken apart: a comma may stand in the value of
-any cookie, and whoever can plant one of another name must not be able to plant ours with it."""
 
 
 class BlockingKnower(Protocol):
@@ -67,19 +55,32 @@ def path_text(environ: Environ, key: str) -> str:
     return value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
+def arrival_of(environ: Environ) -> Arrival:
+    """What came with the request: read at the door, and the same for everybody further in."""
+    found: Arrival | None = environ.get(ARRIVAL)
+    if found is None:
+        found = arrival_of_wsgi(environ)
+        if isinstance(environ, MutableMapping):
+            environ[ARRIVAL] = found
+    return found
+
+
 def scope_of(environ: Environ) -> Scope:
     """The parts of an ASGI scope that Coatcheck reads, out of a WSGI environment (PEP 3333)."""
     root_path = path_text(environ, "SCRIPT_NAME").rstrip("/")
     address = environ.get("REMOTE_ADDR")
-    return {
+    scope = {
         "type": "http",
         "method": environ["REQUEST_METHOD"],
         "scheme": environ["wsgi.url_scheme"],
-        "headers": [(name, header_bytes(environ[key])) for key, name in _HEADERS if key in environ],
+        "headers": [(name, header_bytes(environ[key])) for key, name in ENVIRON if key in environ],
         "root_path": root_path,
         "path": root_path + path_text(environ, "PATH_INFO"),
         "client": (address, int(environ.get("REMOTE_PORT") or 0)) if address else None,
     }
+    if ARRIVAL in environ:
+        scope[ARRIVAL] = environ[ARRIVAL]
+    return scope
 
 
 def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identity | None:
@@ -91,9 +92,12 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     text: str | None = environ.get("HTTP_COOKIE")
     if not text:
         return None
-    names = SECURE if scheme == "https" else _names_for(scheme, host)
-    if names is None:
+    if scheme == "https":
+        names = SECURE
+    elif scheme != "http" or (found := over_http[header_bytes(host)]) is None or _is_from_elsewhere(environ):
         return None
+    else:
+        names = found
     cookies = text.encode("latin-1", "replace")
     if ";" not in text:
         return known(cookies) if cookies[0] == names.first_byte else None
@@ -104,9 +108,8 @@ def recognise(known: Known, environ: Environ, scheme: str, host: str) -> Identit
     return None if pair is None else known(pair)
 
 
-@lru_cache(maxsize=64)
-def _names_for(scheme: str, host: str) -> CookieNames | None:
-    return names_for(scheme, header_bytes(host))
+def _is_from_elsewhere(environ: Environ) -> bool:
+    return any(map(environ.__contains__, ENVIRON_SIGNS)) and arrival_of(environ).names is None
 
 
 def presents_nothing(environ: Environ) -> bool:
@@ -119,31 +122,42 @@ def identify(auth: BlockingKnower, scope: Scope, form_token: FormToken | None = 
 
     ``form_token`` gives the form's `FORM_FIELD`; it is called only when nothing else shows where the request comes
     from. Raises `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
-    if not changes_state(scope):
-        identity = asgi.recognise(auth.known, scope)
-        if identity is not None:
-            return identity
-    credential = credential_of(scope)
-    if credential is None:
-        return None
-    identity = auth.known(credential.key) or auth.verify(credential)
-    if credential.carrier.is_cookie and changes_state(scope):
-        token = form_token() if form_token is not None and _needs_token(auth, scope) else None
-        check_origin(auth, scope, identity.session_id, token)
-    return identity
+    return _recognised(auth, scope) or identify_arrival(auth, asgi.arrival_of(scope), form_token)
 
 
 def identify_leniently(auth: BlockingKnower, scope: Scope, form_token: FormToken | None = None) -> Identity | None:
     """As `identify`, but a cookie that is refused counts as none: its browser is anonymous."""
+    return _recognised(auth, scope) or identify_arrival_leniently(auth, asgi.arrival_of(scope), form_token)
+
+
+def _recognised(auth: BlockingKnower, scope: Scope) -> Identity | None:
+    return asgi.recognise(auth.known, scope) if scope["method"] in SAFE_METHODS else None
+
+
+def identify_arrival(auth: BlockingKnower, arrival: Arrival, form_token: FormToken | None = None) -> Identity | None:
+    """As `identify`, for an adapter that has made the `Arrival` itself."""
+    tell(auth, arrival)
+    credential = arrival.credential
+    if credential is None:
+        return None
+    identity = auth.known(credential.key) or auth.verify(credential)
+    if arrival.changes and not arrival.by_bearer:
+        token = form_token() if form_token is not None and _needs_token(auth, arrival) else None
+        check_origin(auth, arrival, identity.session_id, token)
+    return identity
+
+
+def identify_arrival_leniently(
+    auth: BlockingKnower, arrival: Arrival, form_token: FormToken | None = None
+) -> Identity | None:
+    """As `identify_leniently`, for an adapter that has made the `Arrival` itself."""
     try:
-        return identify(auth, scope, form_token)
+        return identify_arrival(auth, arrival, form_token)
     except InvalidCredential:
-        if header(scope, b"authorization"):
+        if arrival.by_bearer:
             raise
         return None
 
 
-def _needs_token(auth: BlockingKnower, scope: Scope) -> bool:
-    if header(scope, TOKEN_HEADER):
-        return False
-    return provenance(scope["headers"], origin_of(scope), auth.policy.origins) is Provenance.UNKNOWN
+def _needs_token(auth: BlockingKnower, arrival: Arrival) -> bool:
+    return not arrival.csrf_token and arrival.provenance(auth.policy.origins) is Provenance.UNKNOWN

@@ -15,7 +15,7 @@ _SEMICOLON: Final = ord(";")
 _HOSTS: Final = 64
 """So many Host headers are remembered: anybody may send any."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]*")
-_LOOPBACK: Final = re.compile(rb"(localhost|[a-z0-9-]+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.I)
+_LOOPBACK: Final = re.compile(rb"(([a-z0-9_-]+\.)*localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{0,5})?", re.I)
 
 SameSite = Literal["Lax", "Strict"]
 

@@ -9,8 +9,6 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Final
 
-from .transport import Headers
-
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110 §9.2.1; everything else changes state."""
 
@@ -28,19 +26,10 @@ class Provenance(Enum):
     """Neither header is there: no browser of today. Only a CSRF token can show that it is ours."""
 
 
-def provenance(headers: Headers, own_origin: str, listed: Collection[str]) -> Provenance:
-    """Judge a request by its ``Sec-Fetch-Site`` and, failing that, its ``Origin``.
+def provenance(site: str | None, origin: str | None, own_origin: str, listed: Collection[str]) -> Provenance:
+    """Judge a request by its ``Sec-Fetch-Site`` and, failing that, its ``Origin``; None for one that is not there.
 
-    ``own_origin`` is scheme and host of the request itself; ``listed`` are the policy's origins."""
-    site: str | None = None
-    origin: str | None = None
-    for name, value in headers:
-        if name == b"sec-fetch-site":
-            text = value.decode("latin-1")
-            site = text if site is None or site == text else "cross-site"
-        elif name == b"origin":
-            text = value.decode("latin-1")
-            origin = text if origin is None or origin == text else "null"
+    The origins are canonical: that of the page, the request's own, and the policy's."""
     if site in ("same-origin", "none"):
         return Provenance.OWN
     if origin is not None:

@@ -107,8 +107,22 @@ class TokenReader(Generic[K]):
         return _read_payload(jws.verify_compact(token, self.keyring.find, now=now))
 
 
+_LONGEST_SIGNATURE: Final = 683
+"""Characters: RSA of 4096 bits."""
+
+
 class AccessTokens(TokenReader[Keyring]):
     """Issues and reads access tokens."""
+
+    def fits(self, claims: AccessClaims, limit: int, *, now: float) -> bool:
+        """Whether their token has at most so many characters, and not more than any may have. Raises
+        `ConfigurationError` when the claims are not JSON."""
+        limit = min(limit, jws.MAX_TOKEN)
+        key, payload = self.keyring.signer(now), _write_payload(claims)
+        shortest = len(jws.sign_compact(key.header, payload, lambda _: b""))
+        if shortest + _LONGEST_SIGNATURE <= limit:
+            return True
+        return shortest <= limit and len(jws.sign_compact(key.header, payload, key.sign)) <= limit
 
     def issue(self, claims: AccessClaims, *, now: float) -> str:
         """A signed token. Raises `ConfigurationError` when the claims are not JSON or make it longer than 8 KiB."""

@@ -1,12 +1,13 @@
-"""Where in a request a credential is. Pure; it sees header lists as ASGI has them: lower-case names, bytes.
+"""Where in a request a credential is. Pure; it sees header values as ASGI has them: bytes.
 
-Only headers carry credentials: never a query string or a form (RFC 6750 §2.3, RFC 9700 §4.3.2).
+Only headers carry credentials: never a query string or a form (RFC 6750 §2.3, RFC 9700 §4.3.2). Of the schemes of an
+Authorization header only ``Bearer`` is ours; every other one is somebody else's, and as if it were not there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -21,7 +22,7 @@ _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 """RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1)."""
 _COMMON_SCHEME: Final = b"Bearer "
 _TOKEN_CHARACTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=-"
-_BEARER_SCHEME: Final = re.compile(r"bearer(\s|$)", re.IGNORECASE)
+_OURS: Final = re.compile(rb"bearer(?:\s|$)", re.IGNORECASE)
 
 
 class Carrier(StrEnum):
@@ -59,6 +60,14 @@ class Credential:
     key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What was presented and is not one of ours in form. ``reason`` is for the log."""
+
+    carrier: Carrier
+    reason: str
+
+
 def bearer(token: str) -> Credential:
     """A token from an Authorization header."""
     return Credential(Carrier.BEARER, token, _as_sent(f"Bearer {token}"))
@@ -74,49 +83,52 @@ def _as_sent(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def collect(headers: Headers) -> tuple[bytes | None, bytes | None, bytes]:
-    """The Authorization, Cookie and Host headers, in one pass. Several Cookie headers are one (RFC 9113 §8.2.3).
+def find_presented(
+    authorization: Sequence[bytes], cookies: bytes | None, names: CookieNames | None
+) -> Credential | Flaw | None:
+    """What a request presents, or None when it is anonymous.
 
-    Raises `MalformedCredential` for two Authorization headers."""
-    authorization = cookies = None
-    host = b""
-    for name, value in headers:
-        if name == b"cookie":
-            cookies = value if cookies is None else cookies + b"; " + value
-        elif name == b"host":
-            host = value
-        elif name == b"authorization":
-            if authorization is not None:
-                raise MalformedCredential("two Authorization headers")
-            authorization = value
-    return authorization, cookies, host
+    A bearer token goes before a cookie, and what was presented counts: a refused bearer token is not replaced by a
+    cookie. ``authorization``: every header of that name. ``names`` is None where cookies are not read."""
+    for value in authorization:
+        found = _read_bearer(value, alone=len(authorization) == 1)
+        if found is not None:
+            return found
+    if cookies is None or names is None:
+        return None
+    for carrier, needle in (
+        (Carrier.SESSION_COOKIE, names.session_needle),
+        (Carrier.ACCESS_COOKIE, names.access_needle),
+    ):
+        try:
+            pair = find_pair(cookies, needle)
+        except MalformedCredential as error:
+            return Flaw(carrier, error.reason)
+        if pair is not None:
+            return Credential(carrier, pair[pair.index(b"=") + 1 :].decode("latin-1"), pair)
+    return None
 
 
 def find_credential(authorization: bytes | None, cookies: bytes | None, names: CookieNames | None) -> Credential | None:
-    """The credential of a request, or None when it is anonymous.
+    """As `find_presented`, of at most one Authorization header. Raises `MalformedCredential` for a flaw."""
+    return taken(find_presented(() if authorization is None else (authorization,), cookies, names))
 
-    A bearer token goes before a cookie, and what was presented counts: a refused bearer token is not replaced by a
-    cookie. ``names`` is None where cookies are not read. Raises `MalformedCredential`.
-    """
-    if authorization is not None:
-        token = authorization[len(_COMMON_SCHEME) :]
-        # As nearly everybody writes it: the expression takes longer over a JWT than its MAC does.
-        if authorization.startswith(_COMMON_SCHEME) and token and not token.translate(None, _TOKEN_CHARACTERS):
-            return Credential(Carrier.BEARER, token.decode("ascii"), authorization)
-        text = authorization.decode("latin-1")
-        found = _BEARER.fullmatch(text)
-        if found is not None:
-            return bearer(found[1])
-        if _BEARER_SCHEME.match(text):
-            raise MalformedCredential("not a bearer token in form")
-    if cookies is None or names is None:
+
+def taken(presented: Credential | Flaw | None) -> Credential | None:
+    """The credential, if there is one. Raises `MalformedCredential` for a flaw."""
+    if isinstance(presented, Flaw):
+        raise MalformedCredential(presented.reason)
+    return presented
+
+
+def _read_bearer(authorization: bytes, *, alone: bool) -> Credential | Flaw | None:
+    token = authorization[len(_COMMON_SCHEME) :]
+    # As nearly everybody writes it: the expressions take longer over a JWT than its MAC does.
+    if alone and authorization.startswith(_COMMON_SCHEME) and token and not token.translate(None, _TOKEN_CHARACTERS):
+        return Credential(Carrier.BEARER, token.decode("ascii"), authorization)
+    if not _OURS.match(authorization):
         return None
-    pair = find_pair(cookies, names.session_needle)
-    if pair is not None:
-        return _from_pair(Carrier.SESSION_COOKIE, pair)
-    pair = find_pair(cookies, names.access_needle)
-    return None if pair is None else _from_pair(Carrier.ACCESS_COOKIE, pair)
-
-
-def _from_pair(carrier: Carrier, pair: bytes) -> Credential:
-    return Credential(carrier, pair[pair.index(b"=") + 1 :].decode("latin-1"), pair)
+    if not alone:
+        return Flaw(Carrier.BEARER, "two Authorization headers")
+    found = _BEARER.fullmatch(authorization.decode("latin-1"))
+    return Flaw(Carrier.BEARER, "not a bearer token in form") if found is None else bearer(found[1])

@@ -19,12 +19,14 @@ from ..adapters.asgi import SECOND
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
 from ..model import Mode
+from ..policy import HSTS
 from . import registration
 from .api import account, admin, events, health, login, problems, sessions, tokens
 from .api.access import ServiceKeys
 from .api.answers import Problem
 from .api.contract import SECURITY_SCHEMES
-from .envelope import HSTS, Envelope
+from .delivery import root_of
+from .envelope import Envelope
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True
     """
     if not isinstance(auth, Auth):  # who has no type checker takes one of the others, whose names are alike
         raise ConfigurationError("the service in an event loop needs an Auth of its own: coatcheck.Auth(...)")
-    return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), HSTS)
+    return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), auth.policy.hsts)
 
 
 def has_pages(auth: Auth | blocking.Auth) -> bool:
@@ -93,12 +95,14 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
     `ConfigurationError`."""
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
-    metrics, hsts = Metrics(auth), f"{HSTS}; includeSubDomains"
+    metrics, hsts = Metrics(auth), auth.policy.hsts
+    if hsts == HSTS:  # nobody has decided otherwise, and there is nobody else on this host
+        hsts = f"{HSTS}; includeSubDomains"
     keys = ServiceKeys(service_keys)
     service = _auth_app(auth, keys, True, True, metrics, hsts)
 
     async def home(request: Request) -> Response:
-        return RedirectResponse(f"{request.scope.get('root_path', '')}{prefix}/", 303)
+        return RedirectResponse(f"{root_of(request.scope, prefix)}/", 303)
 
     routes: list[BaseRoute] = [
         *tokens.keys(auth, keys).routes,
@@ -157,4 +161,5 @@ def _application(
         },
     )  # fmt: skip
     application.state.pages = False
+    application.state.hsts = hsts
     return application

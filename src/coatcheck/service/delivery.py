@@ -12,19 +12,23 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ..adapters.asgi import Scope, changes_state, names_of, origin_of
+from ..adapters.asgi import Scope, arrival_of
 from ..adapters.problems import problem_of
+from ..auth import Auth
+from ..credentials.arrival import Arrival
 from ..credentials.cookies import CookieNames, delete_cookie, set_cookie
-from ..credentials.csrf import Provenance, provenance
+from ..credentials.csrf import Provenance
 from ..errors import ConfigurationError, CrossSite
 from ..issuer import Credentials
 from ..model import Mode, Session
 from ..verifier import STATE_KEY
 from .api.answers import LoginAnswer, SessionView, SubjectView
-from .refusals import COOKIES_NEED_TLS, Refusal
+from .refusals import COOKIES_NEED_SAME_SITE, COOKIES_NEED_TLS, PROXY_NOT_BELIEVED, Refusal
+from .replaced import afterwards, replaced
 
 _LAST: Final = 253_402_300_799
 """The end of the year 9999, the last moment that RFC 3339 can write."""
@@ -62,25 +66,32 @@ def login_answer(credentials: Credentials, email: str | None) -> LoginAnswer:
     return answer
 
 
-def require_cookies(scope: Scope, mode: Mode) -> CookieNames | None:
+def require_cookies(arrival: Arrival, mode: Mode) -> CookieNames | None:
     """The names of our cookies on this request; None in mode ``jwt``, which sets none.
 
-    Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them: call it before
-    anything is created."""
+    Raises `Refusal` ``cookies_need_tls`` when the mode needs cookies and this request cannot have them, and
+    ``cookies_need_same_site`` when the browser would drop them: call it before anything is created."""
     if mode is Mode.JWT:
         return None
-    names = names_of(scope)
-    if names is None:
-        raise Refusal(COOKIES_NEED_TLS)
-    return names
+    if arrival.settable is None:
+        raise Refusal(COOKIES_NEED_TLS if arrival.doubt is None else PROXY_NOT_BELIEVED)
+    if arrival.drops_cookies:
+        raise Refusal(COOKIES_NEED_SAME_SITE)
+    return arrival.settable
 
 
 def refresh_path(scope: Scope, mount: str = "") -> str:
     """The path of the refresh route as the browser sees it: the refresh cookie goes there and nowhere else.
 
     ``mount``: where the service is, below the application that answers the request; empty within the service."""
-    parts = (scope.get("root_path", "").strip("/"), mount.strip("/"), "refresh")
-    return quote("/" + "/".join(part for part in parts if part))
+    return f"{root_of(scope, mount)}/refresh"
+
+
+def root_of(scope: Scope, mount: str = "") -> str:
+    """The path below which something is, as the browser sees it; empty at the root of a host. A root path may end with
+    a slash, which servers put before the one that a path begins with."""
+    parts = [part for part in f"{scope.get('root_path', '')}/{mount}".split("/") if part]
+    return quote("/" + "/".join(parts)) if parts else ""
 
 
 def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[str]:
@@ -90,7 +101,7 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
     of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
     has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does."""
     session = credentials.session
-    names = require_cookies(scope, session.mode)
+    names = require_cookies(arrival_of(scope), session.mode)
     if names is None:
         return []
     try:
@@ -103,13 +114,13 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
 
 def forget(scope: Scope, *, mount: str = "") -> list[str]:
     """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
-    names = names_of(scope)
+    names = arrival_of(scope).names
     return [] if names is None else [_delete_session(names), *_delete_tokens(names, refresh_path(scope, mount))]
 
 
 def forget_tokens(scope: Scope) -> list[str]:
     """The Set-Cookie values that make a browser forget the cookies of mode ``jwt-cookie``."""
-    names = names_of(scope)
+    names = arrival_of(scope).names
     return [] if names is None else _delete_tokens(names, refresh_path(scope))
 
 
@@ -123,24 +134,35 @@ def with_cookies(response: Response, values: list[str]) -> Response:
 def check_destination(scope: Scope, credentials: Credentials, origins: Collection[str]) -> None:
     """Raise `CrossSite` when a page of another site would log its visitors in, as somebody of its choice (login CSRF):
     a change that surely comes from elsewhere gets no cookies. ``origins``: the policy's, which are not elsewhere."""
-    if credentials.session.mode is Mode.JWT or not changes_state(scope):
+    arrival = arrival_of(scope)
+    if credentials.session.mode is Mode.JWT or not arrival.changes:
         return
-    if provenance(scope["headers"], origin_of(scope), origins) is Provenance.FOREIGN:
+    if arrival.provenance(origins) is Provenance.FOREIGN:
         raise CrossSite("a login on a page of another site")
+
+
+def delivered(response: Response, scope: Scope, credentials: Credentials, origins: Collection[str]) -> Response:
+    """The response with the cookies of these credentials, for the service itself. Raises `CrossSite` and `Refusal`."""
+    check_destination(scope, credentials, origins)
+    return with_cookies(response, cookies(scope, credentials))
 
 
 def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount: str = "") -> Response:
     """The response with the cookies of these credentials: what an application with users of its own answers to its
-    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``.
+    own login. It says where it has mounted the service: ``deliver(response, request.scope, made, mount="/auth")``. What
+    the browser had ends once the answer is sent.
 
-    Raises an ``HTTPException`` (403) as `check_destination` does."""
+    Raises an ``HTTPException``: 403 as `check_destination` does, 400 as `require_cookies`."""
     auth = scope.get("state", {}).get(STATE_KEY)
     try:
         check_destination(scope, credentials, auth.policy.origins if auth is not None else ())
-    except CrossSite as error:
+        with_cookies(response, cookies(scope, credentials, mount=mount))
+    except (CrossSite, Refusal) as error:
         problem = problem_of(error)
         raise HTTPException(problem.status, problem.code, {"cache-control": "no-store"}) from error
-    return with_cookies(response, cookies(scope, credentials, mount=mount))
+    if isinstance(auth, Auth) and (ending := replaced(auth, arrival_of(scope), credentials)):
+        response.background = BackgroundTask(afterwards(response.background, auth, ending))
+    return response
 
 
 def _session_cookie(names: CookieNames, credentials: Credentials) -> str:

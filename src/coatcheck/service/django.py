@@ -27,7 +27,7 @@ from .bridge import Answered
 from .delivery import check_destination, cookies
 from .former import Former, traded_in
 from .refusals import BY_STATUS, Refusal
-from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
+from .wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -48,7 +48,7 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
         body = _body(request)
         return _response(service.ask(_scope(request, path, len(body)), body))
     except Refusal as refusal:
-        return _response(refused(_environ(request), refusal.problem))
+        return _response(refused(_environ(request), refusal.problem, _auth(request)))
 
 
 serve.coatcheck_service = True  # type: ignore[attr-defined]  # what `is_for_service` looks at
@@ -63,11 +63,15 @@ def deliver(
     """The response with the cookies of these credentials: what an application answers to a login of its own.
 
     ``mount``: the path at which the service is included, such as ``/auth``, for the refresh cookie goes to its refresh
-    route only; found in the URLconf when left out. Raises `Refusal` where a mode with cookies is asked for and there
-    can be none, over plain http, and `CrossSite` when the login comes from a page of another site."""
+    route only; found in the URLconf when left out. What the browser had ends.
+
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http or on another site,
+    and `CrossSite` when the login comes from a page of another site."""
     scope, mount = _place(request, mount)
     check_destination(scope, credentials, _auth(request).policy.origins)
-    for value in cookies(scope, credentials, mount=mount):
+    values = cookies(scope, credentials, mount=mount)
+    end_replaced(_auth(request), scope, credentials)
+    for value in values:
         response.cookies.load(value)
     response["Cache-Control"] = "no-store"
     return response

@@ -8,10 +8,10 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from ..acting import asked_from
-from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, header, refuse
+from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, arrival_of, header, refuse
+from ..adapters.doubts import tell
 from ..auth import Auth
 from ..verifier import STATE_KEY
-from .logins import client_ip
 from .metrics import Metrics
 from .refusals import TOO_LARGE
 
@@ -20,9 +20,6 @@ MAX_BODY: Final = 64 * 1024
 
 _DIGITS: Final = 20
 """A length of so many digits is not worth computing."""
-
-HSTS: Final = "max-age=31536000"
-"""A year (OWASP ASVS 3.4.1). Subdomains are the host application's to decide about; `alone` includes them."""
 
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -37,16 +34,18 @@ class Envelope:
     """ASGI middleware. It hands the `Auth` to the routes, bounds the body (413), answers HEAD like GET, counts, and
     adds the headers that every answer carries. A header that a route has set itself is left as it is."""
 
-    def __init__(self, app: ASGIApp, auth: Auth, metrics: Metrics | None = None, hsts: str = HSTS) -> None:
+    def __init__(self, app: ASGIApp, auth: Auth, metrics: Metrics | None = None, hsts: str | None = None) -> None:
         self.app = app
         self._auth = auth
         self._metrics = metrics
-        self._hsts = hsts
+        self._hsts = hsts or auth.policy.hsts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        arrival = arrival_of(scope)
+        tell(self._auth, arrival)
         inner = dict(scope, state={**scope.get("state", {}), STATE_KEY: self._auth})
         if scope["type"] != "http":
             await self.app(inner, receive, send)
@@ -67,11 +66,11 @@ class Envelope:
         if _announced(scope) > MAX_BODY:
             await refuse(inner, send_on, TOO_LARGE)
             return
-        with asked_from(client_ip(scope)):
+        with asked_from(arrival.client):
             await self.app(inner, _bounded(receive), send_on)
 
 
-def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str = HSTS) -> list[tuple[bytes, bytes]]:
+def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str) -> list[tuple[bytes, bytes]]:
     """The headers of a response, and those that every response carries."""
     headers = list(given)
     names = {name for name, _ in headers}
@@ -79,7 +78,8 @@ def with_headers(scope: Scope, given: Iterable[tuple[bytes, bytes]], hsts: str =
     if not any(name == b"cache-control" and value.startswith(b"public") for name, value in headers):
         # What is not said to be for everybody depends on who asks, or on nothing worth keeping.
         added += _PERSONAL
-    if scope["scheme"] == "https":
+    arrival = arrival_of(scope)
+    if arrival.secure and not arrival.is_local and hsts != "off":
         added.append((b"strict-transport-security", hsts.encode()))
     if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
         added.append((b"cross-origin-opener-policy", b"same-origin"))

@@ -13,7 +13,6 @@ from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..adapters.asgi import names_of
 from ..adapters.flask import (
     Coatcheck,
     auth_of,
@@ -33,10 +32,9 @@ from .app import has_pages
 from .bridge import Answered
 from .delivery import check_destination, cookies
 from .envelope import MAX_BODY
-from .former import Former, cookie_mode, exchange, here, is_visit, set_cookies
-from .logins import presented
+from .former import Former, cookie_mode, exchange, here, is_visit, presents_nothing, set_cookies
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
-from .wsgi import WsgiAuthApp, check_body, check_length, refused, service_scope
+from .wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
 
 log = logging.getLogger("coatcheck.service")
 
@@ -87,7 +85,7 @@ def auth_blueprint(
 
     @routes.app_errorhandler(Refusal)
     def on_refusal(refusal: Refusal) -> Response:
-        return _Faithful.of(refused(request.environ, refusal.problem))
+        return _Faithful.of(refused(request.environ, refusal.problem, auth))
 
     for rule in ("/", "/<path:path>"):
         routes.add_url_rule(rule, "serve", serve, methods=_METHODS)
@@ -98,11 +96,13 @@ def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/
     """The response with the cookies of these credentials: what an application with users of its own answers to its own
     login. ``mount``: where `auth_blueprint` is, for the refresh cookie goes to its refresh route only.
 
-    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http, and `CrossSite` when
-    the login comes from a page of another site."""
+    What the browser had ends. Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain
+    http or on another site, and `CrossSite` when the login comes from a page of another site."""
     scope = scope_of(request.environ)
     check_destination(scope, credentials, auth_of(current_app).policy.origins)
-    for value in cookies(scope, credentials, mount=mount):
+    values = cookies(scope, credentials, mount=mount)
+    end_replaced(auth_of(current_app), scope, credentials)
+    for value in values:
         response.headers.add("Set-Cookie", value)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -118,7 +118,7 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
     @app.before_request
     def trading() -> BaseResponse | None:
         scope = service_scope(request.environ, "", 0)
-        if not is_visit(scope) or presented(scope) or names_of(scope) is None:
+        if not is_visit(scope) or not presents_nothing(scope):
             return None
         former = reader()
         if former is None:

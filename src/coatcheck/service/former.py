@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..acting import note
-from ..adapters.asgi import ASGIApp, Receive, Scope, Send, check_origin, header, names_of, refuse
+from ..adapters.asgi import ASGIApp, Receive, Scope, Send, arrival_of, check_origin, header, refuse
 from ..adapters.problems import problem_of
 from ..auth import Auth
 from ..credentials.cookies import delete_cookie
@@ -39,8 +39,9 @@ from ..model import Mode
 from . import delivery
 from .api.bodies import answer_json
 from .api.problems import problem_response
-from .logins import chosen_mode, device_of, presented
+from .logins import chosen_mode
 from .refusals import public_problem
+from .replaced import replaced
 
 log = logging.getLogger("coatcheck.service")
 
@@ -84,7 +85,8 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
     Asked again within `Policy.reuse_window` it makes another session, for tabs that open at once; later it is refused.
     Raises `InvalidCredential`, `StoreUnavailable`, `Refusal` for a mode that is not offered here, and
     `ConfigurationError` without a SQL database."""
-    mode = chosen_mode(auth, scope, mode.value)
+    arrival = arrival_of(scope)
+    mode = chosen_mode(auth, arrival, mode.value)
     now = auth.clock.now()
     if now >= former.expires:
         raise ExpiredCredential("former credential has expired")
@@ -100,10 +102,12 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         await auth.counters.count_failure(_counted_as(other), now=now, window=_REMEMBERED)
     try:
         credentials = await auth.login(
-            former.subject, mode=mode, epoch=0, device=device_of(scope), amr=former.amr, auth_time=former.auth_time
+            former.subject, mode=mode, epoch=0, device=arrival.device(), amr=former.amr, auth_time=former.auth_time
         )
     except (Conflict, InvalidLogin) as error:
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
+    for session_id in replaced(auth, arrival, credentials):
+        await auth.revoke(session_id)
     note(log, logging.INFO, "traded in", subject=former.subject, session=credentials.session.id)
     return credentials
 
@@ -117,7 +121,9 @@ async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, 
 async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mount: str) -> Response:
     """`trade_in` for a request of any framework."""
     try:
-        check_origin(auth, scope, None)  # another site must not log its visitors in as somebody of its choice
+        if mode is not Mode.JWT or arrival_of(scope).cookies:
+            # Another site must not log its visitors in as somebody of its choice, nor trade in what they hold.
+            check_origin(auth, arrival_of(scope), None)
         credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):
@@ -127,8 +133,7 @@ async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mou
         return response
     response = answer_json(delivery.login_answer(credentials, None))
     response.headers["cache-control"] = "no-store"
-    delivery.deliver(response, scope, credentials, mount=mount)
-    return delivery.with_cookies(response, _forgotten(scope, former))
+    return delivery.with_cookies(response, set_cookies(scope, former, credentials, mount=mount))
 
 
 class TradeIn:
@@ -150,7 +155,7 @@ class TradeIn:
         self._mode = cookie_mode(auth.policy.modes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_visit(scope) and not presented(scope) and names_of(scope) is not None:
+        if is_visit(scope) and presents_nothing(scope):
             try:
                 former = await _awaited(self._reader(scope))
                 made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
@@ -168,6 +173,12 @@ class TradeIn:
         await self.app(scope, receive, send)
 
 
+def presents_nothing(scope: Scope) -> bool:
+    """Whether a request comes with no credential of ours, good or bad, and could be given a cookie."""
+    arrival = arrival_of(scope)
+    return arrival.settable is not None and arrival.presented is None
+
+
 def is_visit(scope: Scope) -> bool:
     """Whether a browser loads a page: no script, no image, no program, nothing that changes anything. Also not where
     the address would be read as that of another host."""
@@ -179,9 +190,12 @@ def is_visit(scope: Scope) -> bool:
 
 def here(scope: Scope) -> str:
     """The path and query of a request, as they may stand in a Location header."""
-    root, path = scope.get("root_path", ""), scope["path"]
+    root = scope.get("root_path", "")
+    path = scope["path"].removeprefix(root)
     query = scope.get("query_string", b"").decode("latin-1")
-    full = path if path.startswith(root) else f"{root}{path}"
+    if root.endswith("/"):  # the path may begin with one as well
+        root, path = root.rstrip("/"), f"/{path.removeprefix('/')}"
+    full = f"{root}{path}"
     return quote(full, safe="/:@!$&'()*+,;=~") + (f"?{quote(query, safe='/:@!$&()*+,;=~?%')}" if query else "")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeVar, cast
 
 from litestar import Request, Response
+from litestar.background_tasks import BackgroundTask
 from litestar.config.app import AppConfig
 from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler, route
@@ -18,6 +19,7 @@ from ..issuer import Credentials
 from .app import auth_app
 from .delivery import check_destination, cookies
 from .refusals import Refusal
+from .replaced import afterwards, replaced
 
 T = TypeVar("T")
 
@@ -63,15 +65,19 @@ def deliver(
     response: Response[T], request: Request[Any, Any, Any], credentials: Credentials, *, mount: str = "/auth"
 ) -> Response[T]:
     """The response with the cookies of these credentials: what an application with users of its own answers to its own
-    login. ``mount``: where `auth_routes` is, for the refresh cookie goes to its refresh route only.
+    login. ``mount``: where `auth_routes` is, for the refresh cookie goes to its refresh route only. What the browser
+    had ends once the answer is sent.
 
-    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http, and `CrossSite` when
-    the login comes from a page of another site."""
+    Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http or on another site,
+    and `CrossSite` when the login comes from a page of another site."""
     scope = cast("asgi.Scope", request.scope)
     check_destination(scope, credentials, auth_of(request).policy.origins)
     for text in cookies(scope, credentials, mount=mount):
         response.cookies.append(_cookie(text))
     response.headers["Cache-Control"] = "no-store"
+    auth = auth_of(request)
+    if ending := replaced(auth, asgi.arrival_of(scope), credentials):
+        response.background = BackgroundTask(afterwards(response.background, auth, ending))
     return response
 
 

@@ -6,20 +6,13 @@ from dataclasses import replace
 from typing import Final
 
 from ..adapters.problems import NOT_LOGGED_IN, Problem, bearer_challenge, problem_of
+from ..adapters.problems import Refusal as Refusal
 from ..errors import CoatcheckError
-
-
-class Refusal(CoatcheckError):
-    """The request is refused with this problem; nothing was changed."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
 
 
 def public_problem(error: CoatcheckError) -> Problem:
     """What a client may know of an error."""
-    return error.problem if isinstance(error, Refusal) else problem_of(error)
+    return problem_of(error)
 
 
 def invalid_request(detail: str, status: int = 422) -> Refusal:
@@ -35,6 +28,15 @@ def not_logged_in() -> Refusal:
 COOKIES_NEED_TLS: Final = Problem(
     400, "cookies_need_tls", "Over plain http our cookies are only for loopback addresses. Use https, or mode jwt."
 )
+COOKIES_NEED_SAME_SITE: Final = Problem(
+    400, "cookies_need_same_site",
+    "This page is on another site, where browsers keep no cookies of ours. Use a host of the same site, or mode jwt.",
+)  # fmt: skip
+PROXY_NOT_BELIEVED: Final = replace(
+    COOKIES_NEED_TLS,
+    detail="Our cookies need https. If you see https, the server does not believe the proxy before it: see its log.",
+)
+"""The same to a person who sees https before them."""
 MODE_NOT_ALLOWED: Final = Problem(422, "mode_not_allowed", "This mode of logging in is not offered here.")
 OWN_ACCOUNT: Final = Problem(409, "own_account", "You would lock yourself out. Ask another administrator to do it.")
 TOO_LARGE: Final = Problem(413, "too_large", "The body is larger than 64 KiB.")

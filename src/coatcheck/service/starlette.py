@@ -38,11 +38,13 @@ def mount_auth(
     prefix: str = "/auth",
     service_keys: Sequence[str] = (),
     pages: bool = True,
+    exclude: Sequence[str] = (),
 ) -> Auth:
     """Everything at once: the API and the pages under ``prefix``, the `AuthMiddleware` inside of all others, and
     ``auth`` runs while the application does, from before its own lifespan begins until after that has ended.
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
+    ``exclude``: paths whose bearer tokens are somebody else's, as `AuthMiddleware` has it.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
     application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
     `Auth` in one application, and `RuntimeError` for an application that runs already."""
@@ -53,6 +55,6 @@ def mount_auth(
         auth = Auth(auth)
     app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
     # Innermost, so that what CORS and others add to answers is on refusals too.
-    app.user_middleware.append(Middleware(AuthMiddleware, auth=auth, service=prefix))
+    app.user_middleware.append(Middleware(AuthMiddleware, auth=auth, service=prefix, exclude=exclude))
     app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
     return auth

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from ..adapters.asgi import ASGIApp, Scope
+from ..adapters.asgi import ASGIApp, Scope, arrival_of
 from ..adapters.problems import CONTENT_TYPE, Problem
 from ..adapters.wsgi import Environ, header_bytes, path_text, scope_of
 from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
 from ..errors import ConfigurationError
+from ..issuer import Credentials
 from .api.access import ServiceKeys
 from .app import auth_app
 from .bridge import Answered, answer
 from .envelope import MAX_BODY, with_headers
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
+from .replaced import replaced
 
 StartResponse = Callable[..., Any]
 
@@ -52,7 +54,7 @@ class WsgiAuthApp:
         try:
             answered = self.answer(environ, read_body(environ))
         except Refusal as refusal:
-            answered = refused(environ, refusal.problem)
+            answered = refused(environ, refusal.problem, self._auth)
         status = f"{answered.status} {HTTPStatus(answered.status).phrase}"
         start_response(status, answered.text_headers())
         return [answered.body]
@@ -72,6 +74,17 @@ class WsgiAuthApp:
             app = auth_app(auth, service_keys=self._service_keys, pages=self._pages, feed=False)
             self._made = (auth, loop, app)
         return await answer(self._made[2], scope, body)
+
+
+def end_replaced(auth: object, scope: Scope, credentials: Credentials) -> None:
+    """End what these credentials take the place of, when an application hands them out by itself."""
+    if isinstance(auth, BlockingAuth) and (ending := auth.run(lambda running: _replaced(running, scope, credentials))):
+        for session_id in ending:
+            auth.revoke(session_id)
+
+
+async def _replaced(auth: Auth, scope: Scope, credentials: Credentials) -> list[str]:
+    return replaced(auth, arrival_of(scope), credentials)
 
 
 def service_scope(environ: Environ, prefix: str, length: int) -> Scope:
@@ -144,10 +157,10 @@ def read_body(environ: Environ) -> bytes:
     return check_body(environ, b"".join(parts))
 
 
-def refused(environ: Environ, problem: Problem) -> Answered:
-    """The answer for a request that the service is not even asked."""
+def refused(environ: Environ, problem: Problem, auth: BlockingAuth) -> Answered:
+    """The answer for a request that the service is not even asked. ``auth``: whose service it is."""
     body = problem.body()
     headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers]
     shown = b"" if environ["REQUEST_METHOD"] == "HEAD" else body
-    return Answered(problem.status, with_headers(scope_of(environ), headers), shown)
+    return Answered(problem.status, with_headers(scope_of(environ), headers, auth.policy.hsts), shown)

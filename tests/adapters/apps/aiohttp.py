@@ -52,7 +52,17 @@ def routes() -> list[web.RouteDef]:
     async def danger(request: web.Request) -> web.Response:
         return described(current_user(request, fresh(minutes=5)))
 
+    async def theirs(request: web.Request) -> web.Response:
+        return web.json_response({"authorization": request.headers.get("Authorization")})
+
+    async def theirs_mine(request: web.Request) -> web.Response:
+        return described(current_user(request))
+
+    for handler in (theirs, theirs_mine):
+        handler.exempt = True  # type: ignore[attr-defined]  # as the page says
+
     return [
+        web.get("/theirs", theirs), web.post("/theirs", theirs), web.get("/theirs/mine", theirs_mine),
         web.get("/open", open_to_all), web.post("/open", open_to_all), web.get("/mine", mine), web.post("/mine", mine),
         web.get("/admin", admin), web.post("/danger", danger),
     ]  # fmt: skip

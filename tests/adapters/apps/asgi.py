@@ -6,7 +6,7 @@ import json
 from contextlib import AbstractAsyncContextManager
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.asgi import IDENTITY, ASGIApp, AuthMiddleware, Receive, Scope, Send, refuse
+from coatcheck.adapters.asgi import IDENTITY, ASGIApp, AuthMiddleware, Receive, Scope, Send, header, refuse
 from coatcheck.adapters.demands import LOGGED_IN, Demand, fresh, requires
 from coatcheck.adapters.problems import problem_of
 from coatcheck.errors import CoatcheckError
@@ -16,6 +16,7 @@ from tests.adapters.suite.contract import Setting
 
 DEMANDS: dict[str, Demand | None] = {
     "/open": None, "/mine": LOGGED_IN, "/admin": requires("admin"), "/danger": fresh(minutes=5),
+    "/theirs/mine": LOGGED_IN,
 }  # fmt: skip
 
 
@@ -24,6 +25,9 @@ def routes(auth: Auth) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path == "/theirs":
+            await answer(scope, send, 200, {"authorization": header(scope, b"authorization").decode()})
+            return
         if path not in DEMANDS:
             await answer(scope, send, 404, None)
             return
@@ -57,7 +61,7 @@ async def answer(scope: Scope, send: Send, status: int, value: object) -> None:
 
 def application(auth: Auth, prefix: str) -> ASGIApp:
     """Everything together: the lifespan, the service at /auth, the routes behind the middleware."""
-    service, guarded = auth_app(auth), AuthMiddleware(routes(auth), auth)
+    service, guarded = auth_app(auth), AuthMiddleware(routes(auth), auth, exclude=["/theirs"])
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -19,6 +19,7 @@ from coatcheck.adapters.django import (
     LoggedInRequest,
     LoginRequiredMixin,
     current_user,
+    exempt,
     login_required,
     optional_user,
     requires,
@@ -62,10 +63,24 @@ class Danger(LoginRequiredMixin, View):
         return answer(request)
 
 
+@csrf_exempt
+@exempt
+def theirs(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"authorization": request.headers.get("Authorization")})
+
+
+@method_decorator(exempt, name="dispatch")
+class TheirsMine(LoginRequiredMixin, View):
+    async def get(self, request: LoggedInRequest) -> JsonResponse:
+        return answer(request)
+
+
 urlpatterns: list[Any] = [
     path("open", csrf_exempt(open_view)),
     path("mine", csrf_exempt(Mine.as_view())),
     path("admin", admin),
     path("danger", csrf_exempt(Danger.as_view())),
+    path("theirs", theirs),
+    path("theirs/mine", TheirsMine.as_view()),
     path("auth/", include("coatcheck.service.django")),
 ]

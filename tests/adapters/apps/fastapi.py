@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Header
 
 from coatcheck import Auth, Identity
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, fresh, requires
@@ -27,6 +27,17 @@ async def public(user: OptionalUser) -> dict[str, str | None]:
 @router.get("/mine")
 @router.post("/mine")
 async def mine(user: CurrentUser) -> dict[str, object]:
+    return described(user)
+
+
+@router.get("/theirs")
+@router.post("/theirs")
+async def theirs(authorization: Annotated[str, Header()]) -> dict[str, str]:
+    return {"authorization": authorization}
+
+
+@router.get("/theirs/mine")
+async def theirs_mine(user: CurrentUser) -> dict[str, object]:
     return described(user)
 
 

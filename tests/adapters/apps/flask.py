@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
 from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import run_wsgi_app
 
 from coatcheck import Auth
-from coatcheck.adapters.flask import Coatcheck, current_user, fresh, login_required, optional_user, requires
+from coatcheck.adapters.flask import Coatcheck, current_user, exempt, fresh, login_required, optional_user, requires
 from coatcheck.blocking import Auth as BlockingAuth
 from coatcheck.service.flask import auth_blueprint
 from tests.adapters.suite.contract import Answer, Headers, Setting
@@ -45,6 +45,17 @@ def create_app(auth: BlockingAuth) -> Flask:
     def public() -> dict[str, Any]:
         user = optional_user()
         return {"subject": user.subject if user else None}
+
+    @app.route("/theirs", methods=["GET", "POST"])
+    @exempt
+    def theirs() -> dict[str, Any]:
+        return {"authorization": request.headers.get("Authorization")}
+
+    @app.get("/theirs/mine")
+    @exempt
+    @login_required
+    def theirs_mine() -> dict[str, Any]:
+        return mine()
 
     @app.post("/danger")
     @fresh(minutes=5)

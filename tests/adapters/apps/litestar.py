@@ -33,6 +33,16 @@ async def mine(current_user: CurrentUser) -> dict[str, Any]:
     return described(current_user)
 
 
+@route("/theirs", http_method=[HttpMethod.GET, HttpMethod.POST], status_code=200, exclude_from_auth=True)
+async def theirs(request: Request[Any, Any, Any]) -> dict[str, str]:
+    return {"authorization": request.headers["authorization"]}
+
+
+@get("/theirs/mine", exclude_from_auth=True)
+async def theirs_mine(current_user: CurrentUser) -> dict[str, Any]:
+    return described(current_user)
+
+
 class Administration(Controller):
     path = "/admin"
     guards = (requires("admin"),)
@@ -47,8 +57,11 @@ async def danger(current_user: CurrentUser) -> dict[str, Any]:
     return described(current_user)
 
 
+ROUTES = (open_to_all, mine, theirs, theirs_mine, Administration, danger)
+
+
 def serving(setting: Setting) -> AbstractAsyncContextManager[ServedASGI]:
     """See `contract.Serving`."""
     auth = Auth(**setting.arguments())
-    app: Any = Litestar([open_to_all, mine, Administration, danger], path=setting.prefix, plugins=[ServicePlugin(auth)])
+    app: Any = Litestar(ROUTES, path=setting.prefix, plugins=[ServicePlugin(auth)])
     return served(app, auth, behind_proxy=setting.behind_proxy)

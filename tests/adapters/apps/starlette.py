@@ -43,7 +43,18 @@ async def danger(request: Request) -> Response:
     return JSONResponse(described(current_user(request)))
 
 
+async def theirs(request: Request) -> Response:
+    return JSONResponse({"authorization": request.headers.get("authorization")})
+
+
+@logged_in
+async def theirs_mine(request: Request) -> Response:
+    return JSONResponse(described(request.user.identity))
+
+
 ROUTES = (
+    Route("/theirs", theirs, methods=["GET", "POST"]),
+    Route("/theirs/mine", theirs_mine),
     Route("/open", public, methods=["GET", "POST"]),
     Route("/mine", Mine),
     Route("/admin", admin),
@@ -55,10 +66,10 @@ def serving(setting: Setting) -> AbstractAsyncContextManager[ServedASGI]:
     auth = Auth(**setting.arguments())
     if not setting.prefix:
         app = Starlette(routes=ROUTES)
-        mount_auth(app, auth)
+        mount_auth(app, auth, exclude=["/theirs"])
         return served(app, auth, behind_proxy=setting.behind_proxy)
     # As one does it by hand: the service judges its requests by itself, so the middleware is around the others only.
-    guarded = Mount("/", routes=ROUTES, middleware=[Middleware(AuthMiddleware, auth=auth)])
+    guarded = Mount("/", routes=ROUTES, middleware=[Middleware(AuthMiddleware, auth=auth, exclude=["/theirs"])])
     inner = Starlette(routes=[Mount("/auth", auth_app(auth)), guarded])
     app = Starlette(routes=[Mount(setting.prefix, inner)], lifespan=auth.lifespan)
     return served(app, auth, behind_proxy=setting.behind_proxy)

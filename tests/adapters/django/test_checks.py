@@ -69,9 +69,10 @@ def test_mistakes(settings: dict[str, Any], expected: str) -> None:
 
 
 def test_listed() -> None:
-    """What the policy lists is no mistake."""
-    policy = Policy(origins=("https://spa.example",))
-    assert found(CSRF_TRUSTED_ORIGINS=["https://spa.example"], COATCHECK={"url": "memory://", "policy": policy}) == []
+    """What the policy lists is no mistake, however the two spell it."""
+    policy = Policy(origins=("https://SPA.example:443",))
+    for spelling in ("https://spa.example", "https://Spa.Example", "https://spa.example:443"):
+        assert found(CSRF_TRUSTED_ORIGINS=[spelling], COATCHECK={"url": "memory://", "policy": policy}) == []
 
 
 def test_deployment() -> None:

@@ -43,6 +43,14 @@ def test_nobody(browser: Browser, path: str) -> None:
     assert parse_qs(target.query) == {"next": [f"{path}?a=1&b=//evil.example"]}
 
 
+def test_a_staging_password_is_no_program(browser: Browser) -> None:
+    """With a scheme that is not ours a person is sent to the login page as ever; with a bearer token a program asks."""
+    for scheme in ("Basic x", "Digest x", "Negotiate x"):
+        answer = browser.get("/mine", headers={**PAGE, "Authorization": scheme})
+        assert (answer.status_code, urlsplit(answer["Location"]).path) == (302, "/auth/login")
+    assert browser.get("/mine", headers={**PAGE, "Authorization": "Bearer x"}).status_code == 401
+
+
 def test_next_stays_here(browser: Browser) -> None:
     """What is asked for can lead nowhere else."""
     answer = browser.get("//evil.example/mine", headers=PAGE)

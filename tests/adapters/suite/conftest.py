@@ -36,7 +36,8 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 @asynccontextmanager
 async def started(serving: Serving, **settings: object) -> AsyncIterator[Site]:
     """The application, entered and left in one task as its server does it; the parts of a fixture run in two."""
-    policy = Policy(origins=(LISTED,))
+    policy = Policy(origins=("HTTPS://SPA.Example:443", "https://app.m\u00fcnchen.example", "app://Shell"))
+    assert LISTED in policy.origins
     setting = Setting(clock=TravelClock(), policy=policy, **settings)  # type: ignore[arg-type]
     ready: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
     done = asyncio.Event()

@@ -6,6 +6,8 @@ The application has, below the prefix under which it is mounted (usually none):
 - ``GET, POST /mine``: JSON ``{"subject", "session", "mode", "roles"}`` (roles sorted). Needs somebody logged in.
 - ``GET /admin``: the same, for whoever has the role ``admin``.
 - ``POST /danger``: the same, for whoever has logged in within the last 5 minutes.
+- ``GET, POST /theirs``: JSON ``{"authorization": ...}``, the header as it was sent. Its bearer tokens are somebody
+  else's: it is left out of what asks who is asking. ``GET /theirs/mine`` too, and it needs somebody logged in.
 - ``/auth/...``: the service's API, mounted (`coatcheck.service.auth_app`), on the same `Auth`.
 
 Each route uses what the adapter offers for it (dependency, decorator, guard), and HEAD and OPTIONS are left to what the

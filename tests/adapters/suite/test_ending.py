@@ -155,3 +155,18 @@ async def test_nothing_to_refresh(site: Site, ann: Person) -> None:
     visitor.refresh = visitor.token
     assert is_refused(await visitor.renew(), 401, "invalid_credential")
     assert await visitor.who() == ann.subject
+
+
+@pytest.mark.parametrize("had", list(Mode), ids="had-{}".format)
+async def test_a_login_over_a_login(site: Site, ann: Person, mode: Mode, had: Mode) -> None:
+    """What the replaced cookies named ends, whosever it was and of whichever mode; what rides on no cookie is replaced
+    by nothing, and replaces nothing."""
+    for who in (ann, await site.person()):
+        before = await ann.at(had)
+        visitor = site.visitor(mode)
+        visitor.cookies = dict(before.cookies)
+        assert (await who.log_in(visitor)).status == 200
+        gone = had is not Mode.JWT and mode is not Mode.JWT
+        live = await site.run(lambda auth, kept=before: auth.sessions.find(kept.session, now=auth.clock.now()))  # type: ignore[misc]
+        assert (live is None) == gone
+        assert (await visitor.get("/mine")).json()["subject"] == who.subject

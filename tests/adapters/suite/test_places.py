@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from coatcheck import Mode
 from coatcheck.errors import StoreUnavailable
+from tests.adapters.suite.conftest import started
+from tests.adapters.suite.contract import Headers, Serving
 from tests.adapters.suite.test_who import assert_no_good
-from tests.adapters.suite.visitor import OWN, PASSWORD, Person, Site, is_refused, set_cookies
+from tests.adapters.suite.visitor import HTTPS, LISTED, OWN, PASSWORD, Person, Site, is_refused, set_cookies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -100,6 +105,104 @@ async def test_development(site: Site, ann: Person, mode: Mode, base: str) -> No
         assert (await visitor.renew()).status == 200
     assert ((await visitor.post("/auth/logout")).status, visitor.cookies) == (204, {})
     assert (await visitor.get("/mine")).status == 401
+
+
+SPELLINGS = (
+    ("https://app.example:443", "https://app.example"),
+    ("https://APP.Example", "https://app.example"),
+    ("https://app.example.", "https://app.example"),
+    ("https://app.example", "HTTPS://App.Example:443"),
+    ("https://app.example:8443", "https://app.example:8443"),
+    ("https://xn--mnchen-3ya.example:443", "https://xn--mnchen-3ya.example"),
+    ("http://LocalHost:80", "http://localhost"),
+)
+
+
+@pytest.mark.parametrize(("base", "origin"), SPELLINGS)
+async def test_spellings_of_the_own_origin(site: Site, ann: Person, mode: Mode, base: str, origin: str) -> None:
+    """However Host is spelled, it is the origin that a browser writes; another port is another origin."""
+    visitor = await ann.at(mode, base)
+    answer = await visitor.ask("POST", "/mine", [("Origin", origin)])
+    assert (answer.status, answer.json().get("subject")) == (200, ann.subject), answer
+    answer = await visitor.ask("POST", "/mine", [("Origin", f"{origin}1" if origin[-1].isdigit() else f"{origin}:1")])
+    assert answer.status == 200 if mode is Mode.JWT else is_refused(answer, 403, "cross_site")
+    assert (await ann.log_in(site.visitor(mode, base))).status == 200
+
+
+@pytest.mark.parametrize(
+    "origin", [LISTED, "https://SPA.example:443", "https://app.xn--mnchen-3ya.example", "app://shell"]
+)
+async def test_spellings_of_listed_origins(site: Site, ann: Person, mode: Mode, origin: str) -> None:
+    """So are the listed ones, however the policy spells them; an app's own scheme can be listed."""
+    visitor = await ann.at(mode)
+    assert (await visitor.ask("POST", "/mine", [("Origin", origin), ("Sec-Fetch-Site", "cross-site")])).status == 200
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What the log tells whoever runs the server. Litestar takes its handlers away from the root's logger."""
+    lines = list[str]()
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger, handler = logging.getLogger("coatcheck.adapters"), Kept()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+REWRITTEN = (
+    (("Origin", HTTPS), ("Sec-Fetch-Site", "same-origin")),
+    (("X-Forwarded-Proto", "https"), ("Sec-Fetch-Site", "same-origin")),
+    (("X-Forwarded-Host", "app.example"), ("Sec-Fetch-Site", "same-origin")),
+    (("X-Forwarded-For", "203.0.113.7"), ("Sec-Fetch-Site", "same-origin")),
+    (("Forwarded", "for=203.0.113.7;proto=https"), ("Sec-Fetch-Site", "same-origin")),
+    (("Origin", LISTED), ("Sec-Fetch-Site", "cross-site")),
+)
+
+
+@pytest.mark.parametrize("sent", REWRITTEN)
+async def test_a_rewritten_host(serving: Serving, mode: Mode, sent: Headers, told: list[str]) -> None:
+    """A proxy that makes a public site look like this machine gets no development cookie for it: 400 before a session
+    is made, and one line of the log that names the setting."""
+    async with started(serving) as site:
+        ann = await site.person()
+        body = {"email": ann.email, "password": PASSWORD, "mode": mode.value}
+        for _ in range(2):
+            answer = await site.visitor(mode, "http://127.0.0.1:8000").ask("POST", "/auth/login", sent, body)
+            assert not set_cookies(answer)
+            assert answer.status == 200 if mode is Mode.JWT else is_refused(answer, 400, "cookies_need_tls"), answer
+        if mode is not Mode.JWT:
+            assert len(told) == 1
+            assert "--trusted-proxies" in told[0]
+            page = await site.run(lambda auth: auth.sessions.sessions_of(ann.subject, now=auth.clock.now()))
+            assert page.sessions == []
+
+
+async def test_planted_development_cookies(site: Site, ann: Person, mode: Mode) -> None:
+    """Nor is one read there: any sister host could have planted it on the public site."""
+    if mode is Mode.JWT:
+        return
+    visitor = await ann.at(mode, "http://localhost:8000")
+    assert await visitor.who() == ann.subject
+    for sent in REWRITTEN[:-1]:
+        for method in ("GET", "POST"):
+            assert (await visitor.ask(method, "/open", sent)).json() == {"subject": None}, sent
+    assert await visitor.who() == ann.subject
+
+
+async def test_tls_that_is_not_believed(serving: Serving, told: list[str]) -> None:
+    """Where TLS ends at a proxy that is not believed, the log says so once, and names the setting."""
+    async with started(serving) as site:
+        ann = await site.person()
+        for _ in range(2):
+            visitor = site.visitor(Mode.SESSION, HTTP, TLS_ENDED)
+            assert is_refused(await ann.log_in(visitor), 400, "cookies_need_tls")
+        assert len(told) == 1
+        assert "http://app.example" in told[0]
+        assert "--trusted-proxies" in told[0]
 
 
 async def test_silent_store(site: Site, ann: Person, mode: Mode) -> None:

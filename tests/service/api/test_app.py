@@ -30,6 +30,13 @@ from tests.service.api.world import (
 LOGIN = {"email": "ada@example.test", "password": PASSWORD}
 
 
+def mounting(service: FastAPI) -> FastAPI:
+    """An application with the service at /auth."""
+    host = FastAPI(openapi_url=None)
+    host.mount("/auth", service)
+    return host
+
+
 def plain(app: Any, base: str = "https://auth.test", **more: Any) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, **more)
     return httpx.AsyncClient(transport=transport, base_url=base, headers=OWN)
@@ -103,6 +110,45 @@ async def test_two_services_do_not_mix() -> None:
         await first.accounts.register(LOGIN["email"], PASSWORD)
         assert (await client.post("/one/login", json=LOGIN | {"mode": "jwt"})).status_code == 200
         assert (await client.post("/two/login", json=LOGIN | {"mode": "jwt"})).status_code == 401
+
+
+@pytest.mark.parametrize("root", ["/site", "/site/", "/a/b/"])
+async def test_below_a_root_path(root: str) -> None:
+    """The server's root path, with a slash at its end or without, is before every path that a browser is told."""
+    auth = Auth("memory://", secret=SECRET, password_hasher=hasher())
+    app = alone(auth)
+    shown = root.rstrip("/")
+    async with app.router.lifespan_context(app), plain(app, root_path=root) as client:
+        # As servers do it: what they were told, and then the path as it came.
+        response = await client.post(f"{root}/auth/register", json=LOGIN | {"mode": "jwt-cookie"})
+        refresh = next(line for line in response.headers.get_list("set-cookie") if "refresh=ccr_" in line)
+        assert f"; Path={shown}/auth/refresh;" in refresh
+        assert (await client.get(f"{root}/")).headers["location"] == f"{shown}/auth/"
+        response = await client.get(f"{root}/auth/devices", headers={"Accept": "text/html"})
+        assert f'action="{shown}/auth/logout"' in response.text
+        assert "//auth" not in response.text
+
+
+async def test_hsts() -> None:
+    """A year, and what the policy says otherwise; never on this machine, where other programs have the same host."""
+    for said, sent in (("max-age=300; includeSubDomains", "max-age=300; includeSubDomains"), ("off", None)):
+        auth = Auth("memory://", secret=SECRET, policy=Policy(hsts=said))
+        for app in (alone(auth, prefix="/auth"), mounting(auth_app(auth))):
+            for path in ("/auth/healthz", "/auth/nothing"):
+                assert (await plain(app).get(path)).headers.get("strict-transport-security") == sent
+    auth = Auth("memory://", secret=SECRET)
+    for app in (alone(auth), mounting(auth_app(auth))):
+        for host in ("localhost", "127.0.0.1:8443", "a.localhost", "[::1]"):
+            response = await plain(app).get("/auth/healthz", headers={"Host": host})
+            assert "strict-transport-security" not in response.headers
+        assert "strict-transport-security" in (await plain(app).get("/auth/healthz")).headers
+
+
+@pytest.mark.parametrize("said", ["", "max-age", "max-age=x", "max-age=1\r\nX: y", "includeSubDomains", "on"])
+def test_what_is_no_hsts(said: str) -> None:
+    """What browsers would not read is refused when the policy is made."""
+    with pytest.raises(ConfigurationError, match=r"policy\.hsts"):
+        Policy(hsts=said)
 
 
 async def test_alone() -> None:

@@ -168,8 +168,9 @@ async def test_a_browser_has_one_session(world: World, mode: str) -> None:
     assert listed == [second]
 
 
-async def test_another_session_is_left_alone(world: World) -> None:
-    """What is not of the same subject and mode, or was not surely sent by our own page, goes on."""
+async def test_whoevers_session_it_was(world: World) -> None:
+    """What the replaced cookies named ends, whosever it was, of whichever mode and whatever sent them; what rides on no
+    cookie goes on."""
     other = await world.auth.accounts.register("bob@example.test", PASSWORD)
     theirs, kept, mine = (
         await world.login(account=other), await world.login(Mode.JWT_COOKIE), await world.login(Mode.SESSION),
@@ -177,7 +178,7 @@ async def test_another_session_is_left_alone(world: World) -> None:
     for credentials, browser in ((theirs, True), (kept, True), (mine, False)):
         async with world.holder(credentials, browser=browser) as client:
             assert (await client.post("/login", json=LOGIN)).status_code == 200
-        assert await world.is_live(credentials)
+        assert not await world.is_live(credentials)
 
 
 @pytest.mark.parametrize("moment", ["by_id", "create"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .changes import cut_off, user_changed
 from .conf import knower
-from .demands import LoginRequiredMixin, fresh, login_required, requires
+from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
 from .middleware import AuthMiddleware
 from .requests import LoggedInRequest, Request, current_user, optional_user
 from .users import DjangoUsers, facts_of
@@ -33,6 +33,7 @@ __all__ = [
     "auth",
     "current_user",
     "cut_off",
+    "exempt",
     "facts_of",
     "fresh",
     "knower",

@@ -23,9 +23,8 @@ from ...blocking import Auth as BlockingAuth
 from ...errors import Conflict, InvalidCredential, InvalidLogin, NotFound
 from ...issuer import Credentials
 from ...model import Identity, Mode
-from ..asgi import names_of
 from .conf import made
-from .requests import scope_of
+from .requests import arrival_of
 from .users import DjangoUsers, is_active
 
 Change = Callable[[Auth, str, Identity | None], Awaitable[Credentials | None]]
@@ -140,7 +139,8 @@ def _carry_out(auth: BlockingAuth, change: Change, subjects: list[str]) -> None:
     from .middleware import asking
 
     request = asking.get()
-    names = names_of(scope_of(request)) if request is not None else None
+    arrival = arrival_of(request) if request is not None else None
+    names = arrival.settable if arrival is not None and not arrival.drops_cookies else None
     own = getattr(request, "identity", None) if names is not None else None
 
     async def all_of_them(inner: Auth) -> list[Credentials | None]:

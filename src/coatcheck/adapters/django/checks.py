@@ -15,6 +15,7 @@ from ...credentials.cookies import DEVELOPMENT, SECURE
 from ...credentials.entropy import guessed
 from ...credentials.keyring import MIN_SECRET
 from ...errors import ConfigurationError
+from ...origins import canonical
 from ...policy import Policy
 from . import conf
 from .hashers import CoatcheckHasher
@@ -101,7 +102,8 @@ def check_names(**_: Any) -> list[CheckMessage]:
         if getattr(settings, setting) in ours:
             hint = "Give it another name: two cookies of one name are refused."
             found.append(Error(f"{setting} is the name of one of Coatcheck's cookies.", hint=hint, id="coatcheck.E006"))
-    missing = [origin for origin in settings.CSRF_TRUSTED_ORIGINS if origin not in _policy().origins]
+    trusted = settings.CSRF_TRUSTED_ORIGINS
+    missing = [origin for origin in trusted if (canonical(origin) or origin) not in _policy().origins]
     if missing:
         hint = "Coatcheck asks its policy: Policy(origins=(...)), without wildcards. Same-origin requests need neither."
         text = f"CSRF_TRUSTED_ORIGINS has what the policy does not list: {', '.join(missing)}."

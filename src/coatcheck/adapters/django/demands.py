@@ -18,7 +18,7 @@ from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
 from ..demands import LOGGED_IN, Demand
 from .refusals import refused, sent_to_login
-from .requests import made_for, wants_page
+from .requests import EXEMPT, made_for, optional_user, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -74,6 +74,27 @@ class LoginRequiredMixin:
         return super().dispatch(request, *args, **kwargs) if answer is None else answer  # type: ignore[misc]  # a View's
 
 
+def exempt(view: View) -> View:
+    """A view whose bearer tokens are somebody else's, such as a webhook: nothing is refused before it. Whatever asks
+    for somebody there is refused as anywhere. Django's own check of forms is another thing: ``csrf_exempt``."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def left_out_async(*args: Any, **kwargs: Any) -> Any:
+            return await view(*args, **kwargs)
+
+        made: Any = left_out_async
+    else:
+
+        @wraps(view)
+        def left_out(*args: Any, **kwargs: Any) -> Any:
+            return view(*args, **kwargs)
+
+        made = left_out
+    setattr(made, EXEMPT, True)
+    return cast(View, made)
+
+
 def _behind(demand: Demand, view: View, login_url: str | None, renew_url: str | None = None) -> View:
     if iscoroutinefunction(view):
 
@@ -96,7 +117,7 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
     """The answer for whoever does not meet the demand, None for whoever does."""
     clock = made_for(request).knower.clock
     try:
-        demand.check(request.identity, clock)  # type: ignore[attr-defined]  # the middleware has set it
+        demand.check(optional_user(request), clock)
     except NotLoggedIn as error:
         return sent_to_login(request, login_url) if wants_page(request) else refused(request, error)
     except LoginTooOld as error:

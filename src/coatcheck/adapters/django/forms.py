@@ -7,25 +7,26 @@ checked again here that the user is as they were: if the password was changed in
 
 from __future__ import annotations
 
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import router
 from django.http import HttpRequest
 
+from ... import auth as coatcheck
 from ...blocking import Auth
+from ...credentials.arrival import Arrival
 from ...credentials.cookies import CookieNames
 from ...credentials.transport import Carrier, cookie
-from ...errors import Conflict
+from ...errors import Conflict, InvalidCredential
 from ...issuer import Credentials
-from ...model import Device, Mode
-from ..asgi import header, names_of
+from ...model import Mode
+from ..doubts import tell
 from .middleware import COOKIES, Cookie
-from .requests import MADE, scope_of
+from .requests import MADE, arrival_of
 from .users import DjangoUsers, is_active
-
-_MAX_USER_AGENT: Final = 256
 
 
 def listen() -> None:
@@ -43,22 +44,28 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     auth, users = made.knower, made.users
     if not isinstance(auth, Auth) or Mode.SESSION not in auth.policy.modes:
         raise PermissionDenied("logins of mode 'session' are not made here")
-    scope = scope_of(request)
-    names = names_of(scope)
+    arrival = arrival_of(request)
+    tell(auth, arrival, refused=True)
+    names = arrival.settable
     if names is None:
-        raise BadRequest("over plain http our cookies are only for loopback addresses: use https")
+        raise BadRequest("over plain http our cookies are only for loopback addresses: use https, or see the log")
+    if arrival.drops_cookies:
+        raise BadRequest("a script of another site can be given no cookies")
     subject = users.subject_of(user)
     epoch = auth.run(lambda inner: inner.epoch_of(subject))
     now = users.find(subject, router.db_for_write(type(user)))
     if now is None or not is_active(now) or now.password != user.password:
         raise PermissionDenied("the user was changed while the password was checked")
     try:
-        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=_device(scope))
+        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=arrival.device())
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
-    before = request.identity  # type: ignore[attr-defined]  # the middleware has set it
-    if before is not None:
-        auth.revoke(before.session_id)  # one browser, one session
+    ending = auth.run(lambda inner: _named(inner, arrival))
+    handed_out = request.identity if COOKIES in request.META else None  # type: ignore[attr-defined]
+    if handed_out is not None:  # by an earlier step of the same request, and the browser never gets its cookie
+        ending.append(handed_out.session_id)
+    for session_id in ending:
+        auth.revoke(session_id)  # one browser, one session
     hand_out(request, auth, names, credentials)
 
 
@@ -73,12 +80,21 @@ def hand_out(request: HttpRequest, auth: Auth, names: CookieNames, credentials: 
     request.META[COOKIES] = [sent, Cookie(names.access, "", names.secure)]
 
 
+async def _named(auth: coatcheck.Auth, arrival: Arrival) -> list[str]:
+    """The sessions that the browser's cookies name, whosever and of whichever mode."""
+    found = []
+    for credential in arrival.held():
+        with suppress(InvalidCredential):
+            found.append(auth.verifier.session_id_of(credential))
+    return found
+
+
 def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     """Raises `StoreUnavailable`: then nobody has been logged out."""
     made = None if request is None else request.META.get(MADE)
     if request is None or made is None or not isinstance(made.knower, Auth):
         return
-    names = names_of(scope_of(request))
+    names = arrival_of(request).names
     identity = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     if identity is not None:
         made.knower.revoke(identity.session_id)
@@ -86,10 +102,3 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     if names is not None:
         # The refresh cookie is not seen here; its session has ended.
         request.META[COOKIES] = [Cookie(name, "", names.secure) for name in (names.session, names.access)]
-
-
-def _device(scope: Any) -> Device:
-    text = header(scope, b"user-agent").decode("latin-1")
-    agent = "".join(char for char in text if char.isprintable())[:_MAX_USER_AGENT]
-    client = scope.get("client")
-    return Device(user_agent=agent, ip=str(client[0]) if client else "")

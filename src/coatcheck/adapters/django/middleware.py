@@ -2,7 +2,7 @@
 
 Refused before any view are a bad bearer token (401), a cross-site change that rides on a cookie (403), and anything
 while it cannot be known who asks (503). A cookie that has ended makes a request anonymous. Views below the mounted
-service are left to the service.
+service are left to the service, and before those that are `exempt` nothing is refused.
 
 Django's `CsrfViewMiddleware` and this: a request whose credential was verified here has shown where it comes from (a
 bearer token by itself, a cookie by ``Sec-Fetch-Site``, ``Origin`` or the session's token), so Django's check is not
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 
 from ...credentials.csrf import SAFE_METHODS
@@ -30,7 +29,7 @@ from ..asgi import Knower
 from ..problems import INTERNAL, problem_of
 from .conf import Made, made
 from .refusals import refused
-from .requests import MADE, is_for_service, recognise, scope_of
+from .requests import MADE, REFUSAL, arrival_of, decides_itself, recognise
 
 if TYPE_CHECKING:
     from .conf import Knower as BlockingKnower
@@ -91,10 +90,11 @@ class AuthMiddleware:
         identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
         if identity is None and not wsgi.presents_nothing(request.META):
             try:
-                identity = wsgi.identify_leniently(self._made.knower, scope_of(request))
+                identity = wsgi.identify_arrival_leniently(self._made.knower, arrival_of(request))
             except CoatcheckError as error:
-                if not _goes_to_service(request):
+                if not decides_itself(request):
                     return refused(request, error)
+                request.META[REFUSAL] = error
         self._attach(request, identity)
         token = asking.set(request)
         try:
@@ -106,10 +106,11 @@ class AuthMiddleware:
         identity = recognise(self._made.knower.known, request) if request.method in SAFE_METHODS else None
         if identity is None and not wsgi.presents_nothing(request.META):
             try:
-                identity = await asgi.identify_leniently(self._async, scope_of(request))
+                identity = await asgi.identify_arrival_leniently(self._async, arrival_of(request))
             except CoatcheckError as error:
-                if not _goes_to_service(request):
+                if not decides_itself(request):
                     return refused(request, error)
+                request.META[REFUSAL] = error
         self._attach(request, identity)
         token = asking.set(request)
         try:
@@ -146,13 +147,6 @@ class _Async(Knower):
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         self._inner.check_csrf_token(token, session_id)
-
-
-def _goes_to_service(request: HttpRequest) -> bool:
-    try:
-        return is_for_service(resolve(request.path_info, getattr(request, "urlconf", None)).func)
-    except Resolver404:
-        return False
 
 
 def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -12,13 +12,13 @@ from starlette.requests import Request
 
 from ... import decide
 from ...acting import known_as, note
-from ...adapters.asgi import check_origin, header, identify
+from ...adapters.asgi import arrival_of, check_origin, identify
 from ...adapters.fastapi import auth_of
 from ...auth import Auth
 from ...credentials.entropy import guessed
-from ...credentials.transport import Credential, find_credential
+from ...credentials.transport import Credential, taken
 from ...errors import ConfigurationError, CrossSite, Forbidden, InvalidCredential, MalformedCredential
-from ...model import Identity
+from ...model import Identity, Mode
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
 
 log = logging.getLogger("coatcheck.service")
@@ -58,11 +58,13 @@ def note_refused(act: str, request: Request, reason: str) -> None:
     note(log, logging.WARNING, act, method=request.method, route=getattr(route, "path", ""), reason=reason)
 
 
-def from_our_pages(auth: Auth, request: Request) -> None:
-    """For requests that ride on no cookie: raises `CrossSite` when one that may change something surely comes from
-    elsewhere."""
-    if request.method not in ("GET", "HEAD"):
-        check_origin(auth, request.scope, None)
+def from_our_pages(auth: Auth, request: Request, answered_in: Mode = Mode.JWT) -> None:
+    """For requests that do not ride on a cookie: raises `CrossSite` when one that may change something surely comes
+    from elsewhere, and a cookie of ours came along or one will be set, as ``answered_in`` says. Where no browser sends
+    or keeps anything by itself, it does not matter whose page asks."""
+    arrival = arrival_of(request.scope)
+    if arrival.changes and (answered_in is not Mode.JWT or arrival.has_cookies):
+        check_origin(auth, arrival, None)
 
 
 class ServiceKeys:
@@ -108,7 +110,7 @@ class ServiceKeys:
 
     def check_if_given(self, request: Request) -> None:
         """As `require`, for a route that needs no key: only a wrong one is refused."""
-        if header(request.scope, b"authorization"):
+        if arrival_of(request.scope).by_bearer:
             self.require(request)
 
     def _has(self, given: Credential) -> bool:
@@ -118,4 +120,5 @@ class ServiceKeys:
 
 
 def _bearer_of(request: Request) -> Credential | None:
-    return find_credential(header(request.scope, b"authorization") or None, None, None)
+    arrival = arrival_of(request.scope)
+    return taken(arrival.presented) if arrival.by_bearer else None

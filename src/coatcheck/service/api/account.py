@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...adapters.asgi import arrival_of
 from ...errors import RevokedCredential
-from ..logins import chosen_mode, client_ip
+from ..logins import chosen_mode
 from .access import require_identity
 from .answers import LoginAnswer
 from .bodies import ChangePasswordBody, PasswordBody, read_json
@@ -30,8 +31,9 @@ async def reauthenticate(request: Request) -> Response:
     """A new session in the place of the present one, with a fresh ``auth_time``. The old credentials end."""
     auth, identity = await require_identity(request)
     body = await read_json(request, PasswordBody)
-    chosen_mode(auth, request.scope, identity.mode.value)
-    proved = await auth.logins.check_password(identity.subject, body.password, ip=client_ip(request.scope))
+    arrival = arrival_of(request.scope)
+    chosen_mode(auth, arrival, identity.mode.value)
+    proved = await auth.logins.check_password(identity.subject, body.password, ip=arrival.client)
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
     return login_response(request, credentials, proved.email or None)
 
@@ -49,13 +51,14 @@ async def change_password(request: Request) -> Response:
     """Change the password. All sessions end; a new one takes the place of the present one, as in `/reauthenticate`."""
     auth, identity = await require_identity(request)
     body = await read_json(request, ChangePasswordBody)
-    chosen_mode(auth, request.scope, identity.mode.value)
+    arrival = arrival_of(request.scope)
+    chosen_mode(auth, arrival, identity.mode.value)
     credentials = await auth.logins.change_password(
         identity.subject,
         body.current_password,
         body.new_password,
         keep=identity.session_id,
-        ip=client_ip(request.scope),
+        ip=arrival.client,
     )
     if credentials is None:
         raise RevokedCredential("the session ended while the password was changed")

@@ -6,17 +6,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...adapters.asgi import check_origin, names_of
+from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import problem_of
 from ...auth import Auth
-from ...credentials.cookies import CookieNames, find_pair
+from ...credentials.csrf import Provenance
 from ...errors import InvalidCredential, MalformedCredential, NotFound
 from ...issuer import Credentials
 from ...model import Mode
 from .. import delivery, registration
-from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
+from ..logins import chosen_mode, log_in
 from ..refusals import invalid_request, not_logged_in
+from ..replaced import sessions_named
 from .access import from_our_pages, require_identity
 from .answers import LoginAnswer, Registered, SubjectView
 from .bodies import (
@@ -47,17 +48,17 @@ routes = APIRouter()
 )
 async def register(request: Request) -> Response:
     """Make an account, and log in at once when a mode is named. Where registration is by invitation, only with one."""
-    auth = auth_of(request)
-    from_our_pages(auth, request)
+    auth, arrival = auth_of(request), arrival_of(request.scope)
     body = await read_json(request, RegisterBody)
-    mode = None if body.mode is None else chosen_mode(auth, request.scope, body.mode)
+    from_our_pages(auth, request, Mode(body.mode or Mode.JWT))
+    mode = None if body.mode is None else chosen_mode(auth, arrival, body.mode)
     account = await registration.register(
-        auth, body.email, body.password, invitation=body.invitation, ip=client_ip(request.scope)
-    )
+        auth, body.email, body.password, invitation=body.invitation, ip=arrival.client
+    )  # fmt: skip
     if mode is None:
         subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
         return answer_json(Registered(subject=subject), 201)
-    credentials = await log_in(auth, request.scope, account.id, mode=mode, epoch=None)
+    credentials = await log_in(auth, arrival, account.id, mode=mode, epoch=None)
     return login_response(request, credentials, account.email, 201)
 
 
@@ -69,17 +70,17 @@ async def login(request: Request) -> Response:
     """Log in with e-mail address and password. Forms of the service's pages get pages back.
 
     Where the application keeps its own users, `email` is whatever they log in with."""
-    auth = auth_of(request)
+    auth, arrival = auth_of(request), arrival_of(request.scope)
     if content_type(request) == FORM and _has_pages(request):
         from ..pages import forms
 
         return await forms.login(request)
-    from_our_pages(auth, request)
     body = await read_json(request, LoginBody)
-    mode = chosen_mode(auth, request.scope, body.mode)
-    proved = await auth.authenticate(body.email, body.password, ip=client_ip(request.scope))
+    from_our_pages(auth, request, Mode(body.mode or auth.policy.modes[0]))
+    mode = chosen_mode(auth, arrival, body.mode)
+    proved = await auth.authenticate(body.email, body.password, ip=arrival.client)
     credentials = await log_in(
-        auth, request.scope, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
+        auth, arrival, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
     )
     return login_response(request, credentials, proved.email or None)
 
@@ -103,13 +104,14 @@ async def refresh(request: Request) -> Response:
         from_our_pages(auth, request)
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT)
         return login_response(request, credentials, await email_of(auth, credentials.session.subject))
-    cookie_names = names_of(request.scope)
+    arrival = arrival_of(request.scope)
     try:
-        token = None if cookie_names is None else _cookie(request, cookie_names)
+        token = arrival.refresh_token()
         if token is None:
             from_our_pages(auth, request)
             raise not_logged_in()
-        check_origin(auth, request.scope, auth.issuer.session_of(token))
+        check_origin(auth, arrival, auth.issuer.session_of(token))
+        delivery.require_cookies(arrival, Mode.JWT_COOKIE)
         credentials = await auth.issuer.refresh(token, mode=Mode.JWT_COOKIE)
     except InvalidCredential as error:
         # The cookie will never be any good again.
@@ -134,10 +136,10 @@ async def logout(request: Request) -> Response:
         from ..pages import forms
 
         return await forms.logout(request)
-    credentials = presented(request.scope)
-    ending = sessions_named(auth, credentials)
-    for session_id in sessions_named(auth, [item for item in credentials if item.carrier.is_cookie]):
-        check_origin(auth, request.scope, session_id)
+    arrival = arrival_of(request.scope)
+    ending = sessions_named(auth, arrival.everything())
+    for session_id in sessions_named(auth, arrival.held()):
+        check_origin(auth, arrival, session_id)
     if not ending:
         from_our_pages(auth, request)
     await read_json(request, NoBody, optional=True)
@@ -189,11 +191,15 @@ async def email_of(auth: Auth, subject: str) -> str | None:
 def login_response(request: Request, credentials: Credentials, email: str | None, status: int = 200) -> Response:
     """The answer to a login: body and cookies."""
     response = answer_json(delivery.login_answer(credentials, email), status)
-    return delivery.deliver(response, request.scope, credentials)
+    return delivery.delivered(response, request.scope, credentials, auth_of(request).policy.origins)
 
 
 def _gone(request: Request) -> Response:
-    return delivery.with_cookies(Response(status_code=204), delivery.forget(request.scope))
+    """No browser is made to forget by a page of another site: a program has come from there, without cookies."""
+    response = Response(status_code=204)
+    if arrival_of(request.scope).provenance(auth_of(request).policy.origins) is Provenance.FOREIGN:
+        return response
+    return delivery.with_cookies(response, delivery.forget(request.scope))
 
 
 def _has_pages(request: Request) -> bool:
@@ -207,10 +213,3 @@ async def _refresh_token(request: Request) -> str | None:
     if fields.keys() - {"refresh_token"}:
         raise invalid_request("The form may hold refresh_token and nothing else.")
     return fields.get("refresh_token")
-
-
-def _cookie(request: Request, names: CookieNames) -> str | None:
-    """The refresh token of the cookie. Raises `MalformedCredential` when it is there twice."""
-    header = "; ".join(request.headers.getlist("cookie")).encode("latin-1")
-    pair = find_pair(header, names.refresh.encode() + b"=")
-    return None if pair is None else pair.partition(b"=")[2].decode("latin-1")

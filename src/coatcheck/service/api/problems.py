@@ -77,7 +77,7 @@ async def on_fault(request: Request, error: Exception) -> Response:
     """The last resort. The framework raises the error again afterwards, so that the server logs it."""
     response = problem_response(INTERNAL)
     # This answer is made outside of the envelope.
-    response.raw_headers = with_headers(request.scope, response.raw_headers)
+    response.raw_headers = with_headers(request.scope, response.raw_headers, request.app.state.hsts)
     return response
 
 

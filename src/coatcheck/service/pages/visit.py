@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ...acting import known_as
-from ...adapters.asgi import changes_state, check_origin, credential_of
+from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.fastapi import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
@@ -23,8 +23,9 @@ from ...model import Identity, Mode
 from .. import delivery, registration
 from ..api.bodies import read_form
 from ..api.problems import note_cross_site
-from ..logins import chosen_mode, client_ip, log_in, presented, sessions_named
+from ..logins import chosen_mode, log_in
 from ..refusals import BY_STATUS, public_problem
+from ..replaced import sessions_named
 from .destination import safe_next
 from .render import asset_url, html, redirect
 from .words import duration
@@ -81,8 +82,8 @@ class Visit:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.auth: Auth = auth_of(request)
-        path = request.scope.get("root_path", "").strip("/")
-        self.root = quote(f"/{path}") if path else ""
+        self.arrival = arrival_of(request.scope)
+        self.root = delivery.root_of(request.scope)
         """The path below which the service is; empty at the root of a host."""
         self.identity: Identity | None = None
         self.ended = False
@@ -91,7 +92,7 @@ class Visit:
     async def recognise(self) -> None:
         """Find out who is asking. Raises `StoreUnavailable`."""
         try:
-            credential = credential_of(self.request.scope)
+            credential = self.arrival.credential
             if credential is not None:
                 self.identity = await self.auth.verify(credential)
                 known_as(self.identity.subject, self.identity.session_id)
@@ -106,13 +107,12 @@ class Visit:
     @property
     def ip(self) -> str:
         """The client's address, for the limits."""
-        return client_ip(self.request.scope)
+        return self.arrival.client
 
     @property
     def sessions(self) -> Sequence[str]:
         """The sessions that the browser's cookies name, live or not: for ending them, and for nothing else."""
-        cookies = [item for item in presented(self.request.scope) if item.carrier.is_cookie]
-        return sessions_named(self.auth, cookies)
+        return sessions_named(self.auth, self.arrival.held())
 
     async def form(self, *sessions: str) -> Mapping[str, str]:
         """The form's fields. Raises `CrossSite` when sessions are given and it was made for none of them, `Refusal` for
@@ -124,21 +124,18 @@ class Visit:
 
     async def log_in(self, subject: str, *, epoch: int | None = None, remember: bool = False) -> Credentials:
         """Make the session that a page hands out, and end those that the browser had, whosever they were."""
-        credentials = await log_in(
-            self.auth, self.request.scope, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
+        return await log_in(
+            self.auth, self.arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
         )  # fmt: skip
-        for session_id in self.sessions:
-            await self.auth.revoke(session_id)
-        return credentials
 
     def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
         """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
         a session."""
-        chosen_mode(self.auth, self.request.scope, mode.value)
+        chosen_mode(self.auth, self.arrival, mode.value)
 
     def deliver(self, response: Response, credentials: Credentials) -> Response:
         """The response with the cookie of a new session."""
-        return delivery.deliver(response, self.request.scope, credentials)
+        return delivery.delivered(response, self.request.scope, credentials, self.auth.policy.origins)
 
     def forget(self, response: Response) -> Response:
         """The response that makes the browser forget our cookies."""
@@ -196,8 +193,8 @@ def endpoint(handler: Handler) -> Endpoint:
         visit = Visit(request)
         try:
             await visit.recognise()
-            if changes_state(request.scope):
-                check_origin(visit.auth, request.scope, None)
+            if visit.arrival.changes:
+                check_origin(visit.auth, visit.arrival, None)
             return await handler(visit)
         except HTTPException as error:
             return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
