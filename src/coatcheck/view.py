@@ -126,7 +126,7 @@ class RevocationView:
         self._old = _Generation()
         self._turned: float | None = None
         self._forgotten = -math.inf
-        self.since = math.inf
+        self.since: float = math.inf
 
     def cover(self, since: float) -> None:
         """The view is complete for events at or after ``since`` once those of the read that says so are applied."""
@@ -206,6 +206,11 @@ class RevocationView:
         changed = _either(self._new.session_versions, self._old.session_versions, session.id)
         if changed is not None and session.version < changed:
             raise Overtaken
+
+    def floors(self, standing: Standing) -> tuple[int, int]:
+        """The least that a store's answer may say from now on: the versions of the session and of its subject."""
+        changed = _either(self._new.session_versions, self._old.session_versions, standing.session.id) or 0
+        return changed, self._floor(standing.session.subject)
 
     def _check_session(self, session_id: str, subject: str, epoch: int) -> None:
         if _holds(self._new.sessions, self._old.sessions, session_id):
