@@ -10,6 +10,7 @@ import argon2
 import pytest
 
 from coatcheck.accounts import Accounts, Argon2Profile, Limits, PasswordHasher, PasswordPolicy, Throttle
+from coatcheck.accounts.changes import Renew
 from coatcheck.errors import RevokedCredential
 from coatcheck.issuer import Credentials
 from coatcheck.model import Mode, Session, SubjectFacts
@@ -54,12 +55,13 @@ class World:
         hasher: PasswordHasher | None = None,
         limits: Limits | None = None,
         policy: PasswordPolicy | None = None,
+        renew: Renew | None = None,
     ) -> Accounts:
         accounts = Accounts(
             store,
             store,
             StoreRevocation(store, self.clock),
-            renew=self.renew,
+            renew=renew or self.renew,
             passwords=hasher or PasswordHasher(CHEAP),
             policy=policy or PasswordPolicy(),
             throttle=Throttle(store, key=b"k" * 32, limits=limits),

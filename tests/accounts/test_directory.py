@@ -14,10 +14,12 @@ from coatcheck.errors import (
     InvalidLogin,
     NotFound,
     Rejected,
+    SessionTooLarge,
     StoreUnavailable,
     Throttled,
     WeakPassword,
 )
+from coatcheck.issuer import Credentials
 from coatcheck.model import Account, SubjectFacts
 from tests.accounts.support import EMAIL, HERE, OTHER, PASSWORD, Hashing, World
 from tests.support.gates import GatedStore
@@ -202,6 +204,20 @@ async def test_change_ends_all_when_the_kept_session_is_gone(world: World, accou
     await world.store.revoke("b", now=world.clock.now())
     assert await world.accounts.change_password(account.id, PASSWORD, OTHER, keep="b") is None
     assert await world.live([*names, "a'", "b'"]) == set()
+
+
+async def test_change_ends_a_session_that_cannot_be_renewed(world: World, account: Account) -> None:
+    """Where roles and claims have outgrown the token of the kept session, it ends with the others: whoever has a copy
+    of its credentials is out, and the password is changed."""
+    names = [await world.login(name) for name in ("a", "b")]
+
+    async def renew(session_id: str, epoch: int) -> Credentials:
+        raise SessionTooLarge("roles and claims are too long")
+
+    accounts = world.through(world.store, renew=renew)
+    assert await accounts.change_password(account.id, PASSWORD, OTHER, keep="b") is None
+    assert await world.live([*names, "a'", "b'"]) == set()
+    await accounts.authenticate(EMAIL, OTHER)
 
 
 async def test_set_password_ends_every_session(world: World, account: Account) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from ..errors import Conflict, InvalidCredential, InvalidLogin, NotFound, StoreUnavailable
+from ..errors import Conflict, InvalidCredential, InvalidLogin, NotFound, SessionTooLarge, StoreUnavailable
 from ..issuer import Credentials
 from .journal import log
 
@@ -42,7 +42,7 @@ class Changes:
 
     async def cut_off(self, subject: str, keep: str | None) -> Credentials | None:
         """End all sessions. Where ``keep`` names a live one of the subject, a new one takes its place: whoever has a
-        copy of its credentials is out as well. None where it names none, or was ended meanwhile."""
+        copy of its credentials is out as well. None where it names none, was ended meanwhile, or cannot be renewed."""
         if keep is None or self._renew is None:
             await self._revocation.revoke_subject(subject)
             return None
@@ -56,6 +56,10 @@ class Changes:
             return await self._renew(keep, epoch)
         except (Conflict, InvalidCredential, InvalidLogin):
             # Ended elsewhere, or the subject may not log in any more: the change holds, and nobody is logged in by it.
+            return None
+        except SessionTooLarge:
+            # It cannot be renewed, and must not live on as it is.
+            await self._revocation.revoke_subject(subject)
             return None
 
     async def finish(self) -> None:
