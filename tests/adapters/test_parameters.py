@@ -29,6 +29,7 @@ from coatcheck import (
 )
 from coatcheck.adapters import demands, django, flask, litestar, starlette
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, auth_of, current_user, fresh, optional_user, requires
+from coatcheck.credentials.arrival import Arrival
 from coatcheck.errors import ConfigurationError
 from coatcheck.model import Account
 from coatcheck.service.fastapi import auth_app, deliver, mount_auth
@@ -101,7 +102,18 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "delivery": (Any, Depends(deliver)),
     **{
         kind.__name__: (kind, NOTHING)
-        for kind in (Auth, RemoteVerifier, Session, SubjectFacts, Account, Credential, Credentials, Login, Policy)
+        for kind in (
+            Auth,
+            RemoteVerifier,
+            Session,
+            SubjectFacts,
+            Account,
+            Arrival,
+            Credential,
+            Credentials,
+            Login,
+            Policy,
+        )
     },
 }
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from ..auth import Auth
+from ..credentials.arrival import Arrival
 from ..credentials.transport import Credential
 from ..issuer import Credentials
 from ..model import Account, Event, Identity, Session, Standing, SubjectFacts
@@ -20,8 +21,8 @@ from ..remote import RemoteVerifier
 from ..subjects import Login
 
 NEVER: Final = (
-    Identity, Session, Standing, SubjectFacts, Account, Event, Credential, Credentials, Login, Policy, Lifetimes, Auth,
-    RemoteVerifier,
+    Identity, Session, Standing, SubjectFacts, Account, Event, Arrival, Credential, Credentials, Login, Policy,
+    Lifetimes, Auth, RemoteVerifier,
 )  # fmt: skip
 """Only we say these."""
 
