@@ -11,6 +11,7 @@ from django.db import transaction
 
 from coatcheck import Mode
 from coatcheck.adapters.django import cut_off, user_changed
+from coatcheck.blocking import Auth
 from coatcheck.credentials.cookies import SECURE
 from tests.adapters.django.browser import PASSWORD, Browser
 
@@ -178,6 +179,17 @@ def test_own_password(browser: Browser, ann: User) -> None:
     answer = browser.post("/accounts/password/", form, headers={"Sec-Fetch-Site": "same-origin"})
     assert (answer.status_code, answer["Location"]) == (302, "/open")
     assert (browser.who(), other.who(), thief.who()) == (str(ann.pk), None, None)
+
+
+def test_one_session_however_often_a_request_renews_it(browser: Browser, ann: User, auth: Auth) -> None:
+    """A view that changes its user's password and logs them in again leaves one session, the one whose cookie goes
+    out: nobody holds the cookie of the one in between."""
+    browser.enter(ann)
+    assert browser.get("/new-password?password=seven+grey+herons").content == b"changed"
+    assert browser.who() == str(ann.pk)
+    now = auth.clock.now()
+    page = auth.run(lambda inner: inner.sessions.sessions_of(str(ann.pk), now=now))
+    assert len(page.sessions) == 1
 
 
 def test_own_account(inside: list[Browser], ann: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -119,6 +120,16 @@ def leave(request: HttpRequest) -> HttpResponse:
     return HttpResponse("bye")
 
 
+@login_required
+def new_password(request: HttpRequest) -> HttpResponse:
+    """A password form of the application's own, which logs in anew by hand."""
+    user: Any = request.user
+    user.set_password(request.GET["password"])
+    user.save()
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("changed")
+
+
 @transaction.atomic
 def in_transaction(request: HttpRequest) -> JsonResponse:
     """Changes a user, looks at the facts in the middle of it, and takes it back."""
@@ -147,6 +158,7 @@ urlpatterns: list[Any] = [
     path("raises", raises),
     path("own-login", own_login),
     path("leave", leave),
+    path("new-password", new_password),
     path("in-transaction", in_transaction),
     path("accounts/login/", LoginView.as_view(template_name="admin/login.html", next_page="/open")),
     path("accounts/password/", PasswordChangeView.as_view(template_name="admin/login.html", success_url="/open")),
