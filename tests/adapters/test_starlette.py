@@ -85,7 +85,11 @@ EITHER = pytest.mark.parametrize("own", [False, True], ids=["AuthMiddleware", "C
 def is_problem(answer: Answer, status: int, code: str) -> bool:
     assert answer.header("content-type") == "application/problem+json", answer
     assert answer.header("cache-control") == "no-store"
-    assert bool(answer.header("www-authenticate")) == (status == 401)
+    challenge = answer.header("www-authenticate")
+    if code == "forbidden":  # RFC 6750 §3.1
+        assert challenge == 'Bearer error="insufficient_scope"'
+    else:
+        assert bool(challenge) == (status == 401)
     return (answer.status, answer.json()["status"], answer.json()["code"]) == (status, status, code)
 
 

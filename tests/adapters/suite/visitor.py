@@ -190,10 +190,14 @@ def set_cookies(answer: Answer) -> list[tuple[str, str, dict[str, str]]]:
 
 def is_refused(answer: Answer, status: int, *codes: str) -> bool:
     """Whether it is this refusal, in the form that every adapter gives it: no cache keeps it, and a 401 says what would
-    do. Fails where it is this status in another form."""
+    do, as does a 403 for a missing role. Fails where it is this status in another form."""
     if answer.status != status:
         return False
     assert answer.header("cache-control") == "no-store", answer
-    assert bool(answer.header("www-authenticate")) == (status == 401), answer
+    challenge = answer.header("www-authenticate")
+    if "forbidden" in codes:  # RFC 6750 §3.1
+        assert challenge == 'Bearer error="insufficient_scope"', answer
+    else:
+        assert bool(challenge) == (status == 401), answer
     assert any(code.encode() in answer.body for code in codes), answer
     return True
