@@ -62,7 +62,7 @@ async def test_every_kind(world: World) -> None:
     await world.auth.revocation.revoke_token(second.session.id, "token")
     await world.auth.revoke_subject(subject, excepted=second.session.id)
     after = await page(world, start["cursor"])
-    epoch, version = await world.store.standing_of(subject)
+    epoch, version = await world.auth.sessions.standing_of(subject)
     for event in after["events"]:
         assert event.pop("at").endswith("Z")
     assert after["events"] == [
