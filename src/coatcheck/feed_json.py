@@ -54,6 +54,7 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     now: Moment
     more: bool
     max_staleness: Annotated[float, msgspec.Meta(gt=0)]
+    behind: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class _WrittenPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class _WrittenPage(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     more: bool
     max_staleness: float
+    behind: float
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -76,7 +78,15 @@ def write_events(events: Sequence[Event]) -> bytes:
 
 
 def write(
-    pieces: Iterable[bytes], *, feed: str, cursor: str, since: float, now: float, more: bool, max_staleness: float
+    pieces: Iterable[bytes],
+    *,
+    feed: str,
+    cursor: str,
+    since: float,
+    now: float,
+    behind: float,
+    more: bool,
+    max_staleness: float,
 ) -> bytes:
     """The answer to ``GET /events``: the pieces after one another, and the rest as in `FeedRead`. ``max_staleness`` is
     the issuing service's, in seconds."""
@@ -88,6 +98,7 @@ def write(
         now=_moment(now),
         more=more,
         max_staleness=max_staleness,
+        behind=behind,
     )
     return _encode(page)
 
@@ -110,6 +121,7 @@ def read(body: bytes) -> tuple[FeedRead, float]:
         events=[_read_event(event) for event in page.events],
         since=page.since.timestamp(),
         now=page.now.timestamp(),
+        behind=page.behind,
         more=page.more,
     ), page.max_staleness
 

@@ -31,7 +31,7 @@ _LONGEST_WAIT: Final = 0.25
 _SPACING: Final = 0.02
 """Seconds between the beginnings of two reads of a store that tells of events before they are read. Without it a storm
 of revocations would be read one by one; only what a lost message was to tell comes this much later."""
-_BEGIN_MARGIN: Final = 10.0
+BEGIN_MARGIN: Final = 10.0
 """Seconds after now from which on a feed that begins anew covers events: longer than the step can take, so that nobody
 has read the old one at a later time and takes the new one for another that was rolled back."""
 _FIRST_BACKOFF: Final = 0.05
@@ -75,7 +75,13 @@ class Follower:
         self._feed = ""
         self._cursor: str | None = None
         self._known_until = float("-inf")
-        """The store's time at the last completed read."""
+        """The store's clock at the last completed read, whatever time it gave out: a feed that covers earlier times and
+        is not the one that was read then has been rolled back."""
+        self._given_until = float("-inf")
+        """The store's time at that read."""
+        self._heights: Sequence[float] = ()
+        self._taken = float("-inf")
+        """When the last page was taken."""
         self._has_begun_anew = False
         """Whether the store was asked to begin anew since then: once is enough."""
         self._stands_still = False
@@ -205,11 +211,14 @@ class Follower:
             read = await self._store.events(cursor, wait=wait)
             if era == self.era and self._feed and read.feed != self._feed:
                 raise FeedLost("the store has another feed than before")
+            is_lower = era == self.era and _is_lower(read.heights, self._heights)
+            if is_lower and began >= self._taken:
+                raise FeedLost("the store's highest time has gone back")
         except FeedLost as error:
             if era == self.era:
                 self.lose(str(error))
             raise
-        if era == self.era and cursor != self._cursor:
+        if is_lower or (era == self.era and cursor != self._cursor):
             # Another read was faster. This one may be of another history than that, and it would lead past the loss.
             return True
         await self._take(read, began, era)
@@ -234,9 +243,10 @@ class Follower:
             if self.guards is not None:
                 self.guards.keys_loaded()
         self._view.forget(read.now, self._clock.monotonic())
-        self._cursor = read.cursor
+        self._cursor, self._heights, self._taken = read.cursor, read.heights, self._clock.monotonic()
         if not read.more:
-            self._known_until, self._has_begun_anew = read.now, False
+            self._known_until, self._given_until = read.now - read.behind, read.now
+            self._has_begun_anew = False
             self.lease.deadline = max(self.lease.deadline, began + self._staleness)
 
     async def _covered_since(self, read: FeedRead, era: int) -> float:
@@ -252,14 +262,14 @@ class Follower:
         if isinstance(self._store, Founder) and not self._has_begun_anew:
             self._has_begun_anew = True
             try:
-                since = max(self._known_until, self._clock.now() + _BEGIN_MARGIN)
+                since = max(self._given_until, self._clock.now() + BEGIN_MARGIN)
                 await self._store.begin_anew(read.feed, since=since, now=self._clock.now())
             except StoreUnavailable as error:
                 log.warning("the feed could not begin anew: %s", error)
             else:
                 raise FeedLost("the feed begins anew")
             self._check_era(era)
-        return max(self._known_until, read.now)
+        return max(self._given_until, read.now)
 
     def _note_clock(self, behind: float) -> None:
         if (behind > CLOCK_STEP) is not self._stands_still:
@@ -300,8 +310,13 @@ class Follower:
         self.lease.deadline = float("-inf")
         self._table.clear()
         self._view.reset()
-        self._feed, self._cursor = "", None
+        self._feed, self._cursor, self._heights = "", None, ()
         self.era += 1
+
+
+def _is_lower(heights: Sequence[float], before: Sequence[float]) -> bool:
+    """Whether any of them has gone back. Where there are others than before, nothing is compared."""
+    return len(heights) == len(before) and any(now < then for now, then in zip(heights, before, strict=True))
 
 
 def report(task: asyncio.Task[None]) -> None:

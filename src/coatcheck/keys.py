@@ -70,6 +70,7 @@ class Keys:
 
         Returns the new ``kid``. Raises `Conflict` when somebody else rotated at the same moment."""
         present = await self._store.keys()
+        self._check_secret(present)
         now = self._clock.now()
         kid = await self._add(present, signs_from=now if at_once else now + self._policy.key_lead)
         if kid is None:
@@ -90,6 +91,7 @@ class Keys:
             raise NotFound("there is no such key")
         # A key that is to retire is no successor, even if it signs until then.
         if not any(key.kid != kid and key.signs_from <= now and key.retires is None for key in present):
+            self._check_secret([key for key in present if key.kid != kid])
             await self._add(present, signs_from=now)
         await self._store.delete_key(kid)
         await self._sessions.announce_keys(now=now)
@@ -130,6 +132,12 @@ class Keys:
         await self._sessions.announce_keys(now=now)
         note(log, logging.INFO, "signing key added", kid=key.kid, algorithm=key.algorithm)
         return key.kid
+
+    def _check_secret(self, present: Sequence[SealedKey]) -> None:
+        """Raise `ConfigurationError` unless all of these can be opened: a key that is added with another secret than
+        everybody's would stop everybody."""
+        for sealed in present:
+            self._open(sealed)
 
     def _open(self, sealed: SealedKey) -> SigningKey:
         key = SigningKey.from_bytes(self._secrets.unseal(_PURPOSE, sealed.sealed, context=sealed.kid.encode()))

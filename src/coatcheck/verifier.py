@@ -194,7 +194,7 @@ class Verifier(AccessVerifier):
 
     async def _verify_session(self, credential: Credential) -> Identity:
         session_id = self._opaque.read_session_token(credential.token)
-        overtaken = 0
+        floors: tuple[int, int] | None = None
         for _ in range(_TRIES):
             identity = await self._under_lease(credential.key)
             if identity is not None:
@@ -215,11 +215,13 @@ class Verifier(AccessVerifier):
                 # From here to the insertion there is no await: the follower cannot come in between.
                 self._view.check_standing(standing)
             except Overtaken:
-                overtaken += 1
+                session = standing.session
+                if floors is not None and (session.version < floors[0] or standing.version < floors[1]):
+                    # It was known before the store was asked, so the store has lost it.
+                    self._follower.lose("the store does not know of a change that was made")
+                floors = self._view.floors(standing)
                 continue
             return self._remember_session(credential.key, standing, facts, began)
-        if overtaken == _TRIES:
-            self._follower.lose("the store does not know of a change that was made")
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from contextlib import closing
@@ -68,6 +69,42 @@ async def test_a_subject_that_was_forgotten_can_be_cut_off(cli: Cli) -> None:
     done = cli.json("sessions", "revoke", "--subject", subject, "--unknown")
     assert done == {"subject": {"id": subject}}
     assert cli("sessions", "revoke", "--unknown", "A" * 24).returncode == 2
+
+
+async def test_putting_the_clock_right_changes_nothing_with_another_secret(cli: Cli) -> None:
+    """Neither keys nor the clock; it is refused, and can be done with the right one."""
+    subject = cli.add()["id"]
+    async with Auth(f"sqlite:///{cli.folder}/coatcheck.db", clock=Clock(wall=lambda: time.time() + 86400)) as auth:
+        await auth.login(subject, mode=Mode.JWT)
+    keys = cli.json("keys", "list")
+    for command in (("restored", "--clock"), ("keys", "rotate")):
+        done = cli(*command, COATCHECK_SECRET="bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBkZXBsb3ltZW50IQ==")
+        assert_refused(done, 2, "secret")
+    assert cli.json("keys", "list") == keys
+    cli.json("restored", "--clock")
+
+
+async def test_it_says_in_which_store(cli: Cli) -> None:
+    """Sessions may be elsewhere than accounts, and whoever names the wrong one shall see it."""
+    cli.add()
+    assert cli.json("restored")["store"] == "sqlite:///coatcheck.db"
+    assert cli("restored").stdout.startswith("sqlite:///coatcheck.db: the feed begins anew")
+
+
+async def test_a_running_process_sees_the_clock_put_right(cli: Cli) -> None:
+    """It does not take it for a rollback, which would have nothing covered until the clock came to that time."""
+    subject = cli.add()["id"]
+    ahead = 86400.0
+    async with Auth(f"sqlite:///{cli.folder}/coatcheck.db", clock=Clock(wall=lambda: time.time() + ahead)) as auth:
+        await auth.login(subject, mode=Mode.JWT)
+        ahead = 0.0
+        await auth.follower.catch_up()
+        cli.json("restored", "--clock")
+        era = auth.follower.era
+        while auth.follower.era == era or not auth.follower.is_live():
+            await asyncio.sleep(0.02)
+        assert auth.verifier._view.since < time.time() + 600
+        assert abs(auth.clock.now() - time.time()) < 60
 
 
 async def test_a_clock_that_was_ahead_is_put_right(cli: Cli) -> None:

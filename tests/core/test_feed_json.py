@@ -24,7 +24,7 @@ EVENTS = st.builds(
 def written(read: FeedRead, staleness: float = 2.0) -> bytes:
     return feed_json.write(
         [feed_json.write_events(read.events)], feed=read.feed, cursor=read.cursor, since=read.since, now=read.now,
-        more=read.more, max_staleness=staleness,
+        behind=read.behind, more=read.more, max_staleness=staleness,
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_since_is_never_earlier(since: float, now: float) -> None:
 @given(st.lists(EVENTS, max_size=5), TEXTS, TEXTS, st.floats(0.5, 3600))
 def test_round_trip(events: list[Event], feed: str, cursor: str, staleness: float) -> None:
     """Every event that a store can give arrives as it was."""
-    given = FeedRead(feed=feed, cursor=cursor, events=events, since=1.0, now=2.0, more=bool(events))
+    given = FeedRead(feed=feed, cursor=cursor, events=events, since=1.0, now=2.0, behind=0.5, more=bool(events))
     assert feed_json.read(written(given, staleness)) == (given, staleness)
 
 
@@ -47,8 +47,9 @@ def test_round_trip(events: list[Event], feed: str, cursor: str, staleness: floa
 def test_pieces_make_a_page(pieces: list[list[Event]]) -> None:
     """Pieces written one by one are the same page, empty ones among them."""
     page = feed_json.write(
-        map(feed_json.write_events, pieces), feed="f", cursor="c", since=0.0, now=0.0, more=False, max_staleness=1.0
-    )
+        map(feed_json.write_events, pieces), feed="f", cursor="c", since=0.0, now=0.0, behind=0.0, more=False,
+        max_staleness=1.0,
+    )  # fmt: skip
     assert feed_json.read(page)[0].events == [event for piece in pieces for event in piece]
 
 

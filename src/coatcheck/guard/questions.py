@@ -36,7 +36,7 @@ class Questions:
 
     async def ask(self, identity: Identity) -> tuple[Standing, SubjectFacts]:
         """How the session stands. Raises `RevokedCredential`, `StaleCredential` or `StoreUnavailable`."""
-        overtaken = 0
+        floors: tuple[int, int] | None = None
         for _ in range(_TRIES):
             if not self._follower.is_live():
                 await self._follower.catch_up()
@@ -53,7 +53,11 @@ class Questions:
                 # From here on the caller must not await anything before it has acted.
                 self._view.check_standing(standing)
             except Overtaken:
-                overtaken += 1
+                session = standing.session
+                if floors is not None and (session.version < floors[0] or standing.version < floors[1]):
+                    # It was known before the store was asked, so the store has lost it.
+                    self._follower.lose("the store does not know of a change that was made")
+                floors = self._view.floors(standing)
                 continue
             session = standing.session
             if identity.mode is Mode.SESSION and (session.authenticated, session.amr) != (
@@ -62,8 +66,6 @@ class Questions:
             ):
                 raise StaleCredential("session has changed since")
             return standing, facts
-        if overtaken == _TRIES:
-            self._follower.lose("the store does not know of a change that was made")
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     def times(self, standing: Standing) -> tuple[float, float]:

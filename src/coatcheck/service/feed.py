@@ -126,6 +126,7 @@ class _Proof:
     ring: _Ring | None
     since: float = 0.0
     now: float = 0.0
+    behind: float = 0.0
 
 
 class Relay:
@@ -161,7 +162,7 @@ class Relay:
             read = await self._own_read(cursor)
             if read.events or read.more or not wait:
                 return self._written(read)
-            cursor, proof = read.cursor, _Proof(self._ring, read.since, read.now)
+            cursor, proof = read.cursor, _Proof(self._ring, read.since, read.now, read.behind)
         found = self._found(cursor, proof)
         if wait and (found is None or not found[0]):
             await self._growth(wait)
@@ -170,8 +171,8 @@ class Relay:
             return self._written(await self._own_read(cursor))
         page, end = found
         return feed_json.write(
-            page, feed=proof.ring.feed, cursor=end, since=proof.since, now=proof.now, more=end != proof.ring.end,
-            max_staleness=self._auth.policy.max_staleness,
+            page, feed=proof.ring.feed, cursor=end, since=proof.since, now=proof.now, behind=proof.behind,
+            more=end != proof.ring.end, max_staleness=self._auth.policy.max_staleness,
         )  # fmt: skip
 
     def _found(self, cursor: str, proof: _Proof) -> tuple[list[bytes], str] | None:
@@ -221,7 +222,7 @@ class Relay:
                 break
             # What the watcher was faster with is read again: only this read is known to have begun in time.
             if self._take(ring, end, read) and not read.more:
-                return _Proof(ring, read.since, read.now)
+                return _Proof(ring, read.since, read.now, read.behind)
         return _Proof(None)
 
     def _take(self, ring: _Ring, end: str, read: FeedRead) -> bool:
@@ -276,7 +277,7 @@ class Relay:
     def _written(self, read: FeedRead) -> bytes:
         return feed_json.write(
             [feed_json.write_events(read.events)], feed=read.feed, cursor=read.cursor, since=read.since, now=read.now,
-            more=read.more, max_staleness=self._auth.policy.max_staleness,
+            behind=read.behind, more=read.more, max_staleness=self._auth.policy.max_staleness,
         )  # fmt: skip
 
 

@@ -48,6 +48,9 @@ class FeedRead:
     behind: float = 0.0
     """Seconds that the store's clock is behind ``now``: it was put back, and time stands still until it has caught
     up."""
+    heights: Sequence[float] = ()
+    """The highest time that was given out, of each shard. One that is lower than before says that the history was
+    rolled back, where no event tells of it."""
     more: bool = False
     """Whether the feed goes on after these events, because one read gives at most `FEED_PAGE` of them. Read again from
     the cursor at once: only a read without more proves that nothing was missed."""

@@ -57,7 +57,7 @@ def judge(session: Session, generation: int, *, window: float, now: float) -> Ve
         return Verdict.UNKNOWN
     if generation == session.generation:
         return Verdict.CURRENT
-    # In both directions: the window does not stay open while a clock that was put back catches up.
+    # In both directions: a clock that was put back by more than the window closes it.
     if generation == session.generation - 1 and abs(now - session.rotated) <= window:
         return Verdict.REPLAYED
     return Verdict.REUSED

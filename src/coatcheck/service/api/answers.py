@@ -177,7 +177,8 @@ class EventView(Answer):
 
 class FeedPage(Answer):
     """Events in the order in which they came. ``more``: read on from ``cursor`` at once. Without a cursor in the
-    question, the events are all since ``since``. ``max_staleness`` is this service's, in seconds."""
+    question, the events are all since ``since``. ``max_staleness`` is this service's, in seconds. ``behind``: so many
+    seconds its store's clock is behind ``now``; until it has caught up, time stands still."""
 
     feed: str
     cursor: str
@@ -186,6 +187,7 @@ class FeedPage(Answer):
     now: PreciseTimestamp
     more: bool
     max_staleness: Annotated[float, Field(gt=0)]
+    behind: Annotated[float, Field(ge=0)]
 
 
 class Health(Answer):

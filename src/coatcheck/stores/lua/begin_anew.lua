@@ -12,6 +12,7 @@ end
 redis.call('HSET', KEYS[1], 'id', ARGV[2], 'since', exact(since))
 local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1]
 if ARGV[8] ~= '' and last then
+  redis.call('HSET', KEYS[1], 'void_from', exact(tonumber(ARGV[8]) + 1), 'void_to', exact(highest() + 1))
   redis.call('HSET', KEYS[1], 'clock', ARGV[8], 'ahead', last[1])
 end
 wake()

@@ -3,7 +3,8 @@
 -- session belongs to is known only once it was read; they are in the same slot, so a cluster takes them.
 --
 --   m                      hash: id, n (shards), since, cut (the newest event that was pruned) of the feed, and clock,
---                          the highest time that anything was issued or pruned with
+--                          the highest time that anything was issued or pruned with. void_from, void_to: between
+--                          these times nothing was made that counts. ahead: an entry of f, after `begin_anew`
 --   f                      stream: the feed. Its first entry is no event but the place before the first one.
 --   u:<subject>            hash: e (epoch), v (version). Kept for ever.
 --   s:<session id>         the session, MessagePack
@@ -25,7 +26,6 @@ local now = tonumber(ARGV[1])
 -- Seconds that a session's rows outlive it. Nothing depends on them: live or not is decided by the deadlines.
 local GRACE = 3600
 local LONGEST = 1e11
-local LEEWAY = 60
 
 -- The places of a session's fields.
 local SUBJECT, EPOCH, CREATED, AUTHENTICATED, SEEN = 1, 2, 4, 5, 6
@@ -67,10 +67,17 @@ local function standing(subject)
   return tonumber(found[1] or 0), tonumber(found[2] or 0)
 end
 
--- One made in the future was made by a clock that has been put right: `begin_anew` with a clock.
+-- Those made by a clock that was ahead and has been put right have ended: `begin_anew` with a clock says when they were.
+local void = nil
+
+local function is_void(session)
+  void = void or redis.call('HMGET', KEYS[1], 'void_from', 'void_to')
+  return void[1] and session[CREATED] > tonumber(void[1]) and session[CREATED] <= tonumber(void[2])
+end
+
 local function holds(session, epoch)
   return session[EPOCH] == epoch and now < session[IDLE_DEADLINE] and now < session[ABSOLUTE_DEADLINE]
-    and session[CREATED] <= now + LEEWAY
+    and not is_void(session)
 end
 
 local function load(id)
@@ -120,9 +127,10 @@ local function highest()
   return tonumber(redis.call('HGET', KEYS[1], 'clock') or 0)
 end
 
--- Something was issued or pruned at this time.
+-- Something was issued or pruned at this time. Not for less than a second (CLOCK_STEP in stores/base.py): callers' clocks
+-- run on between two reads, and time that stands still would creep with them.
 local function issued()
-  if highest() < now then
+  if highest() + 1 < now then
     redis.call('HSET', KEYS[1], 'clock', ARGV[1])
   end
 end

@@ -1,6 +1,7 @@
 -- ARGV: 6 events older than this may go, 7 how many sessions, 8 how many events. How many of each went.
 local before, most_rows, most_events = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local rows, events = 0, 0
+whatever_the_memory()
 
 local indexes = 0
 while rows < most_rows and indexes < 100 do

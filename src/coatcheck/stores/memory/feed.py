@@ -28,6 +28,8 @@ class MemoryFeed:
         """Drawn by lot for each event; the first is of the newest that was pruned, or of the beginning."""
         self._ended: set[tuple[str, str]] = set()
         """The sessions and tokens whose ends are in the list, each once."""
+        self._tokens: dict[str, set[str]] = {}
+        """Those of the tokens, by session."""
         self._grown = asyncio.Event()
 
     def issued(self, now: float) -> None:
@@ -40,7 +42,7 @@ class MemoryFeed:
 
     def tokens_of(self, session_id: str) -> int:
         """How many tokens of this session were ended one by one."""
-        return sum(1 for each in self._ended if each[0] == session_id and each[1])
+        return len(self._tokens.get(session_id, ()))
 
     def append(self, event: Event) -> None:
         event = replace(event, at=max(event.at, self.clock))
@@ -48,6 +50,8 @@ class MemoryFeed:
         self._marks.append(secrets.token_hex(8))
         if event.kind in _ENDS:
             self._ended.add((event.session_id, event.token_id))
+            if event.token_id:
+                self._tokens.setdefault(event.session_id, set()).add(event.token_id)
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -80,7 +84,7 @@ class MemoryFeed:
         now = max(wall, self.clock)
         return FeedRead(
             feed=self.id, cursor=f"{self.id}:{self.pruned + end}:{self._marks[end]}",
-            events=tuple(self.events[start:end]), since=self.since, now=now, behind=now - wall,
+            events=tuple(self.events[start:end]), since=self.since, now=now, behind=now - wall, heights=(self.clock,),
             more=end < len(self.events),
         )  # fmt: skip
 
@@ -99,7 +103,12 @@ class MemoryFeed:
         if old:
             del self.events[: len(old)]
             del self._marks[: len(old)]
-            self._ended.difference_update((event.session_id, event.token_id) for event in old if event.kind in _ENDS)
+            for event in old:
+                self._ended.discard((event.session_id, event.token_id) if event.kind in _ENDS else ("", ""))
+                if event.token_id and (of_session := self._tokens.get(event.session_id)):
+                    of_session.discard(event.token_id)
+                    if not of_session:
+                        del self._tokens[event.session_id]
             self.pruned += len(old)
             self.since = max(self.since, math.nextafter(max(event.at for event in old), math.inf))
         return len(old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ...model import Event
@@ -16,6 +16,7 @@ _is_cursor: Final = re.compile(r"[0-9a-f]{32}:[0-9,-]+", re.ASCII).fullmatch
 _is_position: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 _LONGEST_POSITION: Final = 42
 _ID_END: Final = 1 << 64
+_FAR: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +63,23 @@ def combine(replies: list[Reply], cursor: Cursor | None) -> FeedRead:
     found: list[tuple[int, Event]] = []
     positions: list[str] = []
     wall = now = int(replies[0][3]) / 1_000_000
-    since, more = 0.0, False
+    since, more, heights = 0.0, False, []
     for _, begun, cut, _, holds, entries, highest in replies:
         if not holds:
             raise FeedLost("an entry at the cursor is gone: pruned, or lost in a failover")
         since, now = max(since, covered_since(begun, cut)), max(now, float(highest))
+        heights.append(float(highest))
         more = more or len(entries) > size + 1
         taken = entries[: size + 1]
         positions.append(taken[-1][0].decode())
         found.extend((int(place.partition(b"-")[0]), unpack_event(fields)) for place, fields in taken[1:])
     if len(replies) > 1:
         found.sort(key=lambda item: item[0])
-    events = tuple(event for _, event in found)
+    # One that is dated so much later was so by a clock that has been put right, and would never be forgotten.
+    events = tuple(event if event.at <= now + _FAR else replace(event, at=now) for _, event in found)
     return FeedRead(
         feed=feed, cursor=str(Cursor(feed, tuple(positions))), events=events, since=since, now=now, behind=now - wall,
-        more=more,
+        heights=heights, more=more,
     )  # fmt: skip
 
 

@@ -241,7 +241,9 @@ class RedisSessions:
                 return read
             rung = await self._wake.rung(mark, min(left, _READ_AGAIN))
             if not rung and left <= _READ_AGAIN:
-                return replace(read, now=read.now + time.monotonic() - asked)
+                wall = read.now - read.behind + time.monotonic() - asked
+                now = max(read.now, wall)  # which stands still where the clock was put back
+                return replace(read, now=now, behind=now - wall)
 
     async def _read_feed(self, after: feed.Cursor | None) -> FeedRead:
         shards = self._scripts.shards

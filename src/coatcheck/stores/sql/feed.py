@@ -17,6 +17,8 @@ from .tables import events, feed, sessions
 
 APPENDED: Final = "coatcheck.appended"
 """Where a connection's ``info`` collects the events of its transaction, if somebody tells of them after the commit."""
+_RAISED: Final = "coatcheck.raised"
+"""Where a connection's ``info`` keeps the time up to which it has raised the store's."""
 _CURSOR: Final = re.compile(r"([0-9a-f]{1,64}):(\d{1,18}):([0-9a-f]{0,64})", re.ASCII)
 """The feed's identity, and id and mark of the event that the cursor stands behind."""
 
@@ -38,8 +40,11 @@ def clock(tx: Connection) -> float:
 
 
 def issued(tx: Connection, now: float) -> None:
-    """Something was issued or pruned at this time: the store gives out none before it from now on."""
-    tx.execute(_ISSUED, {"now": now})
+    """Something was issued or pruned at this time: the store gives out none before it from now on. A connection that
+    has just said so does not ask again."""
+    if not tx.info.get(_RAISED, -math.inf) - CLOCK_STEP <= now <= tx.info.get(_RAISED, -math.inf):
+        tx.execute(_ISSUED, {"now": now})
+        tx.info[_RAISED] = now + CLOCK_STEP
 
 
 def append(
@@ -120,7 +125,7 @@ def read(tx: Connection, cursor: str | None, wall: float, limit: int | None = No
     now = max(wall, given(head.clock))
     return FeedRead(
         feed=head.identity, cursor=f"{head.identity}:{after}:{mark}", events=[to_event(row) for row in page],
-        since=head.since, now=now, behind=now - wall, more=len(rows) > limit,
+        since=head.since, now=now, behind=now - wall, heights=(head.clock,), more=len(rows) > limit,
     )  # fmt: skip
 
 

@@ -211,14 +211,18 @@ def change(
 
 def revoke(tx: Connection, session_id: str, now: float) -> Session | None:
     """Delete the row and append the event, which the feed then has once."""
-    row = tx.execute(delete(sessions).where(sessions.c.id == session_id).returning(*sessions.c)).first()
-    if row is None:
-        if is_session_id(session_id):
-            _append_once(tx, feed.has_ended(tx, session_id), EventKind.SESSION_REVOKED, session_id, now)
-        return None
-    session = to_session(row)
-    feed.append(tx, EventKind.SESSION_REVOKED, now, session.subject, session.id)
-    return session if session.epoch == standing_of(tx, session.subject)[0] else None
+    ending = delete(sessions).where(sessions.c.id == session_id).returning(*sessions.c)
+    row = tx.execute(ending.where(sessions.c.epoch == _current_epoch())).first()
+    if row is not None:
+        session = to_session(row)
+        feed.append(tx, EventKind.SESSION_REVOKED, now, session.subject, session.id)
+        return session
+    cut_off = tx.execute(ending).first()
+    if cut_off is not None:
+        feed.append(tx, EventKind.SESSION_REVOKED, now, cut_off.subject, session_id)
+    elif is_session_id(session_id):
+        _append_once(tx, feed.has_ended(tx, session_id), EventKind.SESSION_REVOKED, session_id, now)
+    return None
 
 
 def revoke_token(tx: Connection, session_id: str, token_id: str, now: float) -> bool:

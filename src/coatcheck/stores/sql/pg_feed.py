@@ -165,7 +165,7 @@ def read(tx: Connection, cursor: str | None) -> FeedRead:
     time = max(head.wall, given(head.clock))
     return FeedRead(
         feed=head.feed, cursor=str(after), events=[to_event(row) for row in page], since=head.since, now=time,
-        behind=time - head.wall, more=more,
+        behind=time - head.wall, heights=(head.clock,), more=more,
     )  # fmt: skip
 
 
