@@ -238,7 +238,8 @@ class Issuing(Process):
         """Of another secret, with another subject, with a broken MAC, and of a session that was never stored."""
         ours = await self._auth.login("forged", mode=Mode.JWT)
         header, payload, signature = (ours.access_token or "").split(".")
-        async with Auth("memory://", secret="another-secret-of-the-fault-harness-long-enough", subjects=ApplicationSubjects()) as other:
+        secret = "another-secret-of-the-fault-harness-long-enough"
+        async with Auth("memory://", secret=secret, subjects=ApplicationSubjects()) as other:
             token = (await other.login("forged", mode=Mode.SESSION)).session_token or ""
             theirs = (await other.login("forged", mode=Mode.JWT)).access_token or ""
         never = self._auth.opaque.session_token(new_session_id("forged"))
