@@ -206,7 +206,10 @@ async def test_forms_from_elsewhere(people: People, elsewhere: Elsewhere, host: 
         headers = await response.request.all_headers()
         assert headers["sec-fetch-site"] == ("same-site" if host == "127.0.0.1" else "cross-site")
         assert ("cookie" in headers) == (host == "127.0.0.1")
-        assert response.status in ((403,) if enctype.endswith("urlencoded") else (403, 415))
+        refused = (403,) if enctype.endswith("urlencoded") else (403, 415)
+        if path == "/auth/logout" and host != "127.0.0.1":
+            refused = (*refused, 204)  # nobody's cookie came along, so there was nobody to log out
+        assert response.status in refused
         assert await ada.context.cookies() == before
         assert await ada.is_logged_in()
 
