@@ -105,6 +105,10 @@ class _Keeping:
         object.__setattr__(self, "_kept", thing)
 
 
+_NO_CLAIMS = FrozenDict()
+"""Everybody's who has none."""
+
+
 def _freeze(record: Any) -> None:
     """Make what was given for roles and claims what it has to be: nothing of it can be changed, by whoever gave it or
     whoever is given it. Raises `TypeError` where that cannot be."""
@@ -113,8 +117,9 @@ def _freeze(record: Any) -> None:
         if isinstance(record.roles, str) or not all(isinstance(role, str) for role in roles):
             raise TypeError("roles are a set of texts: frozenset({'admin'})")
         object.__setattr__(record, "roles", frozenset(roles))
-    if record.claims.__class__ is not FrozenDict:
-        object.__setattr__(record, "claims", frozen(record.claims))
+    claims = record.claims
+    if claims.__class__ is not FrozenDict:
+        object.__setattr__(record, "claims", frozen(claims) if claims or claims.__class__ is not dict else _NO_CLAIMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

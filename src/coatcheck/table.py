@@ -227,8 +227,8 @@ class Table:
 
 def _weight(identity: Identity) -> int:
     """Estimated bytes of roles and claims, each thing counted once. What several entries share counts for each."""
-    if not identity.roles and not identity.claims:
-        return 0
+    if not identity.claims:  # as most are, so without a walk
+        return sys.getsizeof(identity.roles) + sum(map(sys.getsizeof, identity.roles)) if identity.roles else 0
     total, seen, left = 0, set[int](), [identity.roles, identity.claims]
     while left:
         one: Any = left.pop()

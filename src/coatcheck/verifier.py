@@ -87,13 +87,15 @@ class AccessVerifier(ABC):
             keyring, now = self._access.keyring, self._clock.now()
             claims = self._access.read(credential.token, now=now)
             decide.check_access(claims, self._policy, credential.carrier.mode, now)
-            if self._follower.is_live() and self._settles(claims):
+            if self._follower.is_live() and self._view.settles(
+                claims.iat, CLOCK_LEEWAY, claims.sub, claims.epoch, claims.ver
+            ):
                 return self._admit(credential.key, claims)  # nothing was awaited: the lease and the key still stand
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
             era, numbers = self._follower.era, self._view.numbers(claims.sub)
-            if not self._settles(claims):
+            if not self._view.settles(claims.iat, CLOCK_LEEWAY, claims.sub, claims.epoch, claims.ver):
                 await self._ask_about(credential, claims)
             # From here to the insertion there is no await. What was awaited may have taken the lease or the key, and
             # the answer may be of before a cut-off whose number says nothing against it.
@@ -103,12 +105,6 @@ class AccessVerifier(ABC):
                 continue
             return self._admit(credential.key, claims)
         raise StoreUnavailable("the lease lapsed again and again")
-
-    def _settles(self, claims: AccessClaims) -> bool:
-        """Whether the view can say all there is to say of this token."""
-        return self._view.settles(
-            claims.iat, CLOCK_LEEWAY, subject=claims.sub, epoch=claims.epoch, version=claims.ver
-        )  # fmt: skip
 
     async def _under_lease(self, key: bytes) -> Identity | None:
         """Make sure that the lease runs, by asking the store if it must. A hit counts again once it does."""
@@ -129,10 +125,10 @@ class AccessVerifier(ABC):
 
     def _admit(self, key: bytes, claims: AccessClaims) -> Identity:
         """The last question, to the view, and the insertion: no await comes between them."""
-        self._view.check_age(claims.iat)
         self._view.check_access(
-            session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
-        )
+            session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver,
+            issued_at=claims.iat,
+        )  # fmt: skip
         identity = Identity(
             subject=claims.sub,
             session_id=claims.sid,

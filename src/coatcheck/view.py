@@ -136,12 +136,15 @@ class RevocationView:
         """Whether every event that could concern a token issued at this time is known."""
         return issued_at - slack >= self.since
 
-    def settles(self, issued_at: float, slack: float, *, subject: str, epoch: int, version: int) -> bool:
+    def settles(self, issued_at: float, slack: float, subject: str, epoch: int, version: int) -> bool:
         """Whether `check_access` can say all there is to say of a token issued at this time. It cannot where the token
         is of a later epoch or version than any that it knows of: the event is yet to come, or is of a history that was
         rolled back, whose numbers need not be lower than those of today."""
         if issued_at - slack < self.since:
             return False
+        new, old = self._new, self._old
+        if not (new.cut_offs or old.cut_offs or new.subject_versions or old.subject_versions):
+            return True
         cut_off, changed = self.numbers(subject)
         return (cut_off is None or epoch <= cut_off.lowest) and (changed is None or version <= changed.lowest)
 
@@ -183,14 +186,14 @@ class RevocationView:
             if not container:
                 self._dropped.pop()
 
-    def check_age(self, issued_at: float) -> None:
-        """Raise `ExpiredCredential` when an event that could concern a token of then has been dropped. By both clocks
-        the token had expired at that time; if it seems not to have, then the store's has been put back."""
+    def check_access(
+        self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int, issued_at: float = math.inf
+    ) -> None:
+        """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token, and
+        `ExpiredCredential` when one that could concern it has been dropped: by both clocks a token of then had
+        expired at that time; if it seems not to have, then the store's has been put back."""
         if issued_at <= self._forgotten + CLOCK_STEP:
             raise ExpiredCredential("issued before what is still known")
-
-    def check_access(self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int) -> None:
-        """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token."""
         self._check_session(session_id, subject, epoch)
         if _holds(self._new.tokens, self._old.tokens, token_id):
             raise RevokedCredential("token was revoked")

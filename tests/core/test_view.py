@@ -178,16 +178,20 @@ def test_both_clocks_must_say_that_it_is_time(view: RevocationView) -> None:
     token(view)
 
 
+def aged(view: RevocationView, issued_at: float) -> None:
+    view.check_access(session_id="x", token_id="y", subject="z", epoch=0, version=0, issued_at=issued_at)
+
+
 def test_what_was_forgotten_lets_nobody_in(view: RevocationView) -> None:
     """When an event is dropped, tokens that were issued before it are refused; later ones are not."""
     view.forget(0.0, 0.0)
     view.apply(replace(REVOKED, at=50.0))
-    view.check_age(50.0)
+    aged(view, 50.0)
     for step in range(1, 4):
         view.forget(step * (RETENTION + 1), step * (RETENTION + 1))
     with pytest.raises(ExpiredCredential):
-        view.check_age(50.0 + CLOCK_STEP)
-    view.check_age(50.1 + CLOCK_STEP)
+        aged(view, 50.0 + CLOCK_STEP)
+    aged(view, 50.1 + CLOCK_STEP)
 
 
 @pytest.mark.parametrize("kind", [EventKind.SUBJECT_CUT_OFF, EventKind.SUBJECT_CHANGED])
@@ -195,14 +199,14 @@ def test_what_is_later_than_it_knows_is_not_settled(view: RevocationView, kind: 
     """A token of an epoch or version above those it has heard of: its event is yet to come, or was lost."""
     named = "epoch" if kind is EventKind.SUBJECT_CUT_OFF else "version"
     numbers = {"epoch": 0, "version": 0}
-    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 7}), "it has heard of none"
+    assert view.settles(0.0, 0.0, "u", **numbers | {named: 7}), "it has heard of none"
     view.apply(event(kind, 5))
-    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 5})
-    assert view.settles(0.0, 0.0, subject="u", **numbers | {named: 4}), "and refuses it"
-    assert not view.settles(0.0, 0.0, subject="u", **numbers | {named: 6})
-    assert view.settles(0.0, 0.0, subject="another", **numbers | {named: 6})
+    assert view.settles(0.0, 0.0, "u", **numbers | {named: 5})
+    assert view.settles(0.0, 0.0, "u", **numbers | {named: 4}), "and refuses it"
+    assert not view.settles(0.0, 0.0, "u", **numbers | {named: 6})
+    assert view.settles(0.0, 0.0, "another", **numbers | {named: 6})
     view.apply(event(kind, 9))
-    assert not view.settles(0.0, 0.0, subject="u", **numbers | {named: 9}), "of the two, 9 may be the lost one"
+    assert not view.settles(0.0, 0.0, "u", **numbers | {named: 9}), "of the two, 9 may be the lost one"
 
 
 def test_what_comes_after_a_loss_stays(view: RevocationView) -> None:
