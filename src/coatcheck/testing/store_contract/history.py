@@ -209,8 +209,9 @@ class HistoryContract(Contract):
         assert await second.time() < far - _HOUR
         read = await second.events(None, wait=0)
         assert read.since < far - _HOUR
-        assert await store.find(ahead.id, now=now) is None
-        assert await store.find(plain.id, now=now) is not None
+        for moment in (now, far, far + 1):
+            assert await store.find(ahead.id, now=moment) is None, "nor when its time has come"
+            assert await store.find(plain.id, now=moment) is not None
         assert await store.prune(now=now + _HOUR, keep_events=60) >= 1
 
     async def test_a_token_is_ended_once(self, store: Any, second: Any) -> None:
