@@ -12,6 +12,7 @@ import pytest
 
 from coatcheck import Auth, Credentials, InvalidCredential, Mode, StoreUnavailable, SubjectFacts
 from coatcheck.errors import RevokedCredential, StaleCredential
+from coatcheck.stores.base import FeedLost
 from coatcheck.stores.memory import MemoryStore
 from tests.contract.rewind import MemoryRewinder
 from tests.support.gates import GatedStore
@@ -225,6 +226,31 @@ async def test_a_restore_with_no_event_in_between_is_noticed(world: World) -> No
     await world.noticed(auth)
     await refused(auth, made)
     await refused(await world.process(), made)
+
+
+async def test_a_read_that_comes_late_does_not_lead_past_a_loss(world: World) -> None:
+    """Two reads from one place, one of the lost history and one of what was put back, taken in this order: the second
+    is thrown away, and the next one finds out."""
+    gated = GatedStore(world.store)
+    auth = await world.process(gated)
+    background = gated.hold_before("events")
+    await background.reached()
+    await world.backup.save()
+    await world.store.revoke_subject("somebody", now=auth.clock.now())
+    of_the_lost = gated.hold_after("events")
+    first = asyncio.create_task(auth.follower._read())
+    await of_the_lost.reached()
+    await world.backup.restore()
+    of_the_restored = gated.hold_after("events")
+    second = asyncio.create_task(auth.follower._read())
+    await of_the_restored.reached()
+    of_the_lost.open()
+    await first
+    of_the_restored.open()
+    with pytest.raises(FeedLost):
+        await second
+    assert auth.follower.era == 1
+    background.open()
 
 
 async def test_many_changes_are_no_lost_history(world: World) -> None:
