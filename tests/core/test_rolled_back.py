@@ -12,6 +12,7 @@ import pytest
 
 from coatcheck import Auth, Credentials, InvalidCredential, Mode, StoreUnavailable, SubjectFacts
 from coatcheck.errors import RevokedCredential, StaleCredential
+from coatcheck.model import Event, EventKind
 from coatcheck.stores.base import FeedLost
 from coatcheck.stores.memory import MemoryStore
 from tests.contract.rewind import MemoryRewinder
@@ -251,6 +252,24 @@ async def test_a_read_that_comes_late_does_not_lead_past_a_loss(world: World) ->
         await second
     assert auth.follower.era == 1
     background.open()
+
+
+async def test_an_answer_of_before_a_cut_off_is_asked_for_again(world: World) -> None:
+    """Also where the cut-off's number is lower than the token's, which is of another history: it says nothing against
+    it, and so the store has to."""
+    gated = GatedStore(world.store)
+    auth = await world.process(gated)
+    await auth.revoke_subject("ann")
+    made = await auth.login("ann", mode=Mode.JWT)
+    auth.verifier._view.reset()  # it covers nothing, so the store is asked
+    gate = gated.hold_after("find")
+    asked = asyncio.create_task(auth.verify(presented(made)))
+    await gate.reached()
+    world.store._epochs["ann"] = 1
+    auth.follower.apply(Event(kind=EventKind.SUBJECT_CUT_OFF, at=0.0, subject="ann", number=1))
+    gate.open()
+    with pytest.raises(RevokedCredential):
+        await asked
 
 
 async def test_many_changes_are_no_lost_history(world: World) -> None:
