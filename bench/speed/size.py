@@ -166,7 +166,9 @@ async def units(sized: Sequence[Sized], start: int) -> dict[str, dict[str, float
         counter = Counter(one.target, one.store)
         await counter.prepare()
         sessions = await _newest(one, start, COUNTED)
-        for name, operation in scale.operations_of(one.store, one.now).items():
+        # Of this moment: at a time before what was issued meanwhile, an event costs the store a step more.
+        now = await one.store.time()
+        for name, operation in scale.operations_of(one.store, now).items():
             spent = [(await counter.spent(partial(operation, on)))[0] for on in sessions]
             found.setdefault(name, {})[str(one.size)] = statistics.median(spent)
     return found
