@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from coatcheck.stores.redis.scripts import shards
 from coatcheck.testing.store_contract.support import events_after, here, logged_in, new_subject
 from tests.stores.redis_support import opened, until_it_works, with_prefix
 from tests.support.servers import Cluster, Redis, redis, redis_cluster, sentinel
+from tests.support.servers.clocks import server_clock
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +244,32 @@ async def test_tls_is_checked() -> None:
         with pytest.raises((ConfigurationError, StoreUnavailable)):
             async with opened(f"redis://127.0.0.1:{server.port}"):
                 pass
+
+
+def test_after_a_time_that_was_ahead_nodes_miss_nobody_until_they_start_again() -> None:
+    """Docs say to start the nodes of a cluster again, once their clocks are right: no replica takes over before."""
+    with server_clock() as clock, redis_cluster(clock=clock) as cluster:
+        clock.set(3600)
+        usual = _lose(cluster)
+        clock.set(0)
+        victim = cluster.primaries()[0]
+        victim.kill()
+        with pytest.raises(AssertionError, match="a replica takes over"):
+            cluster.wait_for_failover(victim, patience=2 * usual)
+        cluster.start_again()
+        cluster.wait_until_ok()
+        cluster.wait_for_replicas()
+        _lose(cluster)
+
+
+def _lose(cluster: Cluster) -> float:
+    """A primary ends, a replica takes over, and it comes back. The seconds until one has."""
+    victim = cluster.primaries()[0]
+    victim.kill()
+    began = time.monotonic()
+    cluster.wait_for_failover(victim)
+    lasted = time.monotonic() - began
+    victim.start()
+    cluster.wait_until_ok()
+    cluster.wait_for_replicas()
+    return lasted

@@ -205,6 +205,8 @@ def clock_steps(fleet: Fleet, random: Random) -> Iterator[None]:
             time.sleep(NOTICED + random.uniform(0, 0.3))
     finally:
         clock.set(0)
+        if fleet.place.cluster is not None:
+            fleet.place.cluster.start_again()
 
 
 def _quiet(fleet: Fleet, random: Random) -> AbstractContextManager[None]:

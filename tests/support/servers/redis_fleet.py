@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from .clocks import ServerClock
-from .processes import eventually, free_port, own_directory
+from .processes import PATIENCE, eventually, free_port, own_directory
 from .redis_single import _DURABLE, Redis, field, redis
 
 _SLOTS: Final = 16384
@@ -47,7 +47,7 @@ class Cluster:
                 return self._node(port)
         raise AssertionError(f"nobody owns slot {slot}")
 
-    def wait_for_failover(self, killed: Redis) -> Redis:
+    def wait_for_failover(self, killed: Redis, patience: float = PATIENCE) -> Redis:
         """Until another node owns what the killed (or paused) one did, and every running node knows. Its successor."""
         slots = self._slots_before[killed.port]
 
@@ -57,7 +57,7 @@ class Cluster:
                     return self._node(port)
             return None
 
-        found = eventually(successor, what="a replica takes over")
+        found = eventually(successor, what="a replica takes over", patience=patience)
         self.wait_until_ok(apart_from=killed)
         return found
 
@@ -78,6 +78,13 @@ class Cluster:
             eventually(lambda node=node: _follows(node), what="the replica follows")  # type: ignore[misc]
         for node in running:
             eventually(lambda node=node: _names(node, replicas), what="the node names every replica")  # type: ignore[misc]
+
+    def start_again(self) -> None:
+        """Every node, at once. Nodes watch each other by the time of day: after one that was ahead they miss nobody."""
+        for node in self.nodes:
+            node.kill()
+        for node in self.nodes:
+            node.start()
 
     def _remember(self) -> None:
         self._slots_before = {port: ranges[0] for port, ranges in self._owners().items()}
@@ -126,6 +133,7 @@ def redis_cluster(
                 "cluster-port": str(free_port()),
                 "cluster-node-timeout": str(int(timeout * 1000)),
                 "cluster-replica-validity-factor": "0",
+                "repl-ping-replica-period": "1",  # a replica is named once it has been pinged
             }
             node = Redis(directory, settings | dict(options or {}), users, announce=announce, clock=clock)
             stack.callback(node.kill)
