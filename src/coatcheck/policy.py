@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from . import origins
+from . import origins, proxies
 from .errors import ConfigurationError
 from .model import Mode
 
@@ -93,6 +93,12 @@ class Policy:
     lower case, no default port, no last dot, letters beyond ASCII as browsers write them. What no browser sends
     (a wildcard, a path, ``null``) is refused."""
 
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks (``10.0.0.7``, ``10.0.0.0/8``) of proxies whose ``X-Forwarded-For`` is believed, and
+    ``unix`` for whoever comes over a UNIX socket: for limits, the log and the list of devices. None: the address
+    of the connection counts, or what the server takes for it. Scheme and host are for the server or the framework to
+    believe."""
+
     hsts: str = HSTS
     """``Strict-Transport-Security`` of the service's answers over https (RFC 6797), never sent on a loopback address.
     A year (OWASP ASVS 3.4.1), and with subdomains where the service runs alone; ``max-age=300; includeSubDomains`` or
@@ -121,6 +127,10 @@ class Policy:
             object.__setattr__(self, "origins", origins.all_listed(self.origins))
         except ValueError as error:
             raise ConfigurationError(f"policy.origins: {error}") from None
+        try:
+            object.__setattr__(self, "trusted_proxies", proxies.all_listed(self.trusted_proxies))
+        except ValueError as error:
+            raise ConfigurationError(f"policy.trusted_proxies: {error}") from None
 
     def _check_numbers(self) -> None:
         for item in fields(self):

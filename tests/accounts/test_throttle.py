@@ -270,6 +270,9 @@ async def test_the_table_holds_no_addresses(world: World) -> None:
         ("fe80::1%eth0", ["fe80::/64", "fe80::/56", "fe80::/48"]),
         ("fe80::1%eth1", ["fe80::/64", "fe80::/56", "fe80::/48"]),
         ("64:ff9b::c000:201%x", ["192.0.2.1"]),
+        ("127.0.0.1", []),
+        ("::ffff:127.0.0.2", []),
+        ("::1", []),
         ("testclient", []),
         ("/run/app.sock", []),
         ("unix:", []),
@@ -277,7 +280,7 @@ async def test_the_table_holds_no_addresses(world: World) -> None:
     ],
 )
 def test_networks_of_an_address(ip: str, networks: list[str]) -> None:
-    """One device's addresses are one network, within its customer's; what is no address is in none."""
+    """One device's addresses are one network, within its customer's; what is no address is in none, nor is this machine."""
     assert list(networks_of(ip)) == networks
 
 

@@ -141,7 +141,7 @@ def test_nothing_can_be_changed() -> None:
     """An arrival is a value: whoever is handed one hands on the same."""
     arrival = arrival_of_asgi(scope_of("https", "app.example", ()))
     with pytest.raises((FrozenInstanceError, AttributeError)):
-        arrival.client = "10.0.0.1"  # type: ignore[misc]
+        arrival.peer = "10.0.0.1"  # type: ignore[misc]
 
 
 def test_it_shows_no_secret() -> None:

@@ -51,6 +51,8 @@ def policy_defaults() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in fields(Policy):
         value = getattr(Policy(), item.name)
+        if item.name in READERS:
+            continue  # the service has it by this name
         if isinstance(value, Lifetimes):
             found |= {f"policy.{item.name}.{part.name}": getattr(value, part.name) for part in fields(Lifetimes)}
         else:

@@ -78,7 +78,7 @@ def test_every_policy_setting_can_be_given_both_ways(tmp_path: Path) -> None:
 def test_every_field_of_the_policy_is_a_setting() -> None:
     """And no two settings have the same variable."""
     for name in Policy.__dataclass_fields__:
-        assert any(setting == f"policy.{name}" or setting.startswith(f"policy.{name}.") for setting in READERS)
+        assert any(setting in (name, f"policy.{name}") or setting.startswith(f"policy.{name}.") for setting in READERS)
     assert len({name.replace(".", "_") for name in READERS}) == len(READERS)
 
 

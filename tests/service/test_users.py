@@ -39,7 +39,7 @@ async def visitor(auth: Auth) -> AsyncIterator[httpx.AsyncClient]:
             scope["state"] = {"coatcheck": auth}
             await inner(scope, receive, send)
 
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 4321))
         async with httpx.AsyncClient(transport=transport, base_url="https://app.example", headers=ORIGIN) as client:
             yield client
 

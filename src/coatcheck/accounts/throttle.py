@@ -200,15 +200,18 @@ def networks_of(ip: str) -> tuple[str, ...]:
     """The networks that one client is in, the narrowest first: its IPv4 address, or its IPv6 /64, /56 and /48.
 
     An IPv4 address inside an IPv6 one (mapped, RFC 4291 §2.5.5.2, or NAT64, RFC 6052) is that IPv4 address. What is
-    no address (nothing, a socket's path, a name) is none: all who come that way would share it."""
+    no address (nothing, a socket's path, a name) is none: all who come that way would share it. Nor is this machine
+    itself, where as a rule a proxy stands that nobody has named."""
     try:
         address: IPv4Address | IPv6Address = ip_address(ip)
     except ValueError:
         return ()
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return ()
     if isinstance(address, IPv4Address):
         return (str(address),)
-    if address.ipv4_mapped is not None:
-        return (str(address.ipv4_mapped),)
     number = int(address)
     if IPv6Address(number) in _NAT64:
         return (str(IPv4Address(number & 0xFFFFFFFF)),)

@@ -1,13 +1,16 @@
-"""What whoever runs the server should know of requests that got no cookie: one line of the log, once per `Auth`."""
+"""What whoever runs the server should know of requests that got no cookie, or whose client is not known: one line of
+the log for each reason, once per `Auth`."""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from ..credentials.arrival import Arrival
 from ..credentials.elsewhere import Doubt
+from ..policy import Policy
+from ..proxies import is_unbelieved
 
 log = logging.getLogger("coatcheck.adapters")
 
@@ -28,15 +31,33 @@ _SAID: Final = {
         f"{SETTINGS}"
     ),
 }
-_told: WeakKeyDictionary[object, set[Doubt]] = WeakKeyDictionary()
 
 
-def tell(auth: object, arrival: Arrival, *, refused: bool = False) -> None:
+class _Judge(Protocol):
+    @property
+    def policy(self) -> Policy: ...
+
+
+_UNBELIEVED: Final = (
+    "a request from %s says that it was forwarded (X-Forwarded-For), and nobody believes that: limits on logins and "
+    "registrations cannot tell one client from another there, and the log and the list of devices do not name them. If "
+    "a proxy of yours is at that address, name it: policy.trusted_proxies (coatcheck serve: --trusted-proxies), 'unix' "
+    "for a UNIX socket"
+)
+_told: WeakKeyDictionary[_Judge, set[Doubt | str]] = WeakKeyDictionary()
+
+
+def tell(auth: _Judge, arrival: Arrival, *, refused: bool = False) -> None:
     """Log it, the first time. Anybody can send such a request, so it is not said again. ``refused``: a cookie was
     asked for; until then a page of another site is only that."""
-    if arrival.doubt is None or not (refused or arrival.names is None):
-        return
+    if arrival.doubt is not None and (refused or arrival.names is None):
+        _once(auth, arrival.doubt, _SAID[arrival.doubt], arrival.own_origin or "a host that is none")
+    if arrival.forwarded and is_unbelieved(arrival.peer, arrival.forwarded, auth.policy.trusted_proxies):
+        _once(auth, _UNBELIEVED, _UNBELIEVED, arrival.peer or "a UNIX socket")
+
+
+def _once(auth: _Judge, reason: Doubt | str, text: str, about: str) -> None:
     told = _told.setdefault(auth, set())
-    if arrival.doubt not in told:
-        told.add(arrival.doubt)
-        log.warning(_SAID[arrival.doubt], arrival.own_origin or "a host that is none")
+    if reason not in told:
+        told.add(reason)
+        log.warning(text, about)

@@ -6,13 +6,14 @@ device) is a function of an `Arrival`; nothing reads headers a second time. Orig
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
 from ..model import Device
 from ..origins import canonical
+from ..proxies import client_of
 from .cookies import SECURE, CookieNames, find_pair, over_http
 from .csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from .elsewhere import SIGNS, Doubt, from_elsewhere, is_public, over_tls
@@ -73,8 +74,10 @@ class Arrival:
     """``X-CSRF-Token``, empty when there is none."""
     user_agent: str
     """What can be printed of it."""
-    client: str
-    """The client's address as the server knows it; a proxy's word counts only if the server was told to believe it."""
+    peer: str
+    """The address of the connection, or what the server takes for the client's where it believes a proxy by itself."""
+    forwarded: tuple[str, ...]
+    """``X-Forwarded-For``, believed by nobody yet."""
     doubt: Doubt | None
     """Why it is given no cookie although it could be, if whoever runs the server should know."""
 
@@ -131,9 +134,13 @@ class Arrival:
         carriers = {self.names.session: Carrier.SESSION_COOKIE, self.names.access: Carrier.ACCESS_COOKIE}
         return [cookie(carriers[name], name, value) for name, value in self._pairs() if name in carriers]
 
-    def device(self, label: str = "") -> Device:
+    def client(self, trusted: Sequence[str]) -> str:
+        """The client's address, empty where none is known. ``trusted``: the policy's proxies."""
+        return client_of(self.peer, self.forwarded, trusted)
+
+    def device(self, trusted: Sequence[str], label: str = "") -> Device:
         """Where it comes from, to be shown to people."""
-        return Device(user_agent=self.user_agent, ip=self.client, label=label)
+        return Device(user_agent=self.user_agent, ip=self.client(trusted), label=label)
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
         """Name and value of each cookie of ours."""
@@ -172,11 +179,11 @@ def arrival_of_wsgi(environ: Mapping[str, Any], *, scheme: str | None = None, ho
     )  # fmt: skip
 
 
-def _arrival(found: _Found, scheme: str, client: str, *, changes: bool) -> Arrival:
+def _arrival(found: _Found, scheme: str, peer: str, *, changes: bool) -> Arrival:
     host = found[b"host"][-1] if b"host" in found else b""
     cookies = b"; ".join(found.get(b"cookie", ()))
     secure = scheme in ("https", "wss")
-    names, doubt = (SECURE, None) if secure else _over_http(found, host, client)
+    names, doubt = (SECURE, None) if secure else _over_http(found, host, peer)
     return Arrival(
         changes=changes,
         secure=secure,
@@ -189,7 +196,8 @@ def _arrival(found: _Found, scheme: str, client: str, *, changes: bool) -> Arriv
         origin=_origin(found.get(b"origin")),
         csrf_token=found[TOKEN_HEADER][0].decode("latin-1") if TOKEN_HEADER in found else "",
         user_agent=_printable(found[b"user-agent"][0]) if b"user-agent" in found else "",
-        client=client,
+        peer=peer,
+        forwarded=tuple(value.decode("latin-1") for value in found.get(b"x-forwarded-for", ())),
         doubt=doubt,
     )
 

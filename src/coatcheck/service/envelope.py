@@ -66,7 +66,7 @@ class Envelope:
         if _announced(scope) > MAX_BODY:
             await refuse(inner, send_on, TOO_LARGE)
             return
-        with asked_from(arrival.client):
+        with asked_from(arrival.client(self._auth.policy.trusted_proxies)):
             await self.app(inner, _bounded(receive), send_on)
 
 

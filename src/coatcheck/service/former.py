@@ -102,7 +102,12 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         await auth.counters.count_failure(_counted_as(other), now=now, window=_REMEMBERED)
     try:
         credentials = await auth.login(
-            former.subject, mode=mode, epoch=0, device=arrival.device(), amr=former.amr, auth_time=former.auth_time
+            former.subject,
+            mode=mode,
+            epoch=0,
+            device=arrival.device(auth.policy.trusted_proxies),
+            amr=former.amr,
+            auth_time=former.auth_time,
         )
     except (Conflict, InvalidLogin) as error:
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error

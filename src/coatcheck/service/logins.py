@@ -31,10 +31,9 @@ async def log_in(
 ) -> Credentials:  # fmt: skip
     """Make the session. What the browser had ends, see `replaced`. Raises `InvalidLogin` also when it lost a race
     against a password change or a logout everywhere."""
+    device = arrival.device(auth.policy.trusted_proxies, label)
     try:
-        credentials = await auth.login(
-            subject, mode=mode, epoch=epoch, remember=remember, device=arrival.device(label)
-        )  # fmt: skip
+        credentials = await auth.login(subject, mode=mode, epoch=epoch, remember=remember, device=device)
     except Conflict as error:
         raise InvalidLogin("sessions were ended while the password was checked") from error
     for session_id in replaced(auth, arrival, credentials):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 from ..model import Mode
+from ..proxies import all_listed
 
 Reader = Callable[[object], object]
 
@@ -102,10 +102,7 @@ def modes(value: object) -> tuple[Mode, ...]:
 
 def networks(value: object) -> tuple[str, ...]:
     """Several addresses or networks. ``*`` is none: it would believe whatever a client claims."""
-    found = several(value)
     try:
-        for part in found:
-            ip_network(part)
-    except ValueError:
-        raise ValueError("must be a list of addresses or networks such as 10.0.0.7 or 10.0.0.0/8") from None
-    return found
+        return all_listed(several(value))
+    except ValueError as error:
+        raise ValueError(f"must be a list of addresses or networks: {error}") from None

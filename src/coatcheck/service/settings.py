@@ -116,6 +116,8 @@ def _policy_readers() -> Mapping[str, Reader]:
     readers: dict[str, Reader] = {}
     default = Policy()
     for item in fields(Policy):
+        if item.name == "trusted_proxies":
+            continue  # a setting of its own, which the server goes by as well
         value = getattr(default, item.name)
         name = f"policy.{item.name}"
         if isinstance(value, Lifetimes):
@@ -205,6 +207,8 @@ def _read(name: str, item: _Given) -> object:
 def _policy(given: Mapping[str, _Given]) -> Policy:
     default = Policy()
     values: dict[str, Any] = {}
+    if "trusted_proxies" in given:
+        values["trusted_proxies"] = given["trusted_proxies"].value
     for name, item in given.items():
         group, *rest = name.split(".")
         if group != "policy":

@@ -87,7 +87,7 @@ class World:
     root: str = "/auth"
     store: Any = None
 
-    def client(self, *, base: str = BASE, browser: bool = True, ip: str = "127.0.0.1") -> Client:
+    def client(self, *, base: str = BASE, browser: bool = True, ip: str = "198.51.100.7") -> Client:
         """A client. ``browser``: it says where its requests come from, as a page of our own origin would."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(ip, 50000))
         return Client(world=self, transport=transport, base_url=base, headers=OWN if browser else {})

@@ -57,7 +57,9 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
     if now is None or not is_active(now) or now.password != user.password:
         raise PermissionDenied("the user was changed while the password was checked")
     try:
-        credentials = auth.login(subject, mode=Mode.SESSION, epoch=epoch, device=arrival.device())
+        credentials = auth.login(
+            subject, mode=Mode.SESSION, epoch=epoch, device=arrival.device(auth.policy.trusted_proxies)
+        )
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
     ending = auth.run(lambda inner: _named(inner, arrival))

@@ -33,7 +33,9 @@ async def reauthenticate(request: Request) -> Response:
     body = await read_json(request, PasswordBody)
     arrival = arrival_of(request.scope)
     chosen_mode(auth, arrival, identity.mode.value)
-    proved = await auth.logins.check_password(identity.subject, body.password, ip=arrival.client)
+    proved = await auth.logins.check_password(
+        identity.subject, body.password, ip=arrival.client(auth.policy.trusted_proxies)
+    )
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
     return login_response(request, credentials, proved.email or None)
 
@@ -58,7 +60,7 @@ async def change_password(request: Request) -> Response:
         body.current_password,
         body.new_password,
         keep=identity.session_id,
-        ip=arrival.client,
+        ip=arrival.client(auth.policy.trusted_proxies),
     )
     if credentials is None:
         raise RevokedCredential("the session ended while the password was changed")

@@ -53,7 +53,7 @@ async def register(request: Request) -> Response:
     from_our_pages(auth, request, Mode(body.mode or Mode.JWT))
     mode = None if body.mode is None else chosen_mode(auth, arrival, body.mode)
     account = await registration.register(
-        auth, body.email, body.password, invitation=body.invitation, ip=arrival.client
+        auth, body.email, body.password, invitation=body.invitation, ip=arrival.client(auth.policy.trusted_proxies)
     )  # fmt: skip
     if mode is None:
         subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
@@ -78,7 +78,7 @@ async def login(request: Request) -> Response:
     body = await read_json(request, LoginBody)
     from_our_pages(auth, request, Mode(body.mode or auth.policy.modes[0]))
     mode = chosen_mode(auth, arrival, body.mode)
-    proved = await auth.authenticate(body.email, body.password, ip=arrival.client)
+    proved = await auth.authenticate(body.email, body.password, ip=arrival.client(auth.policy.trusted_proxies))
     credentials = await log_in(
         auth, arrival, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
     )

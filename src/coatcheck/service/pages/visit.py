@@ -107,7 +107,7 @@ class Visit:
     @property
     def ip(self) -> str:
         """The client's address, for the limits."""
-        return self.arrival.client
+        return self.arrival.client(self.auth.policy.trusted_proxies)
 
     @property
     def sessions(self) -> Sequence[str]:

@@ -1,0 +1,105 @@
+"""Whose word counts for a client's address. Pure.
+
+A proxy tells the address of whoever it serves in ``X-Forwarded-For``, and so can anybody else. It is read from the
+nearest hop to the farthest, for as long as hops are proxies that a policy trusts (`Policy.trusted_proxies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+UNIX: Final = "unix"
+"""In a list of proxies: whoever comes over a UNIX socket, where there is no address."""
+
+_Address = IPv4Address | IPv6Address
+
+
+def all_listed(proxies: Iterable[object]) -> tuple[str, ...]:
+    """Each as a network in canonical form, or `UNIX`. Raises `ValueError` with the reason."""
+    if isinstance(proxies, str):
+        raise ValueError("it must be a list of addresses or networks, not one text")
+    return tuple(map(_listed, proxies))
+
+
+def _listed(proxy: object) -> str:
+    if not isinstance(proxy, str):
+        raise ValueError(f"{proxy!r} is not a text such as 10.0.0.0/8")
+    if proxy == UNIX:
+        return proxy
+    try:
+        network = ip_network(proxy)
+    except ValueError as error:
+        raise ValueError(f"{proxy!r} is no address or network such as 10.0.0.7 or 10.0.0.0/8: {error}") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{proxy!r} is everybody, and would believe whatever a client claims")
+    return str(network)
+
+
+def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> str:
+    """The client's address, empty where none is known. ``peer``: that of the connection, as the server has it, or what
+    stands there for a UNIX socket. ``forwarded``: the values of ``X-Forwarded-For``. ``trusted``: as `all_listed` has
+    it.
+
+    Whoever is not trusted and claims to speak for somebody else counts as itself; but an address that is of no
+    network out there (RFC 1918, RFC 4193 and their kin) is then surely a proxy's, and the client's is not known.
+    """
+    hops = [part.strip() for value in forwarded for part in value.split(",")]
+    if not _is_trusted(peer, trusted):
+        return "" if hops and _speaks_for_others(peer, hops) and _is_private(peer) else peer
+    found = "" if _address(peer) is None else peer
+    for hop in reversed(hops):
+        address = _address(hop)
+        if address is None:
+            break  # whoever added that does not know either
+        found = str(address)
+        if not _is_trusted(found, trusted):
+            break
+    return found
+
+
+def is_unbelieved(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> bool:
+    """Whether the request claims to come from somebody else than the connection, and nobody believes that."""
+    hops = [part.strip() for value in forwarded for part in value.split(",")]
+    return bool(hops) and not _is_trusted(peer, trusted) and _speaks_for_others(peer, hops)
+
+
+def _speaks_for_others(peer: str, hops: Sequence[str]) -> bool:
+    """Where a server has believed a proxy already, the client that it names is one of the hops."""
+    own = _address(peer)
+    return any(address is not None and address != own for address in map(_address, hops)) and (
+        own is None or own not in map(_address, hops)
+    )
+
+
+def _is_trusted(address: str, trusted: Sequence[str]) -> bool:
+    found = _address(address)
+    if found is None:
+        return UNIX in trusted
+    return any(found in network for network in _networks(tuple(trusted)))
+
+
+def _is_private(text: str) -> bool:
+    address = _address(text)
+    return address is not None and not address.is_global
+
+
+@lru_cache(maxsize=16)
+def _networks(trusted: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one) for one in trusted if one != UNIX)
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> _Address | None:
+    """An address with or without a port; an IPv4 one in an IPv6 one (RFC 4291 §2.5.5.2) is that IPv4 address."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.strip('"'))
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
