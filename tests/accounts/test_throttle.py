@@ -280,7 +280,7 @@ async def test_the_table_holds_no_addresses(world: World) -> None:
     ],
 )
 def test_networks_of_an_address(ip: str, networks: list[str]) -> None:
-    """One device's addresses are one network, within its customer's; what is no address is in none, nor is this machine."""
+    """One device's addresses are one network, within its customer's; this machine and no address are in none."""
     assert list(networks_of(ip)) == networks
 
 

@@ -22,7 +22,7 @@ from tests.support.service import PASSWORD, running_service
 
 _ARGUMENTS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--disable-sync", "--no-first-run", "--host-resolver-rules=MAP app.example.com 127.0.0.1",
 ]  # fmt: skip
 _EXPECTED = (
     "Failed to load resource: the server responded with a status of 4",

@@ -9,7 +9,7 @@ What a fenced block means:
 - A file's name after the language (``python main.py``, ``toml coatcheck.toml``): the file is written.
 - ``python`` without a name: executed, with ``await`` allowed; the blocks of a page share their names. In a comment
   (``<!-- python``) stands what the reader need not see.
-- ``text``, ``json``, ``http``: only to be read.
+- ``text``, ``json``, ``http``, ``nginx``: only to be read.
 
 ``coatcheck serve``, ``make serve``, ``uvicorn``, ``gunicorn``, ``flask run``, ``litestar run``, ``python manage.py
 runserver`` and ``django-admin runserver`` run until the page ends or starts another one with the same port, on a free
@@ -46,7 +46,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^(?:```(?P<info>[^\n`]*)|<!-- (?P<hidden>python))\n(?P<text>.*?)^(?:```|-->)$", re.M | re.S)
-_ONLY_READ = {"text", "json", "http"}
+_ONLY_READ = {"text", "json", "http", "nginx"}
 _NOT_HERE = ("make test", "pip install")
 """Commands that the tests cannot run in the middle of the tests."""
 _VARIABLES = re.compile(r"((?:[A-Z_]+=\S+ )*)(.*)", re.S)

@@ -27,8 +27,8 @@ _SAID: Final = {
     ),
     Doubt.REWRITTEN_HOST: (
         "a request to %s was made to another host: a proxy has rewritten Host, so no cookie of ours is set or read. "
-        "Let the proxy hand Host on as it came (nginx: proxy_set_header Host $host), and let the server believe it: "
-        f"{SETTINGS}"
+        "Let the proxy hand Host on as it came (nginx: proxy_set_header Host $http_host), and let the server believe "
+        f"it: {SETTINGS}"
     ),
 }
 
