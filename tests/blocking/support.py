@@ -90,7 +90,12 @@ def script(text: str, cwd: Path, *options: str) -> subprocess.CompletedProcess[s
 
 
 PREAMBLE = f"""
-import logging, os, sys, threading, time, warnings
+import faulthandler, logging, os, signal, sys, threading, time, warnings
+def watched():
+    "What hangs shall say where, before it is given up."
+    signal.alarm({int(PATIENCE * 0.8)})  # a fork does not hand it on
+faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
+watched()
 # An error while something is collected is printed and passed over; here it shall count.
 sys.unraisablehook = lambda raised: (print("unraisable:", raised.exc_value, file=sys.stderr), os._exit(70))
 logging.getLogger("asyncio").addFilter(lambda record: " took " not in record.getMessage())  # a slow machine
@@ -111,6 +116,7 @@ def in_child(work):
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
+        watched()
         work()
         sys.exit(0)
     return child

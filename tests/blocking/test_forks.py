@@ -60,13 +60,16 @@ def test_started_before(folder: Path) -> None:
             auth = made().start()
             credential, session = log_in(auth)
             auth.verify(credential)
+            verified, told = os.pipe()
             def work():
                 assert auth.known(credential.key) is None
                 assert auth.verify(credential).subject == "ann"
                 assert f" {os.getpid()} " in open("/proc/locks").read()  # the parent's would not protect us
+                os.read(verified, 1)
                 auth.revoke(session, wait=True)
             child = in_child(work)
             assert auth.verify(credential).subject == "ann"
+            os.write(told, b"!")
             assert end_of(child) == 0
             try:
                 auth.verify(credential)
