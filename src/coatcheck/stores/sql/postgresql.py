@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import asyncpg
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -21,6 +20,7 @@ from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, una
 from .feed import APPENDED, clock, given
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
+from .pg_link import asyncpg
 from .pg_listen import Listener
 from .tables import VERSION_TABLE, metadata
 
@@ -162,7 +162,7 @@ class PostgresqlDatabase(Database):
     def _connect(self) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._server.working_connection,
+            async_creator=self._server.connect,
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
@@ -190,6 +190,10 @@ class PostgresqlDatabase(Database):
 
 
 def _read(connection: Connection, work: Work[T]) -> T:
+    if _raw(connection).pooled:
+        # In a transaction, which surely is the primary's.
+        connection.execution_options(isolation_level=_ISOLATION)
+        return _write(connection, work, ())[0]
     try:
         return work(connection)
     except BaseException as error:
@@ -228,7 +232,7 @@ def _give_up(connection: Connection, error: BaseException) -> bool:
     already."""
     if connection.invalidated:
         return isinstance(error, DRIVER_ERRORS)
-    raw: Any = connection.connection.driver_connection
+    raw = _raw(connection)
     lost = isinstance(error, DRIVER_ERRORS) and raw.is_closed()
     answered = isinstance(driver_error(error), asyncpg.PostgresError) or isinstance(error, CoatcheckError)
     if answered and not raw.is_closed() and sqlstate(driver_error(error)) not in _NO_PRIMARY:
@@ -236,6 +240,11 @@ def _give_up(connection: Connection, error: BaseException) -> bool:
     raw.terminate()  # A polite close would wait for an answer as well.
     connection.invalidate()
     return lost
+
+
+def _raw(connection: Connection) -> Any:
+    """The driver's own connection, a `pg_link.Link`."""
+    return connection.connection.driver_connection
 
 
 def _time(tx: Connection) -> float:
