@@ -53,3 +53,14 @@ def test_everybody_logs_in_behind_a_pooler(tmp_path: Path, stack: ExitStack, mod
     migrated = coatcheck_command("migrate", "--database", url, cwd=tmp_path)
     assert migrated.returncode == 0, migrated.stderr
     assert _run(tmp_path, url, workers=2) == {200: AT_ONCE}
+
+
+def test_everybody_logs_in_where_the_role_may_connect_twice(tmp_path: Path) -> None:
+    """``CONNECTION LIMIT 2`` and a pool of five: the two are shared, 30 of 30."""
+    server = shared_postgresql()
+    name = server.create_database()
+    server.psql(f'CREATE ROLE "{name}" LOGIN CONNECTION LIMIT 2; ALTER DATABASE "{name}" OWNER TO "{name}"')
+    url = f"postgresql://{name}@127.0.0.1:{server.port}/{name}"
+    migrated = coatcheck_command("migrate", "--database", url, cwd=tmp_path)
+    assert migrated.returncode == 0, migrated.stderr
+    assert _run(tmp_path, url) == {200: AT_ONCE}

@@ -8,6 +8,7 @@ from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ...errors import ConfigurationError, StoreUnavailable
+from ..turns import NoRoom
 from .pg_link import Link, asyncpg
 
 POOL_SIZE: Final = 5
@@ -32,6 +33,13 @@ _MENDED: Final = {
     "3F000": "has no schema to put tables in; look at the user's search_path",
 }
 """By SQLSTATE: what waiting does not help."""
+_TOO_MANY: Final = "53300"
+"""SQLSTATE of every limit of connections: the server's, the database's and the role's."""
+_POOLER_IS_FULL: Final = "no more connections allowed"
+_NO_ROOM: Final = (
+    "the database server lets no further connection in: allow more (max_connections, the role's CONNECTION LIMIT, the "
+    "pooler's sizes), or ask for fewer with pool_size in the database's URL"
+)
 _REFUSED: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w{1,60})$")
 """What PgBouncer says."""
 
@@ -87,13 +95,17 @@ class Server:
                 statement_cache_size=0,
             )
         except DRIVER_ERRORS as error:
+            if sqlstate(error) == _TOO_MANY or _POOLER_IS_FULL in str(error):
+                raise NoRoom(_NO_ROOM) from error
             raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
         except (ValueError, OverflowError):  # quote what they were given
             raise ConfigurationError("the database's URL is not one that the driver understands") from None
         try:
-            await link.settle(limits)
+            await link.settle(limits, CONNECT_TIMEOUT)
         except BaseException as error:
             link.terminate()
+            if isinstance(error, TimeoutError):  # it was let in, and then nobody came: a pooler in session mode
+                raise NoRoom(_NO_ROOM) from error
             if isinstance(error, DRIVER_ERRORS):
                 raise StoreUnavailable(f"the database cannot be used ({type(error).__name__})") from error
             raise

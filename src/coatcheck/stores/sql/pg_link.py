@@ -31,11 +31,11 @@ class Link(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
     """Whether a pooler stands between. Until that is known, only what works in either case is done."""
     _limits: str = ""
 
-    async def settle(self, limits: Mapping[str, str]) -> None:
-        """Find out what is at the other end, and have these limits of time hold."""
+    async def settle(self, limits: Mapping[str, str], timeout: float) -> None:
+        """Find out what is at the other end, within so many seconds, and have these limits of time hold."""
         # A pooler gives its clients a number of its own to cancel by, and not that of the server's process.
         set_up = f"{_settings(limits, local=False)} WHERE pg_backend_pid() = {self.get_server_pid()}"
-        self.pooled = await self.execute(set_up) == "SELECT 0"
+        self.pooled = await self.execute(set_up, timeout=timeout) == "SELECT 0"
         self._limits = f"{_settings(limits, local=True)}; {_PRIMARY}"
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:

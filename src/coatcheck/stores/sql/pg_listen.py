@@ -23,6 +23,7 @@ import msgspec
 from ...errors import StoreUnavailable
 from ...model import Event, EventKind
 from ..base import Hearer
+from ..turns import NoRoom
 from .pg_connect import DRIVER_ERRORS, Server
 from .pg_link import Link
 
@@ -44,6 +45,9 @@ _PROBE: Final = 10.0
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the connection is made again; the last one repeats."""
 
+_ASIDE: Final = 30.0
+"""Seconds before it asks for a connection again where the server has no room."""
+
 
 class Listener:
     """One connection that listens and notifies for the whole process."""
@@ -53,6 +57,7 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
         self._connection: Link | None = None
         self._has_warned = False
+        self._pause = 0.0
         self._asked = asyncio.Event()
         self._wake = asyncio.Event()
         self.wakes = 0
@@ -73,6 +78,12 @@ class Listener:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
+
+    def step_back(self) -> None:
+        """Leave the connection to those who work: the server lets no other in."""
+        self._pause = _ASIDE
+        if self._connection is not None:
+            self._connection.terminate()
 
     def announce(self, events: Sequence[Event]) -> None:
         """These were committed here: wake this process at once, and tell the others by way of the server."""
@@ -108,13 +119,17 @@ class Listener:
                 pauses = iter(_PAUSES)
                 while True:
                     await self._serve(connection, notify)
-            except (StoreUnavailable, *DRIVER_ERRORS):
+            except (StoreUnavailable, *DRIVER_ERRORS) as error:
+                if isinstance(error, NoRoom):
+                    self._pause = _ASIDE
+                    self._warn(f"no connection is left to listen on; {error}")
                 self._awaken()
             finally:
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
-            await asyncio.sleep(next(pauses, _PAUSES[-1]))
+            pause, self._pause = self._pause, 0.0
+            await asyncio.sleep(pause or next(pauses, _PAUSES[-1]))
 
     async def _begin(self, connection: Link) -> _Notify:
         """Listen, where that is possible. What sends a notice."""
@@ -125,13 +140,17 @@ class Listener:
             )  # after it: a statement that was not run keeps notices back
             notify: _Notify = notice.fetch
             return notify
+        self._warn(
+            "a pooler stands before the database and hands on no notices; name the server itself with listen=host:port"
+            " in the database's URL"
+        )
+        return partial(connection.execute, _NOTIFY)
+
+    def _warn(self, text: str) -> None:
+        """Once: it costs time, and nothing else."""
         if not self._has_warned:
             self._has_warned = True
-            log.warning(
-                "a pooler stands before the database and hands on no notices: what other processes revoke is seen"
-                " by looking, four times a second; name the server itself with listen=host:port in the database's URL"
-            )
-        return partial(connection.execute, _NOTIFY)
+            log.warning("%s: until then what other processes revoke is seen by looking, four times a second", text)
 
     async def _serve(self, connection: Link, notify: _Notify) -> None:
         """Notify when asked to; otherwise see now and then that the connection still stands."""

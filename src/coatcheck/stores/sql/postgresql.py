@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
 from ...model import Event
 from ..base import FeedRead, Hearer
 from ..rules import UNSTORABLE
+from ..turns import Turns
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
 from .feed import APPENDED, clock, given
@@ -52,6 +53,7 @@ class PostgresqlDatabase(Database):
         super().__init__(patience=patience)
         self._server = Server.parse(url)
         self._listener = Listener(self._server)
+        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
 
     async def open(self, *, migrate: bool, now: float) -> None:
         """See `Database.open`."""
@@ -149,15 +151,21 @@ class PostgresqlDatabase(Database):
 
     async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
         """See `Database.run_read`."""
-        async with engine.connect() as connection:
-            return await connection.run_sync(_read, work)
+        return await self._on_connection(engine, lambda connection: connection.run_sync(_read, work))
 
     async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
         """See `Database.run_write`."""
-        async with engine.connect() as connection:
-            result, appended = await connection.run_sync(_write, work, sorted(set(locks)))
+        ordered = sorted(set(locks))
+        result, appended = await self._on_connection(engine, lambda found: found.run_sync(_write, work, ordered))
         self._listener.announce(appended)
         return result
+
+    async def _on_connection(self, engine: AsyncEngine, run: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def work() -> T:
+            async with engine.connect() as connection:
+                return await run(connection)
+
+        return await self._turns.run(work, PATIENCE)
 
     def _connect(self) -> None:
         engine = create_async_engine(
@@ -181,8 +189,10 @@ class PostgresqlDatabase(Database):
             isolation_level=_ISOLATION,
         )
         try:
-            async with engine.connect() as connection:
-                await connection.run_sync(_write, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+            await self.engines[0].dispose()  # its connection may be the only one that there is
+            await self._on_connection(
+                engine, lambda found: found.run_sync(_write, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+            )
         except DRIVER_ERRORS as error:
             raise self.failure(error) from error
         finally:
