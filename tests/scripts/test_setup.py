@@ -40,7 +40,8 @@ class Checkout:
             found = shutil.which(name)
             assert found is not None, f"{name} is missing"
             self.programs.joinpath(name).symlink_to(found)
-        for name in ("chromium", "node", "wrk", "curl", "redis-server", "initdb", "cc", "sqlite3", "nginx"):
+        wanted = "chromium node wrk curl redis-server initdb pgbouncer cc sqlite3 nginx"
+        for name in wanted.split():
             self.program(name, f"#!/bin/sh\necho '{VERSIONS.get(name, '')}'\n")
         self.program("python3", PYTHON)
         self.program("npm", NPM)

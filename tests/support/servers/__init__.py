@@ -10,6 +10,7 @@ Everything here is synchronous, so that it serves fixtures of any scope and scri
 from __future__ import annotations
 
 from .clocks import ServerClock, server_clock
+from .pgbouncer import PgBouncer, pgbouncer
 from .postgres import PostgreSQL, postgresql
 from .processes import Missing, free_port
 from .redis_fleet import Cluster, Sentinels, redis_cluster, sentinel
@@ -18,11 +19,13 @@ from .redis_single import Redis, redis
 __all__ = [
     "Cluster",
     "Missing",
+    "PgBouncer",
     "PostgreSQL",
     "Redis",
     "Sentinels",
     "ServerClock",
     "free_port",
+    "pgbouncer",
     "postgresql",
     "redis",
     "redis_cluster",

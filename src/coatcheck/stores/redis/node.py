@@ -7,21 +7,27 @@ answer to somebody else's question. Nothing is sent twice here.
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
+from ..turns import NoRoom, Turns
 from .records import Reply
 from .urls import Address, Login
 
+log = logging.getLogger("coatcheck.stores.redis")
+
 CONNECT_TIMEOUT: Final = 2.0
 """Seconds until a server that does not take a connection counts as silent."""
+_PATIENCE: Final = 2.5
+"""Seconds until a turn must come: fewer than an operation has (`scripts`), so that it is told what is missing."""
 
 Command = tuple[str | bytes | int, ...]
 
@@ -45,7 +51,8 @@ class Node:
         self._database = database
         self._tls = tls
         self._idle: list[Connection] = []
-        self._places = asyncio.Semaphore(connections)
+        self._turns = Turns(connections, alone=self._warn)
+        self._has_warned = False
         self._closed = False
 
     def connection(self) -> Connection:
@@ -70,19 +77,21 @@ class Node:
         """Send these and read as many replies. A server's refusal is a reply. Has no timeout of its own.
 
         Raises `RedisError` or `OSError` when the connection fails."""
-        async with self._places:
-            connection = await self._ready()
-            try:
-                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                replies = [await _reply(connection) for _ in commands]
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
-            if self._closed:
-                await connection.disconnect(nowait=True)
-            else:
-                self._idle.append(connection)
-            return replies
+        return await self._turns.run(partial(self._exchange, commands), _PATIENCE)
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        connection = await self._ready()
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            replies = [await _reply(connection) for _ in commands]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        if self._closed:
+            await connection.disconnect(nowait=True)
+        else:
+            self._idle.append(connection)
+        return replies
 
     async def close(self) -> None:
         """Close idle connections now, and those in use when they come back."""
@@ -108,11 +117,30 @@ class Node:
                 return connection
         connection = self.connection()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
-        except BaseException:
+            await connected(connection)
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if is_full(error):
+                raise NoRoom("Redis lets no further connection in: raise maxclients") from error
             raise
         return connection
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("Redis lets no further connection in: raise maxclients, or ask for fewer with connections=")
+
+
+async def connected(connection: Connection) -> None:
+    """Connect it, and be told now rather than by the first command whether the server lets it in."""
+    await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
+    await connection.send_command("PING")
+    await connection.read_response()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server has answered a new connection with its limit of them."""
+    return isinstance(error, RedisError) and "max number of clients" in str(error)
 
 
 async def _is_stale(connection: Connection) -> bool:

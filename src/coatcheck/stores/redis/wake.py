@@ -16,6 +16,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from ...errors import StoreUnavailable
+from .node import connected, is_full
 from .topology import Topology
 
 log = logging.getLogger("coatcheck.stores.redis")
@@ -46,11 +47,14 @@ class Wake:
         return self._task is not None
 
     async def start(self) -> None:
-        """Begin to listen. Raises `StoreUnavailable` when the first try fails."""
+        """Begin to listen. Raises `StoreUnavailable` when the first try fails, unless only room is missing: then it is
+        tried again meanwhile."""
+        connection = None
         try:
             connection = await self._subscribe()
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
+            if not is_full(error):
+                raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
         self._task = asyncio.create_task(self._run(connection), name="coatcheck-wake")
         # A task that is cancelled before it first ran runs no `finally`.
         await asyncio.sleep(0)
@@ -90,7 +94,8 @@ class Wake:
                 backoff = _FIRST_BACKOFF
                 await self._listen(connection)
             except (RedisError, OSError, StoreUnavailable) as error:
-                log.warning("not woken by Redis for now: %s", type(error).__name__)
+                why = "maxclients is reached" if is_full(error) else type(error).__name__
+                log.warning("not woken by Redis for now: %s", why)
             finally:
                 self.listening.clear()
                 if connection is not None:
@@ -105,10 +110,9 @@ class Wake:
         connection = node.connection()
         try:
             async with asyncio.timeout(_PATIENCE):
-                await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
-                for command in (("PING",), ("SUBSCRIBE", self._channel)):
-                    await connection.send_command(*command)
-                    await connection.read_response()
+                await connected(connection)
+                await connection.send_command("SUBSCRIBE", self._channel)
+                await connection.read_response()
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if isinstance(error, (RedisError, OSError)):

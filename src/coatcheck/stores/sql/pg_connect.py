@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ...errors import ConfigurationError, StoreUnavailable
-
-try:
-    import asyncpg
-except ModuleNotFoundError as error:  # pragma: no cover - the tests have it
-    raise ConfigurationError("PostgreSQL needs its driver: pip install 'coatcheck[postgresql]'") from error
+from ..turns import NoRoom
+from .pg_link import Link, asyncpg
 
 POOL_SIZE: Final = 5
 """Connections that a process works with, unless the URL says ``pool_size=``; one more listens."""
@@ -23,10 +20,8 @@ COMMAND_TIMEOUT: Final = 4.0
 SERVER_TIMEOUTS: Final = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "5s"}
 """What the server itself ends: a client that was suspended holds no lock for longer."""
 
-_NAMED: Final = {"application_name": "coatcheck"}
-"""What the server shows of our connections."""
-_DURABLE: Final = """SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'"""
+LISTENER: Final = "coatcheck listener"
+"""The name under which the server shows the connection that listens."""
 
 _MENDED: Final = {
     "28P01": "refuses the password; look at the database's URL",
@@ -38,6 +33,15 @@ _MENDED: Final = {
     "3F000": "has no schema to put tables in; look at the user's search_path",
 }
 """By SQLSTATE: what waiting does not help."""
+_TOO_MANY: Final = "53300"
+"""SQLSTATE of every limit of connections: the server's, the database's and the role's."""
+_POOLER_IS_FULL: Final = "no more connections allowed"
+_NO_ROOM: Final = (
+    "the database server lets no further connection in: allow more (max_connections, the role's CONNECTION LIMIT, the "
+    "pooler's sizes), or ask for fewer with pool_size in the database's URL"
+)
+_REFUSED: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w{1,60})$")
+"""What PgBouncer says."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,6 +50,8 @@ class Server:
 
     dsn: str
     pool_size: int = POOL_SIZE
+    listening: str = ""
+    """The same as `dsn`, of where there are notices to be had."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -55,6 +61,7 @@ class Server:
             parts = urlsplit(url)
             options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
             pool_size = int(options.pop("pool_size", POOL_SIZE))
+            listen = options.pop("listen", "")
         except ValueError:
             raise ConfigurationError(
                 "this is not a database's URL: write postgresql://user:password@host:5432/database, "
@@ -67,37 +74,42 @@ class Server:
         # Asked at each new connection: of several servers, or behind one name, it may be another one every time.
         if options.setdefault("target_session_attrs", "primary") not in ("primary", "read-write"):
             raise ConfigurationError("target_session_attrs in the database's URL is primary or read-write")
-        return cls(urlunsplit(parts._replace(query=urlencode(options))), pool_size)
+        parts = parts._replace(query=urlencode(options))
+        who, at, _ = parts.netloc.rpartition("@")
+        there = parts._replace(netloc=f"{who}{at}{listen}") if listen else parts
+        return cls(urlunsplit(parts), pool_size, urlunsplit(there))
 
-    async def connect(self, *, patient: bool = False, settings: Mapping[str, str] = _NAMED) -> Any:
-        """A new connection of the driver's. ``patient`` ones may work for as long as it takes.
+    async def connect(self, *, patient: bool = False, listens: bool = False) -> Link:
+        """A new connection of the driver's. ``patient`` ones may work for as long as it takes; one that ``listens``
+        leads to where there are notices.
 
         Raises `StoreUnavailable`, with the driver's error as its cause."""
         limits = dict.fromkeys(SERVER_TIMEOUTS, "0") if patient else SERVER_TIMEOUTS
         try:
-            return await asyncpg.connect(
-                self.dsn,
+            link: Link = await asyncpg.connect(
+                self.listening if listens else self.dsn,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=None if patient else COMMAND_TIMEOUT,
-                server_settings={**limits, **settings},
+                server_settings={"application_name": LISTENER if listens else "coatcheck"},
+                connection_class=Link,
+                statement_cache_size=0,
             )
         except DRIVER_ERRORS as error:
+            if sqlstate(error) == _TOO_MANY or _POOLER_IS_FULL in str(error):
+                raise NoRoom(_NO_ROOM) from error
             raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
         except (ValueError, OverflowError):  # quote what they were given
             raise ConfigurationError("the database's URL is not one that the driver understands") from None
-
-    async def working_connection(self) -> Any:
-        """A new connection for operations. What it commits is on the disk before it is reported or seen, also where
-        the server's default is otherwise: the feed counts on it after a crash (`pg_feed`)."""
-        connection = await self.connect()
         try:
-            await connection.execute(_DURABLE)
+            await link.settle(limits, CONNECT_TIMEOUT)
         except BaseException as error:
-            connection.terminate()
+            link.terminate()
+            if isinstance(error, TimeoutError):  # it was let in, and then nobody came: a pooler in session mode
+                raise NoRoom(_NO_ROOM) from error
             if isinstance(error, DRIVER_ERRORS):
                 raise StoreUnavailable(f"the database cannot be used ({type(error).__name__})") from error
             raise
-        return connection
+        return link
 
 
 DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -109,6 +121,10 @@ def explain(error: BaseException | None) -> ConfigurationError | None:
         return ConfigurationError("the options in the database's URL are not ones that the driver knows")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return ConfigurationError("the database server is a standby, which may lag behind: name the primary")
+    if refused := _REFUSED.search(str(error)):
+        return ConfigurationError(
+            f"the pooler before the database refuses an option in the database's URL: {refused[1]}"
+        )
     reason = _MENDED.get(sqlstate(error))
     return ConfigurationError(f"the database server {reason}") if reason else None
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,23 +23,30 @@ import msgspec
 from ...errors import StoreUnavailable
 from ...model import Event, EventKind
 from ..base import Hearer
+from ..turns import NoRoom
 from .pg_connect import DRIVER_ERRORS, Server
+from .pg_link import Link
+
+log = logging.getLogger("coatcheck.stores.postgresql")
+
+_Notify = Callable[[str], Awaitable[Any]]
 
 CHANNEL: Final = "coatcheck_events"
-LISTENER: Final = "coatcheck listener"
-"""The name under which the server shows this connection."""
-_SETTINGS: Final = {"application_name": LISTENER, "synchronous_commit": "off"}
 _MOST: Final = 7900
 """Bytes of a notice; the server takes 7999 (PostgreSQL, NOTIFY). What is longer is left to be read."""
 _MAC: Final = 64
 """Characters of the MAC in front."""
 _KEPT: Final = 100
 """Events that wait to be told of while the connection is lost; the others are left to be read."""
-_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', $1)"
+_NOTIFY: Final = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', $1)"
+"""Waits for no disk: who is not told looks."""
 _PROBE: Final = 10.0
 """Seconds without any notice after which the connection is tried."""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the connection is made again; the last one repeats."""
+
+_ASIDE: Final = 30.0
+"""Seconds before it asks for a connection again where the server has no room."""
 
 
 class Listener:
@@ -46,7 +55,9 @@ class Listener:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._task: asyncio.Task[None] | None = None
-        self._connection: Any = None
+        self._connection: Link | None = None
+        self._has_warned = False
+        self._pause = 0.0
         self._asked = asyncio.Event()
         self._wake = asyncio.Event()
         self.wakes = 0
@@ -67,6 +78,12 @@ class Listener:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
+
+    def step_back(self) -> None:
+        """Leave the connection to those who work: the server lets no other in."""
+        self._pause = _ASIDE
+        if self._connection is not None:
+            self._connection.terminate()
 
     def announce(self, events: Sequence[Event]) -> None:
         """These were committed here: wake this process at once, and tell the others by way of the server."""
@@ -95,22 +112,47 @@ class Listener:
         pauses = iter(_PAUSES)
         while True:
             try:
-                connection = self._connection = await self._server.connect(settings=_SETTINGS)
-                await connection.add_listener(CHANNEL, self._heard)
+                connection = self._connection = await self._server.connect(listens=True)
+                notify = await self._begin(connection)
                 connection.add_termination_listener(self._lost)
                 self._awaken()
                 pauses = iter(_PAUSES)
                 while True:
-                    await self._serve(connection)
-            except (StoreUnavailable, *DRIVER_ERRORS):
+                    await self._serve(connection, notify)
+            except (StoreUnavailable, *DRIVER_ERRORS) as error:
+                if isinstance(error, NoRoom):
+                    self._pause = _ASIDE
+                    self._warn(f"no connection is left to listen on; {error}")
                 self._awaken()
             finally:
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
-            await asyncio.sleep(next(pauses, _PAUSES[-1]))
+            pause, self._pause = self._pause, 0.0
+            await asyncio.sleep(pause or next(pauses, _PAUSES[-1]))
 
-    async def _serve(self, connection: Any) -> None:
+    async def _begin(self, connection: Link) -> _Notify:
+        """Listen, where that is possible. What sends a notice."""
+        if not connection.pooled:
+            notice = await connection.prepare(_NOTIFY)
+            await connection.add_listener(
+                CHANNEL, self._heard
+            )  # after it: a statement that was not run keeps notices back
+            notify: _Notify = notice.fetch
+            return notify
+        self._warn(
+            "a pooler stands before the database and hands on no notices; name the server itself with listen=host:port"
+            " in the database's URL"
+        )
+        return partial(connection.execute, _NOTIFY)
+
+    def _warn(self, text: str) -> None:
+        """Once: it costs time, and nothing else."""
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("%s: until then what other processes revoke is seen by looking, four times a second", text)
+
+    async def _serve(self, connection: Link, notify: _Notify) -> None:
         """Notify when asked to; otherwise see now and then that the connection still stands."""
         try:
             async with asyncio.timeout(_PROBE):
@@ -120,7 +162,7 @@ class Listener:
         else:
             self._asked.clear()
             events, self._to_tell = self._to_tell, []
-            await connection.execute(_NOTIFY, pack(self.feed, events))
+            await notify(pack(self.feed, events))
 
     def _heard(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         # The driver hands on what came just before the connection was closed, when it no longer has a process.

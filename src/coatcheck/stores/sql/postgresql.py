@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import asyncpg
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
 from ...model import Event
 from ..base import FeedRead, Hearer
 from ..rules import UNSTORABLE
+from ..turns import Turns
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
 from .feed import APPENDED, clock, given
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
+from .pg_link import asyncpg
 from .pg_listen import Listener
 from .tables import VERSION_TABLE, metadata
 
@@ -52,6 +53,7 @@ class PostgresqlDatabase(Database):
         super().__init__(patience=patience)
         self._server = Server.parse(url)
         self._listener = Listener(self._server)
+        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
 
     async def open(self, *, migrate: bool, now: float) -> None:
         """See `Database.open`."""
@@ -149,20 +151,26 @@ class PostgresqlDatabase(Database):
 
     async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
         """See `Database.run_read`."""
-        async with engine.connect() as connection:
-            return await connection.run_sync(_read, work)
+        return await self._on_connection(engine, lambda connection: connection.run_sync(_read, work))
 
     async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
         """See `Database.run_write`."""
-        async with engine.connect() as connection:
-            result, appended = await connection.run_sync(_write, work, sorted(set(locks)))
+        ordered = sorted(set(locks))
+        result, appended = await self._on_connection(engine, lambda found: found.run_sync(_write, work, ordered))
         self._listener.announce(appended)
         return result
+
+    async def _on_connection(self, engine: AsyncEngine, run: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def work() -> T:
+            async with engine.connect() as connection:
+                return await run(connection)
+
+        return await self._turns.run(work, PATIENCE)
 
     def _connect(self) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._server.working_connection,
+            async_creator=self._server.connect,
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
@@ -181,8 +189,10 @@ class PostgresqlDatabase(Database):
             isolation_level=_ISOLATION,
         )
         try:
-            async with engine.connect() as connection:
-                await connection.run_sync(_write, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+            await self.engines[0].dispose()  # its connection may be the only one that there is
+            await self._on_connection(
+                engine, lambda found: found.run_sync(_write, lambda tx: schema.upgrade(tx, _clock(tx)), [SCHEMA])
+            )
         except DRIVER_ERRORS as error:
             raise self.failure(error) from error
         finally:
@@ -190,6 +200,10 @@ class PostgresqlDatabase(Database):
 
 
 def _read(connection: Connection, work: Work[T]) -> T:
+    if _raw(connection).pooled:
+        # In a transaction, which surely is the primary's.
+        connection.execution_options(isolation_level=_ISOLATION)
+        return _write(connection, work, ())[0]
     try:
         return work(connection)
     except BaseException as error:
@@ -228,7 +242,7 @@ def _give_up(connection: Connection, error: BaseException) -> bool:
     already."""
     if connection.invalidated:
         return isinstance(error, DRIVER_ERRORS)
-    raw: Any = connection.connection.driver_connection
+    raw = _raw(connection)
     lost = isinstance(error, DRIVER_ERRORS) and raw.is_closed()
     answered = isinstance(driver_error(error), asyncpg.PostgresError) or isinstance(error, CoatcheckError)
     if answered and not raw.is_closed() and sqlstate(driver_error(error)) not in _NO_PRIMARY:
@@ -236,6 +250,11 @@ def _give_up(connection: Connection, error: BaseException) -> bool:
     raw.terminate()  # A polite close would wait for an answer as well.
     connection.invalidate()
     return lost
+
+
+def _raw(connection: Connection) -> Any:
+    """The driver's own connection, a `pg_link.Link`."""
+    return connection.connection.driver_connection
 
 
 def _time(tx: Connection) -> float:
