@@ -124,10 +124,20 @@ def _somebody() -> Identity:
     return identity
 
 
-current_user: Identity = cast(Identity, LocalProxy(_somebody))
-"""Who is asking. When that is nobody it is false, and whatever else is asked of it raises `NotLoggedIn`, which is
-answered with 401. In a view without `login_required`, `optional_user` says it with types. Templates have
-``current_user`` too; there, nobody is None."""
+class _CurrentUser(LocalProxy[Identity]):
+    """Which answers one question for nobody too."""
+
+    __slots__ = ()
+
+    @property
+    def is_authenticated(self) -> bool:
+        return optional_user() is not None
+
+
+current_user: Identity = cast(Identity, _CurrentUser(_somebody))
+"""Who is asking. When that is nobody it is false, as is its ``is_authenticated``, and whatever else is asked of it
+raises `NotLoggedIn`, which is answered with 401. In a view without `login_required`, `optional_user` says it with
+types. Templates have ``current_user`` too; there, nobody is None."""
 
 
 def login_required(view: View) -> View:
