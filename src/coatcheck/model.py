@@ -147,6 +147,11 @@ class Identity(_Keeping, _Ours):
         if self.amr.__class__ is not tuple:
             object.__setattr__(self, "amr", tuple(self.amr))
 
+    @property
+    def is_authenticated(self) -> bool:
+        """True: what templates and other libraries ask of a user. Nobody has no Identity."""
+        return True
+
     def has_role(self, role: str) -> bool:
         """Whether the subject has exactly this role."""
         return role in self.roles

@@ -124,14 +124,25 @@ def _somebody() -> Identity:
     return identity
 
 
-current_user: Identity = cast(Identity, LocalProxy(_somebody))
-"""Who is asking. When that is nobody it is false, and whatever else is asked of it raises `NotLoggedIn`, which is
-answered with 401. In a view without `login_required`, `optional_user` says it with types. Templates have
-``current_user`` too; there, nobody is None."""
+class _CurrentUser(LocalProxy[Identity]):
+    """Which answers one question for nobody too."""
+
+    __slots__ = ()
+
+    @property
+    def is_authenticated(self) -> bool:
+        return optional_user() is not None
+
+
+current_user: Identity = cast(Identity, _CurrentUser(_somebody))
+"""Who is asking. When that is nobody it is false, as is its ``is_authenticated``, and whatever else is asked of it
+raises `NotLoggedIn`, which is answered with 401. In a view without `login_required`, `optional_user` says it with
+types. Templates have ``current_user`` too; there, nobody is None."""
 
 
 def login_required(view: View) -> View:
-    """A view, or a ``before_request`` function, that needs somebody logged in; otherwise 401.
+    """A view, or a ``before_request`` function, that needs somebody logged in; otherwise 401. Where Flask answers
+    OPTIONS by itself, nobody is needed: browsers ask so before they send a credential.
 
     It goes below ``@app.get(...)``, and into ``decorators`` of a class of views."""
     return _behind(demands.LOGGED_IN, view)
@@ -258,7 +269,12 @@ def _behind(demand: demands.Demand, view: View) -> View:
     @wraps(view)
     def asking(*args: Any, **kwargs: Any) -> Any:
         asked, here = _request(), _here(_app())
-        demand.check(_read(asked, here), here.auth.clock)
+        try:
+            demand.check(_read(asked, here), here.auth.clock)
+        except CoatcheckError:
+            if _is_preflight(asked):
+                return None
+            raise
         return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
     bare: Callable[..., Any] | None = view
@@ -267,6 +283,12 @@ def _behind(demand: demands.Demand, view: View) -> View:
         bare = getattr(bare, "__wrapped__", None)
     _mark(_asking, asking)
     return cast(View, asking)
+
+
+def _is_preflight(asked: Request) -> bool:
+    """Whether this is OPTIONS, and no view handles it: Flask says by itself which methods there are. A browser asks so
+    without any credential, and what guards a blueprint must not ask for one."""
+    return asked.method == "OPTIONS" and getattr(asked.url_rule, "provide_automatic_options", asked.url_rule is None)
 
 
 def _for_templates() -> dict[str, Identity | None]:
@@ -280,6 +302,8 @@ def _on_refusal(error: CoatcheckError) -> BaseResponse:
     problem, here = problem_of(error), _here(current_app)
     if problem is INTERNAL:
         raise error
+    if request.url_rule is not None and _is_preflight(_request()):
+        return current_app.make_default_options_response()
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
     if isinstance(error, NotLoggedIn) and here.login_view is not None and _is_visit():

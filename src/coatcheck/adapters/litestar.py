@@ -131,8 +131,15 @@ class DemandGuard:
         self.demand = demand
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        if not handler.opt.get(IS_SERVICE):  # what guards a whole application leaves the way in open
+        # What guards a whole application leaves the way in open, and what Litestar says of methods to everybody.
+        if not handler.opt.get(IS_SERVICE) and not _is_litestars(handler):
             _demand(self.demand, connection.scope)
+
+
+def _is_litestars(handler: BaseRouteHandler) -> bool:
+    """Whether it is the handler of OPTIONS that Litestar adds to a path which has none: browsers ask so before they
+    send a credential."""
+    return handler.fn.__module__ == HTTPRoute.__module__
 
 
 logged_in: Final = DemandGuard(demands.LOGGED_IN)

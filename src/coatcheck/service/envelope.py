@@ -63,7 +63,8 @@ class Envelope:
                 message = {**message, "body": b""}
             await send(message)
 
-        if _announced(scope) > MAX_BODY:
+        # A person gets a page for it, from whoever reads the form: no more of it is read than that.
+        if _announced(scope) > MAX_BODY and b"text/html" not in header(scope, b"accept"):
             await refuse(inner, send_on, TOO_LARGE)
             return
         with asked_from(arrival.client(self._auth.policy.trusted_proxies)):

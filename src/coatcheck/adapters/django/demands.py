@@ -1,7 +1,8 @@
 """What a view asks of whoever calls it: decorators for functions, a mixin for classes. Synchronous and asynchronous.
 
 Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and is nobody is sent to
-``LOGIN_URL`` with ``next``.
+``LOGIN_URL`` with ``next``. A class that leaves OPTIONS to Django answers it to everybody, for a browser's preflight
+carries no credential; a view that handles OPTIONS itself is guarded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import wraps
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.views import View as ClassView
 
 from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
@@ -70,7 +71,7 @@ class LoginRequiredMixin:
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """See `View.dispatch`."""
-        answer = _refusal(request, self.demand, self.login_url, self.renew_url)
+        answer = _refusal(request, self.demand, self.login_url, self.renew_url, self)
         return super().dispatch(request, *args, **kwargs) if answer is None else answer  # type: ignore[misc]  # a View's
 
 
@@ -100,29 +101,40 @@ def _behind(demand: Demand, view: View, login_url: str | None, renew_url: str | 
 
         @wraps(view)
         async def asking_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            answer = _refusal(request, demand, login_url, renew_url)
-            return await view(request, *args, **kwargs) if answer is None else answer
+            answer = _refusal(request, demand, login_url, renew_url, view)
+            return await (view(request, *args, **kwargs) if answer is None else answer)
 
         return cast(View, asking_async)
 
     @wraps(view)
     def asking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        answer = _refusal(request, demand, login_url, renew_url)
+        answer = _refusal(request, demand, login_url, renew_url, view)
         return view(request, *args, **kwargs) if answer is None else answer
 
     return cast(View, asking)
 
 
-def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_url: str | None) -> HttpResponse | None:
+def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_url: str | None, view: object) -> Any:
     """The answer for whoever does not meet the demand, None for whoever does."""
     clock = made_for(request).knower.clock
     try:
         demand.check(optional_user(request), clock)
-    except NotLoggedIn as error:
-        return sent_to_login(request, login_url) if wants_page(request) else refused(request, error)
-    except LoginTooOld as error:
-        sent = renew_url is not None and wants_page(request)
-        return sent_to_login(request, renew_url) if sent else refused(request, error)
     except CoatcheckError as error:
-        return refused(request, error)
+        untouched = _without_options(view) if request.method == "OPTIONS" else None
+        if untouched is not None:
+            return ClassView.options(untouched, request)
+        page = login_url if isinstance(error, NotLoggedIn) else renew_url
+        sends = isinstance(error, NotLoggedIn) or (isinstance(error, LoginTooOld) and renew_url is not None)
+        return sent_to_login(request, page) if sends and wants_page(request) else refused(request, error)
     return None
+
+
+def _without_options(view: Any) -> ClassView | None:
+    """The class-based view behind this, where it leaves OPTIONS to Django: that says which methods there are, and runs
+    nothing of the class."""
+    made = view
+    if hasattr(view, "view_class"):  # what `as_view` gives
+        made = view.view_class(**getattr(view, "view_initkwargs", {}))
+    elif not isinstance(view, ClassView):  # what `method_decorator` hands to a decorator
+        made = getattr(getattr(view, "func", None), "__self__", None)
+    return made if isinstance(made, ClassView) and type(made).options is ClassView.options else None

@@ -60,11 +60,11 @@ async def on_http(request: Request, error: Exception) -> Response:
     problem = BY_STATUS.get(error.status_code, INTERNAL if error.status_code >= 500 else BY_STATUS[400])
     if problem.status == 405:
         problem = replace(problem, headers=(("Allow", _allowed(request)),))
-    if request.app.state.pages and problem.status == 404:
+    if request.app.state.pages and problem.status in (404, 405, 413):
         from .. import pages
 
         if pages.wants_page(request):
-            return await pages.not_found(request)
+            return await pages.refusal(request, problem)
     return problem_response(problem)
 
 

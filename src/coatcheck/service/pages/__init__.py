@@ -11,15 +11,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...adapters.problems import Problem, problem_of
+from ...adapters.problems import Problem
 from ...auth import Auth
-from ...errors import ConfigurationError, NotFound
+from ...errors import ConfigurationError
 from ...model import Mode
 from .. import registration
 from . import account, devices, forms, render
 from .visit import Handler, Visit, endpoint
 
-__all__ = ["forms", "not_found", "refusal", "router", "wants_page"]
+__all__ = ["forms", "refusal", "router", "wants_page"]
 
 _ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", account.home),
@@ -75,8 +75,3 @@ async def refusal(request: Request, problem: Problem) -> Response:
         return visit.refusal(problem)
 
     return await endpoint(refuse)(request)
-
-
-async def not_found(request: Request) -> Response:
-    """The page for a path that is none of ours."""
-    return await refusal(request, problem_of(NotFound("no such page")))

@@ -153,7 +153,7 @@ def _login_form(
         next=entry.next,
         next_query=_next_query(entry.next),
         label="E-mail address" if ours else "E-mail address or user name",
-        type="email" if ours else "text",
+        keyboard="email" if ours else "",
         email=entry.email,
         remember=entry.remember,
         problem=problem,

@@ -59,6 +59,8 @@ _PAGES: Final = {
     403: ("That was not accepted", "It did not come from a page of your present login, so nothing was changed. If it "
           "was you, reload the page you were on and try again."),
     404: ("There is no such page", "The address may be mistyped, or what was here is gone."),
+    405: ("Nothing was done", "What this address is for is done by a button on one of our pages. Going to it, or "
+          "loading it again, does nothing."),
     409: ("Someone else was faster", "Nothing was changed. Look again, and try once more if it is still needed."),
     413: ("That is too much", "It is larger than anything that belongs here. Nothing was changed."),
     422: ("That could not be read", "Nothing was changed. Go back and try again."),
@@ -176,13 +178,23 @@ class Visit:
         """The page for a refusal."""
         otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
         heading, text = _BY_CODE.get(problem.code) or _PAGES.get(problem.status, otherwise)
-        back, back_text = ("account", "Your account") if self.identity else ("login", "Log in")
+        back, back_text = self._way_on() if problem.status == 405 else self._way_home()
         response = self.page(
             "error", status=problem.status, heading=heading, text=text, back=f"{self.root}/{back}",
             back_text=back_text,
         )  # fmt: skip
         response.headers.update(dict(problem.headers))
         return response
+
+    def _way_home(self) -> tuple[str, str]:
+        return ("account", "Your account") if self.identity else ("login", "Log in")
+
+    def _way_on(self) -> tuple[str, str]:
+        """The page whose forms are sent to this address."""
+        path = self.request.scope["path"].removeprefix(self.request.scope.get("root_path", ""))
+        if path.startswith("/devices/"):
+            return ("devices", "Your devices")
+        return ("account", "Your account") if path.startswith("/account/") else self._way_home()
 
 
 def endpoint(handler: Handler) -> Endpoint:
