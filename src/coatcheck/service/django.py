@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from ..adapters.asgi import Scope
+from ..adapters.django.refusals import SERVICE
 from ..adapters.django.requests import host_of, made_for, scope_of
 from ..blocking import Auth
 from ..errors import ConfigurationError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Former", "deliver", "trade_in", "urlpatterns"]
 
-_NAME = "coatcheck-service"
 _services: WeakKeyDictionary[Auth, WsgiAuthApp] = WeakKeyDictionary()
 
 
@@ -54,7 +54,7 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
 serve.coatcheck_service = True  # type: ignore[attr-defined]  # what `is_for_service` looks at
 serve.login_required = False  # type: ignore[attr-defined]  # what `LoginRequiredMiddleware` looks at
 
-urlpatterns = [path("", serve, name=_NAME), path("<path:path>", serve)]
+urlpatterns = [path("", serve, name=SERVICE), path("<path:path>", serve)]
 
 
 def deliver(
@@ -90,7 +90,7 @@ def trade_in(request: HttpRequest, former: Former, *, mode: Mode, mount: str | N
 
 def _place(request: HttpRequest, mount: str | None) -> tuple[Scope, str]:
     root = request.META.get("SCRIPT_NAME", "")
-    return {**scope_of(request), "root_path": root}, reverse(_NAME).removeprefix(root) if mount is None else mount
+    return {**scope_of(request), "root_path": root}, reverse(SERVICE).removeprefix(root) if mount is None else mount
 
 
 def _auth(request: HttpRequest) -> Auth:

@@ -52,6 +52,7 @@ def mount_auth(
     *,
     prefix: str = "/auth",
     login_view: str | None = None,
+    renew_view: str | None = None,
     service_keys: Sequence[str] = (),
     pages: bool = True,
 ) -> Auth:
@@ -59,11 +60,14 @@ def mount_auth(
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``login_view`` is the login page unless it
-    says otherwise, where there are pages. Returns the `Auth`. Raises `ConfigurationError`."""
+    says otherwise, where there are pages, and ``renew_view`` the page for proving again who one is. Returns the `Auth`.
+    Raises `ConfigurationError`."""
     if isinstance(auth, str):
         auth = Auth(auth)
-    login_page = f"{prefix}/login" if pages and has_pages(auth) else None
-    Coatcheck(app, auth, login_view=login_view or login_page)
+    if pages and has_pages(auth):
+        login_view = login_view or f"{prefix}/login"
+        renew_view = renew_view or f"{prefix}/{'reauthenticate' if auth.has_logins else 'login'}"
+    Coatcheck(app, auth, login_view=login_view, renew_view=renew_view)
     app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages), url_prefix=prefix)
     return auth
 

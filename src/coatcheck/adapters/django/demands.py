@@ -1,7 +1,7 @@
 """What a view asks of whoever calls it: decorators for functions, a mixin for classes. Synchronous and asynchronous.
 
 Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and is nobody is sent to
-``LOGIN_URL`` with ``next``.
+``LOGIN_URL`` with ``next``, one whose login is too old to the page for proving again who they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.views import View as ClassView
 from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
 from ..demands import LOGGED_IN, Demand
-from .refusals import refused, sent_to_login
+from .refusals import refused, renew_page, sent_to_login
 from .requests import EXEMPT, made_for, optional_user, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -47,7 +47,8 @@ def requires(*roles: str, login_url: str | None = None) -> Callable[[View], View
 
 def fresh(*, minutes: float, login_url: str | None = None, renew_url: str | None = None) -> Callable[[View], View]:
     """A view for whoever has proved who they are at most so many minutes ago; otherwise 401 ``login_too_old``.
-    ``renew_url``: where a person is sent instead, to prove it again."""
+    ``renew_url``: where a person is sent instead, to prove it again. Without it that is the included service's own page
+    for it, where there is one."""
     demand = demands.fresh(minutes=minutes)
     return lambda view: _behind(demand, view, login_url, renew_url)
 
@@ -60,6 +61,7 @@ class LoginRequiredMixin:
     demand: ClassVar[Demand] = LOGGED_IN
     login_url: ClassVar[str | None] = None
     renew_url: ClassVar[str | None] = None
+    """As `fresh` has it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raises `TypeError` where another view's ``dispatch`` comes first: it would answer everybody."""
@@ -121,8 +123,9 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
     except NotLoggedIn as error:
         return sent_to_login(request, login_url) if wants_page(request) else refused(request, error)
     except LoginTooOld as error:
-        sent = renew_url is not None and wants_page(request)
-        return sent_to_login(request, renew_url) if sent else refused(request, error)
+        if not wants_page(request) or (page := renew_url or renew_page(request)) is None:
+            return refused(request, error)
+        return sent_to_login(request, page)
     except CoatcheckError as error:
         return refused(request, error)
     return None
