@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
@@ -52,7 +53,7 @@ BASE = "https://app.example"
 Making = Callable[[dict[str, Any]], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
 
 
-class _Threads(httpx.AsyncBaseTransport):
+class Threads(httpx.AsyncBaseTransport):
     """A WSGI application for an asynchronous client."""
 
     def __init__(self, app: Any) -> None:
@@ -60,6 +61,9 @@ class _Threads(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
+        return await asyncio.to_thread(self._handle, request)
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
         answer = self._inner.handle_request(request)
         body = answer.read()
         return httpx.Response(answer.status_code, headers=answer.headers.multi_items(), content=body)
@@ -91,7 +95,7 @@ async def with_django(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBas
     auth = blocking.Auth(**arguments)
     given = {"users": "coatcheck", "auth": auth}
     with auth, override_settings(COATCHECK=given, ROOT_URLCONF=tuple(routes), LOGIN_URL="/auth/login"):
-        yield _Threads(WSGIHandler())
+        yield Threads(WSGIHandler())
 
 
 @asynccontextmanager
@@ -113,7 +117,7 @@ async def with_flask(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBase
         }
         for name, view in views.items():
             app.add_url_rule(f"/{name}", name, view)
-        yield _Threads(app)
+        yield Threads(app)
 
 
 @asynccontextmanager

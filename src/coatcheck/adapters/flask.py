@@ -26,6 +26,7 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, ConfigurationError, LoginTooOld, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
+from .flask_kept import bind, is_bound, seal_for
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
 from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
 
@@ -59,6 +60,8 @@ _asking: WeakSet[Callable[..., Any]] = WeakSet()
 """What asks first."""
 _everywhere: WeakSet[_Here] = WeakSet()
 """What all applications were given."""
+IS_SERVICE: Final = "coatcheck_service"
+"""What the service's own view has, which sees to ``session`` by itself."""
 _ABOVE: Final = "above login_required, requires or fresh, not below"
 
 
@@ -241,7 +244,10 @@ def _read(asked: Request, here: _Here) -> Identity | None:
 
 def _varying(response: Response) -> Response:
     """What has looked at who is asking is answered with ``Vary``: no cache may hand it to somebody else."""
-    if _READ in _request().environ:
+    environ = _request().environ
+    decided = environ.get(_DECIDED, (None, None))[1]
+    seal_for(environ, decided if isinstance(decided, Identity) else None)
+    if _READ in environ:
         response.vary.update(("Cookie", "Authorization"))
     return response
 
@@ -269,8 +275,8 @@ def _looking_first(app: Flask, here: _Here) -> Callable[[], None]:
         if route is None or route[0] is not view:
             _check_order(app, asked, view)
             route = here.routes[endpoint] = (view, view in _exempt)
-        if not route[1]:
-            _decided(asked, here)
+        if not route[1] or (is_bound() and not getattr(view, IS_SERVICE, False)):
+            bind(asked.environ, _decided(asked, here))
 
     return before_request
 

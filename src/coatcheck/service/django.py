@@ -18,8 +18,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from ..adapters.asgi import Scope
+from ..adapters.django.kept import turn
 from ..adapters.django.refusals import SERVICE
 from ..adapters.django.requests import host_of, made_for, scope_of
+from ..adapters.kept import TURNS
 from ..blocking import Auth
 from ..errors import ConfigurationError
 from ..issuer import Credentials
@@ -46,7 +48,10 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
     service = _service(request)
     try:
         body = _body(request)
-        return _response(service.ask(_scope(request, path, len(body)), body))
+        turns: list[str | None] = []
+        answered = service.ask({**_scope(request, path, len(body)), TURNS: turns}, body)
+        turn(request, turns)
+        return _response(answered)
     except Refusal as refusal:
         return _response(refused(_environ(request), refusal.problem, _auth(request)))
 
@@ -68,9 +73,11 @@ def deliver(
     Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http or on another site,
     and `CrossSite` when the login comes from a page of another site."""
     scope, mount = _place(request, mount)
+    turns = scope[TURNS] = []
     check_destination(scope, credentials, _auth(request).policy.origins)
     values = cookies(scope, credentials, mount=mount)
     end_replaced(_auth(request), scope, credentials)
+    turn(request, turns)
     for value in values:
         response.cookies.load(value)
     response["Cache-Control"] = "no-store"
@@ -84,7 +91,9 @@ def trade_in(request: HttpRequest, former: Former, *, mode: Mode, mount: str | N
     It judges for itself where the request comes from, so the view may be ``csrf_exempt``. Raises
     `ConfigurationError`."""
     scope, mount = _place(request, mount)
+    turns = scope[TURNS] = []
     answer = _auth(request).run(lambda running: traded_in(scope, running, former, mode=mode, mount=mount))
+    turn(request, turns)
     return _response(Answered(answer.status_code, answer.raw_headers, bytes(answer.body)))
 
 
