@@ -37,6 +37,8 @@ class Login:
     that is no hash: no password matches, and finding that out costs as much as any other login."""
     email: str = ""
     """Their address, if there is one: no new password may lean on it, and the service's answers show it."""
+    name: str = ""
+    """What they log in with, where there is no address: the service's pages say by it who is logged in."""
 
 
 @runtime_checkable

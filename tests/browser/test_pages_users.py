@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 OTHER = "bernoulli numbers, eighth"
 PROGRAM = """
 from fastapi import FastAPI
+from starlette.responses import RedirectResponse
 from coatcheck import Login, SubjectFacts
 from coatcheck.service.fastapi import Auth, mount_auth
 
@@ -40,6 +41,7 @@ class Users:
         return True
 
 app = FastAPI()
+app.add_api_route("/wanted", lambda: RedirectResponse("/auth/login?next=/wanted"))
 mount_auth(app, Auth("memory://", subjects=Users()))
 """
 
@@ -84,3 +86,34 @@ async def test_whole_way(people: People) -> None:
     await ann.press("Log out")
     await ann.at("/auth/login")
     assert not await ann.is_logged_in()
+
+
+async def test_a_page_that_lets_nobody_in(people: People) -> None:
+    """Sent to log in by a page that wants more than a login, a person is told who they are and goes nowhere by
+    themselves; what they can do is to go on, to prove again who they are, and to be somebody else."""
+    ann = await people("ann")
+    await ann.go("/wanted")
+    await ann.fill_in_login(OTHER)
+    await ann.sees("You are logged in as 7.")
+    await ann.page.get_by_role("link", name="Go on").click()
+    await ann.at("/auth/login")
+    await ann.sees("Or log in as somebody else")
+    await ann.page.get_by_role("link", name="Prove again who you are").click()
+    await ann.at("/auth/reauthenticate")
+    await expect(ann.page.get_by_label("Password")).to_be_focused()
+    await ann.page.get_by_label("Password").fill("a wrong one")
+    await ann.press("Go on")
+    await ann.sees("This is not your password.")
+    before = await ann.context.cookies()
+    await ann.page.get_by_label("Password").fill(OTHER)
+    await ann.press("Go on")
+    await ann.at("/auth/login")
+    assert await ann.context.cookies() != before
+    for width in (320, 1280):
+        await ann.page.set_viewport_size({"width": width, "height": 740})
+        for path in ("/auth/login?next=/wanted", "/auth/reauthenticate?next=/wanted"):
+            await ann.go(path)
+            wide = await ann.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert wide == 0, path

@@ -139,6 +139,12 @@ class Logins:
         login = await self._users.login_of_subject(subject)
         return login.email or None if login else None
 
+    async def name_of(self, subject: str) -> str | None:
+        """What to call them to their face: their address or the name that they log in with; None where neither is
+        known."""
+        login = await self._users.login_of_subject(subject)
+        return login.email or login.name or None if login else None
+
     async def close(self) -> None:
         """Finish the changes under way and end the hashing threads. Idempotent."""
         await self._changes.finish()

@@ -24,6 +24,7 @@ from ..policy import Policy
 from ..verifier import Known
 from .connections import Guarding, serve_guarded
 from .doubts import tell
+from .kept import binding
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -255,6 +256,8 @@ class AuthMiddleware:
             identity = recognise(self.auth.known, scope)
             if identity is not None:
                 scope[IDENTITY] = identity
+                if "session" in scope:
+                    send = binding(scope, identity, send)
                 await self.app(scope, receive, partial(varied, send))
                 return
         await self.look_closely(scope, receive, send)
@@ -270,6 +273,8 @@ class AuthMiddleware:
             await refuse(scope, send, problem_of(error))
             return
         self.attach(scope, identity)
+        if "session" in scope:
+            send = binding(scope, identity, send, renewable=arrival_of(scope).may_be_renewed)
         if scope["type"] == "http":
             await self.app(scope, receive, partial(varied, send))
         elif identity is not None:

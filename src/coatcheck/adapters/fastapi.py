@@ -23,14 +23,15 @@ from starlette.responses import Response
 
 from ..auth import Auth
 from ..credentials.csrf import SAFE_METHODS
-from ..errors import CoatcheckError
+from ..errors import CoatcheckError, InvalidCredential
 from ..model import Identity
 from ..verifier import STATE_KEY
 from . import demands, fastapi_parameters, fastapi_routes, openapi
-from .asgi import IDENTITY, GuardingKnower, Scope, identify, identify_leniently, recognise
+from .asgi import IDENTITY, GuardingKnower, Scope, arrival_of, identify, identify_leniently, recognise
 from .connections import LateGuard
 from .demands import LOGGED_IN, Demand
 from .fastapi_routes import LATE
+from .kept import bind
 from .problems import CONTENT_TYPE, Problem, problem_of
 from .starlette import lifespans
 
@@ -87,8 +88,10 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
                 return demand.check(scope[IDENTITY], knower.clock)
             identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
             if identity is not None:
+                if "session" in scope:
+                    bind(scope, identity)
                 return demand.check(identity, knower.clock)
-            found = demand.check(await identify(knower, scope), knower.clock)
+            found = demand.check(await _identified(knower, scope), knower.clock)
             await _guard(knower, scope, found)
             return found
         except CoatcheckError as error:
@@ -115,12 +118,29 @@ async def optional_user(connection: HTTPConnection) -> Identity | None:
     try:
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
         if identity is not None:
+            if "session" in scope:
+                bind(scope, identity)
             return identity
         found = await identify_leniently(knower, scope)
+        if "session" in scope:
+            bind(scope, found, renewable=arrival_of(scope).may_be_renewed)
         await _guard(knower, scope, found)
         return found
     except CoatcheckError as error:
         raise _refusal(error, scope) from error
+
+
+async def _identified(knower: GuardingKnower, scope: Scope) -> Identity | None:
+    found: Identity | None = None
+    try:
+        found = await identify(knower, scope)
+    except InvalidCredential:
+        if "session" in scope and not arrival_of(scope).by_bearer:
+            bind(scope, None, renewable=arrival_of(scope).may_be_renewed)
+        raise
+    if "session" in scope:
+        bind(scope, found)
+    return found
 
 
 async def _guard(knower: GuardingKnower, scope: Scope, identity: Identity | None) -> None:

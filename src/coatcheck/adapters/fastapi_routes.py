@@ -1,5 +1,5 @@
 """What FastAPI's routes do besides, where they ask who is asking: their answers say ``Vary: Cookie, Authorization``,
-and their WebSockets end when the session does.
+what they keep in the framework's session is marked as that person's, and their WebSockets end when the session does.
 
 A dependency cannot do it: it has no hand in an answer that the route makes itself, nor in what a WebSocket sends later.
 So the two functions are replaced that make the handler of a route.
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from ..guard import Guard
 from .asgi import varying
 from .connections import GUARDED, LateGuard, serve_late
+from .kept import FOR, seal_in
 
 Handler = Callable[[Request], Awaitable[Response]]
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
@@ -50,6 +51,9 @@ def _varied(handler: Handler) -> Handler:
             vary = dict(varying(given))[b"vary"].decode("latin-1")
             error.headers = {**{n: v for n, v in (error.headers or {}).items() if n.lower() != "vary"}, "Vary": vary}
             raise
+        finally:
+            if FOR in request.scope:
+                seal_in(request.scope)
         response.raw_headers = varying(response.raw_headers)
         return response
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast, overload
 from urllib.parse import quote, urlencode
 from weakref import WeakSet
 
@@ -23,9 +23,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..blocking import Auth
 from ..credentials.csrf import SAFE_METHODS
-from ..errors import CoatcheckError, ConfigurationError, NotLoggedIn, StoreUnavailable
+from ..errors import CoatcheckError, ConfigurationError, LoginTooOld, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
+from .flask_kept import bind, is_bound, seal_for
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
 from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
 
@@ -44,6 +45,8 @@ _DECIDED: Final = "coatcheck.decided"
 which outlives a request where an application context was pushed around it."""
 _READ: Final = "coatcheck.read"
 """Key of the request's environment: whether anybody has looked at who is asking."""
+_PAGES: Final = "coatcheck.pages"
+"""Key of the request's environment: the `_Pages` of the view that refuses it."""
 _LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
 
 _request: Final = cast("LocalProxy[Request]", request)._get_current_object
@@ -57,15 +60,31 @@ _asking: WeakSet[Callable[..., Any]] = WeakSet()
 """What asks first."""
 _everywhere: WeakSet[_Here] = WeakSet()
 """What all applications were given."""
+IS_SERVICE: Final = "coatcheck_service"
+"""What the service's own view has, which sees to ``session`` by itself."""
 _ABOVE: Final = "above login_required, requires or fresh, not below"
+
+
+class _Pages(NamedTuple):
+    """Where people are sent, each a path below the application's root or the name of an endpoint."""
+
+    login: str | None = None
+    renew: str | None = None
+
+    def checked(self) -> _Pages:
+        """Raises `ConfigurationError` for a path that might be read as another host's."""
+        for name, page in (("login_view", self.login), ("renew_view", self.renew)):
+            if page is not None and page.startswith("/") and not _LOCAL_URL.fullmatch(page):
+                raise ConfigurationError(f"{name} must be a path such as /auth/login, or the name of an endpoint")
+        return self
 
 
 class _Here:
     """What one application was given."""
 
-    def __init__(self, auth: BlockingKnower, login_view: str | None) -> None:
+    def __init__(self, auth: BlockingKnower, pages: _Pages) -> None:
         self.auth: Final = auth
-        self.login_view: Final = login_view
+        self.pages: Final = pages
         self.routes: dict[str | None, tuple[Callable[..., Any] | None, bool]] = {}
         """By endpoint: the view that was looked at, with the functions before it, and whether it is exempt."""
         _everywhere.add(self)
@@ -76,29 +95,41 @@ class Coatcheck:
 
     ``login_view``: where a person who is nobody is sent from a page that needs somebody: a path below the application's
     root, such as ``/auth/login``, or the name of an endpoint. It gets ``next``, the path to come back to. Only a GET
-    that accepts HTML is sent there; a program gets 401. Without it, everybody does.
+    that accepts HTML is sent there; a program gets 401. Without it, everybody does. ``renew_view``: the same for a
+    person whose login is too old for a view that is `fresh`, such as ``/auth/reauthenticate``.
 
     Raises `ConfigurationError`.
     """
 
     def __init__(
-        self, app: Flask | None = None, auth: BlockingKnower | None = None, *, login_view: str | None = None
+        self,
+        app: Flask | None = None,
+        auth: BlockingKnower | None = None,
+        *,
+        login_view: str | None = None,
+        renew_view: str | None = None,
     ) -> None:
         self._auth = auth
-        self._login_view = login_view
+        self._pages = _Pages(login_view, renew_view)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask, auth: BlockingKnower | None = None, *, login_view: str | None = None) -> None:
+    def init_app(
+        self,
+        app: Flask,
+        auth: BlockingKnower | None = None,
+        *,
+        login_view: str | None = None,
+        renew_view: str | None = None,
+    ) -> None:
         """Set up one application. What is given here goes before what the extension was made with."""
-        auth, login_view = auth or self._auth, login_view or self._login_view
+        auth = auth or self._auth
+        pages = _Pages(login_view or self._pages.login, renew_view or self._pages.renew).checked()
         if auth is None or iscoroutinefunction(auth.verify):
             raise ConfigurationError("Flask needs an Auth for threads: Coatcheck(app, coatcheck.blocking.Auth(...))")
-        if login_view is not None and login_view.startswith("/") and not _LOCAL_URL.fullmatch(login_view):
-            raise ConfigurationError("login_view must be a path such as /auth/login, or the name of an endpoint")
         if _NAME in app.extensions:
             raise ConfigurationError("this application has been given to Coatcheck already")
-        here = app.extensions[_NAME] = _Here(auth, login_view)
+        here = app.extensions[_NAME] = _Here(auth, pages)
         app.before_request(_looking_first(app, here))
         app.after_request(_varying)
         app.register_error_handler(CoatcheckError, _on_refusal)
@@ -140,25 +171,39 @@ raises `NotLoggedIn`, which is answered with 401. In a view without `login_requi
 types. Templates have ``current_user`` too; there, nobody is None."""
 
 
-def login_required(view: View) -> View:
+@overload
+def login_required(view: View) -> View: ...
+@overload
+def login_required(*, login_view: str | None = None) -> Callable[[View], View]: ...
+def login_required(view: View | None = None, *, login_view: str | None = None) -> View | Callable[[View], View]:
     """A view, or a ``before_request`` function, that needs somebody logged in; otherwise 401. Where Flask answers
-    OPTIONS by itself, nobody is needed: browsers ask so before they send a credential.
+    OPTIONS by itself, nobody is needed: browsers ask so before they send a credential. ``login_view``: where a
+    person is sent from here, in the place of what `Coatcheck` was given.
 
-    It goes below ``@app.get(...)``, and into ``decorators`` of a class of views."""
-    return _behind(demands.LOGGED_IN, view)
+    It goes below ``@app.get(...)``, and into ``decorators`` of a class of views. Raises `TypeError` for a page where
+    the view is meant."""
+    if view is not None and not callable(view):
+        raise TypeError("name the page: login_required(login_view=...)")
+    pages = _Pages(login_view).checked()
+
+    def behind(view: View) -> View:
+        return _behind(demands.LOGGED_IN, view, pages)
+
+    return behind if view is None else behind(view)
 
 
-def requires(*roles: str) -> Callable[[View], View]:
+def requires(*roles: str, login_view: str | None = None) -> Callable[[View], View]:
     """As `login_required`, and for whoever lacks one of these roles 403. Raises `ValueError` without any."""
-    demand = demands.requires(*roles)
-    return lambda view: _behind(demand, view)
+    demand, pages = demands.requires(*roles), _Pages(login_view).checked()
+    return lambda view: _behind(demand, view, pages)
 
 
-def fresh(*, minutes: float) -> Callable[[View], View]:
+def fresh(*, minutes: float, login_view: str | None = None, renew_view: str | None = None) -> Callable[[View], View]:
     """As `login_required`, and for whoever last proved who they are more than so many minutes ago 401
-    ``login_too_old`` (RFC 9470)."""
-    demand = demands.fresh(minutes=minutes)
-    return lambda view: _behind(demand, view)
+    ``login_too_old`` (RFC 9470). ``renew_view``: where a person is sent instead, to prove it again, in the place of
+    what `Coatcheck` was given."""
+    demand, pages = demands.fresh(minutes=minutes), _Pages(login_view, renew_view).checked()
+    return lambda view: _behind(demand, view, pages)
 
 
 def exempt(view: View) -> View:
@@ -210,7 +255,10 @@ def _read(asked: Request, here: _Here) -> Identity | None:
 
 def _varying(response: Response) -> Response:
     """What has looked at who is asking is answered with ``Vary``: no cache may hand it to somebody else."""
-    if _READ in _request().environ:
+    environ = _request().environ
+    decided = environ.get(_DECIDED, (None, None))[1]
+    seal_for(environ, decided if isinstance(decided, Identity) else None)
+    if _READ in environ:
         response.vary.update(("Cookie", "Authorization"))
     return response
 
@@ -238,8 +286,8 @@ def _looking_first(app: Flask, here: _Here) -> Callable[[], None]:
         if route is None or route[0] is not view:
             _check_order(app, asked, view)
             route = here.routes[endpoint] = (view, view in _exempt)
-        if not route[1]:
-            _decided(asked, here)
+        if not route[1] or (is_bound() and not getattr(view, IS_SERVICE, False)):
+            bind(asked.environ, _decided(asked, here))
 
     return before_request
 
@@ -263,7 +311,7 @@ def _is_bare(function: Callable[..., Any] | None) -> bool:
     return function in _wrapped and function not in _asking
 
 
-def _behind(demand: demands.Demand, view: View) -> View:
+def _behind(demand: demands.Demand, view: View, pages: _Pages) -> View:
     is_async = iscoroutinefunction(view)
 
     @wraps(view)
@@ -271,9 +319,11 @@ def _behind(demand: demands.Demand, view: View) -> View:
         asked, here = _request(), _here(_app())
         try:
             demand.check(_read(asked, here), here.auth.clock)
-        except CoatcheckError:
+        except CoatcheckError as error:
             if _is_preflight(asked):
                 return None
+            if isinstance(error, (NotLoggedIn, LoginTooOld)):
+                asked.environ[_PAGES] = pages  # for whoever answers it
             raise
         return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
@@ -306,12 +356,21 @@ def _on_refusal(error: CoatcheckError) -> BaseResponse:
         return current_app.make_default_options_response()
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
-    if isinstance(error, NotLoggedIn) and here.login_view is not None and _is_visit():
-        response = redirect(_login_url(here.login_view), 303)
+    page = _page_for(error, here)
+    if page is not None and _is_visit():
+        response = redirect(_login_url(page), 303)
     else:
         response = Response(problem.body(), problem.status, problem.headers, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _page_for(error: CoatcheckError, here: _Here) -> str | None:
+    """Where a person goes who is refused so: what the view says before what the application does."""
+    own: _Pages = request.environ.get(_PAGES, _Pages())
+    if isinstance(error, NotLoggedIn):
+        return own.login or here.pages.login
+    return own.renew or here.pages.renew if isinstance(error, LoginTooOld) else None
 
 
 def _is_visit() -> bool:

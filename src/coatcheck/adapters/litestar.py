@@ -44,6 +44,7 @@ from .asgi import IDENTITY, GuardingKnower, Knower, identify_leniently, recognis
 from .connections import serve_guarded
 from .litestar_cache import apart
 from .litestar_checks import check_handler
+from .litestar_kept import bind_sessions
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 __all__ = [
@@ -288,6 +289,7 @@ class CoatcheckPlugin(InitPlugin, ReceiveRoutePlugin):
         handlers: Iterable[BaseRouteHandler] = getattr(route, "route_handlers", ())  # of a socket's there is one
         for each in handlers or [cast("WebSocketRoute | ASGIRoute", route).route_handler]:
             check_handler(each, (current_user, optional_user), DemandGuard, current_user)
+            bind_sessions(each.resolve_middleware())
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
                 asked = list(_asked_for(handler.parsed_fn_signature.parameters, handler.resolve_dependencies()))

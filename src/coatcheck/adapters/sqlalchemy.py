@@ -149,10 +149,13 @@ class SqlAlchemyUsers(Generic[UserT]):
     def _login_of(self, user: UserT | None) -> Login | None:
         if user is None:
             return None
+        email = (self._read(user, self._email) if self._email is not None else None) or ""
+        named = self._login if isinstance(self._login, InstrumentedAttribute) else None
         return Login(
             subject=str(self._read(user, self._subject)),
             password_hash=self._read(user, self._password_hash) or "",
-            email=(self._read(user, self._email) if self._email is not None else None) or "",
+            email=email,
+            name="" if email or named is None else str(self._read(user, named)),
         )
 
     def _read(self, user: UserT, column: InstrumentedAttribute[Any]) -> Any:

@@ -33,6 +33,7 @@ from ..verifier import STATE_KEY
 from . import asgi, demands
 from .asgi import IDENTITY, SECOND, ASGIApp, GuardingKnower, Knower, Paths, Receive, Scope, Send, recognise, varied
 from .demands import Demand
+from .kept import FOR, OWNER, bind, binding
 from .problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 
 __all__ = [
@@ -156,6 +157,8 @@ class AuthMiddleware(asgi.AuthMiddleware):
                     user = _user_of(identity)
                 scope["user"] = user
                 scope["auth"] = user._credentials
+                if "session" in scope:
+                    send = binding(scope, identity, send)
                 await self.app(scope, receive, partial(varied, send))
                 return
         await self.look_closely(scope, receive, send)
@@ -190,10 +193,19 @@ class CoatcheckBackend(AuthenticationBackend):
         except CoatcheckError as error:
             raise _Refused(problem_of(error)) from error
         scope[_CLOCK] = self.auth.clock
+        if "session" in scope and not left_out:
+            _keep_apart(scope)
         if scope[IDENTITY] is None:
             return AuthCredentials(), Nobody()
         user = _user_of(scope[IDENTITY])
         return user._credentials, user
+
+
+def _keep_apart(scope: Scope) -> None:
+    """Without a hand in the answer: what is kept for somebody is marked before there is any."""
+    bind(scope, scope[IDENTITY], renewable=asgi.arrival_of(scope).may_be_renewed)
+    if scope.get(FOR) is not None and OWNER not in scope["session"]:
+        scope["session"][OWNER] = scope[FOR]
 
 
 def on_error(conn: HTTPConnection, error: Exception) -> Response:

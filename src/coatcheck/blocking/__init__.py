@@ -65,6 +65,11 @@ class Auth(Blocking[_async.Auth]):
         return self._life.inner.has_accounts
 
     @property
+    def has_logins(self) -> bool:
+        """Whether Coatcheck checks the passwords, and so can ask somebody for theirs again."""
+        return self._life.inner.has_logins
+
+    @property
     def can_authenticate(self) -> bool:
         """Whether `authenticate` can say yes to anybody. See `coatcheck.Auth.can_authenticate`."""
         return self._life.inner.can_authenticate

@@ -104,6 +104,12 @@ class Arrival:
         return self.presented is not None and not self.presented.carrier.is_cookie
 
     @property
+    def may_be_renewed(self) -> bool:
+        """Whether it says who is asking by the access cookie, which outlives its token: where that does not count any
+        more, a refresh may follow."""
+        return self.presented is not None and self.presented.carrier is Carrier.ACCESS_COOKIE
+
+    @property
     def has_cookies(self) -> bool:
         """Whether any cookie of ours came along, the refresh cookie too, good or bad: a browser asks."""
         return next(self._pairs(), None) is not None

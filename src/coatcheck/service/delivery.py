@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..adapters.asgi import Scope, arrival_of
+from ..adapters.kept import turn
 from ..adapters.problems import problem_of
 from ..auth import Auth
 from ..credentials.arrival import Arrival
@@ -99,27 +100,34 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
 
     The session cookie lasts as long as the browser is open, or with ``remember`` as long as the session. Both cookies
     of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
-    has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does."""
+    has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does.
+
+    What the framework keeps for a person is this one's from now on, see `coatcheck.adapters.kept`."""
     session = credentials.session
     names = require_cookies(arrival_of(scope), session.mode)
     if names is None:
         return []
     try:
         if session.mode is Mode.SESSION:
-            return [_session_cookie(names, credentials), *_delete_tokens(names, refresh_path(scope, mount))]
-        return [*_token_cookies(names, refresh_path(scope, mount), credentials), _delete_session(names)]
+            values = [_session_cookie(names, credentials), *_delete_tokens(names, refresh_path(scope, mount))]
+        else:
+            values = [*_token_cookies(names, refresh_path(scope, mount), credentials), _delete_session(names)]
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    turn(scope, session.subject)
+    return values
 
 
 def forget(scope: Scope, *, mount: str = "") -> list[str]:
     """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
+    turn(scope, None)
     names = arrival_of(scope).names
     return [] if names is None else [_delete_session(names), *_delete_tokens(names, refresh_path(scope, mount))]
 
 
 def forget_tokens(scope: Scope) -> list[str]:
     """The Set-Cookie values that make a browser forget the cookies of mode ``jwt-cookie``."""
+    turn(scope, None)
     names = arrival_of(scope).names
     return [] if names is None else _delete_tokens(names, refresh_path(scope))
 

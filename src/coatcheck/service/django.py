@@ -18,7 +18,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from ..adapters.asgi import Scope
+from ..adapters.django.kept import turn
+from ..adapters.django.refusals import SERVICE
 from ..adapters.django.requests import host_of, made_for, scope_of
+from ..adapters.kept import TURNS
 from ..blocking import Auth
 from ..errors import ConfigurationError
 from ..issuer import Credentials
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Former", "deliver", "trade_in", "urlpatterns"]
 
-_NAME = "coatcheck-service"
 _services: WeakKeyDictionary[Auth, WsgiAuthApp] = WeakKeyDictionary()
 
 
@@ -46,7 +48,10 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
     service = _service(request)
     try:
         body = _body(request)
-        return _response(service.ask(_scope(request, path, len(body)), body))
+        turns: list[str | None] = []
+        answered = service.ask({**_scope(request, path, len(body)), TURNS: turns}, body)
+        turn(request, turns)
+        return _response(answered)
     except Refusal as refusal:
         return _response(refused(_environ(request), refusal.problem, _auth(request)))
 
@@ -54,7 +59,7 @@ def serve(request: HttpRequest, path: str = "") -> HttpResponse:
 serve.coatcheck_service = True  # type: ignore[attr-defined]  # what `is_for_service` looks at
 serve.login_required = False  # type: ignore[attr-defined]  # what `LoginRequiredMiddleware` looks at
 
-urlpatterns = [path("", serve, name=_NAME), path("<path:path>", serve)]
+urlpatterns = [path("", serve, name=SERVICE), path("<path:path>", serve)]
 
 
 def deliver(
@@ -68,9 +73,11 @@ def deliver(
     Raises `Refusal` where a mode with cookies is asked for and there can be none, over plain http or on another site,
     and `CrossSite` when the login comes from a page of another site."""
     scope, mount = _place(request, mount)
+    turns = scope[TURNS] = []
     check_destination(scope, credentials, _auth(request).policy.origins)
     values = cookies(scope, credentials, mount=mount)
     end_replaced(_auth(request), scope, credentials)
+    turn(request, turns)
     for value in values:
         response.cookies.load(value)
     response["Cache-Control"] = "no-store"
@@ -84,13 +91,15 @@ def trade_in(request: HttpRequest, former: Former, *, mode: Mode, mount: str | N
     It judges for itself where the request comes from, so the view may be ``csrf_exempt``. Raises
     `ConfigurationError`."""
     scope, mount = _place(request, mount)
+    turns = scope[TURNS] = []
     answer = _auth(request).run(lambda running: traded_in(scope, running, former, mode=mode, mount=mount))
+    turn(request, turns)
     return _response(Answered(answer.status_code, answer.raw_headers, bytes(answer.body)))
 
 
 def _place(request: HttpRequest, mount: str | None) -> tuple[Scope, str]:
     root = request.META.get("SCRIPT_NAME", "")
-    return {**scope_of(request), "root_path": root}, reverse(_NAME).removeprefix(root) if mount is None else mount
+    return {**scope_of(request), "root_path": root}, reverse(SERVICE).removeprefix(root) if mount is None else mount
 
 
 def _auth(request: HttpRequest) -> Auth:

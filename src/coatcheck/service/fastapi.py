@@ -14,10 +14,11 @@ from ..adapters.fastapi import CurrentUser, OptionalUser, Refusal, auth_of, fres
 from ..auth import Auth
 from .app import auth_app, refuse_second
 from .delivery import deliver
+from .visits import page_for
 
 __all__ = [
     "Auth", "CurrentUser", "OptionalUser", "Refusal", "auth_app", "auth_of", "deliver", "fresh", "lifespans",
-    "mount_auth", "on_refusal", "requires",
+    "mount_auth", "on_refusal", "page_for", "requires",
 ]  # fmt: skip
 
 

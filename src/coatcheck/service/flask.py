@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..adapters.flask import (
+    IS_SERVICE,
     Coatcheck,
     auth_of,
     csrf_token,
@@ -24,6 +25,8 @@ from ..adapters.flask import (
     optional_user,
     requires,
 )
+from ..adapters.flask_kept import turn
+from ..adapters.kept import TURNS
 from ..adapters.wsgi import scope_of
 from ..blocking import Auth
 from ..errors import InvalidCredential
@@ -52,6 +55,7 @@ def mount_auth(
     *,
     prefix: str = "/auth",
     login_view: str | None = None,
+    renew_view: str | None = None,
     service_keys: Sequence[str] = (),
     pages: bool = True,
 ) -> Auth:
@@ -59,11 +63,14 @@ def mount_auth(
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``login_view`` is the login page unless it
-    says otherwise, where there are pages. Returns the `Auth`. Raises `ConfigurationError`."""
+    says otherwise, where there are pages, and ``renew_view`` the page for proving again who one is. Returns the `Auth`.
+    Raises `ConfigurationError`."""
     if isinstance(auth, str):
         auth = Auth(auth)
-    login_page = f"{prefix}/login" if pages and has_pages(auth) else None
-    Coatcheck(app, auth, login_view=login_view or login_page)
+    if pages and has_pages(auth):
+        login_view = login_view or f"{prefix}/login"
+        renew_view = renew_view or f"{prefix}/{'reauthenticate' if auth.has_logins else 'login'}"
+    Coatcheck(app, auth, login_view=login_view, renew_view=renew_view)
     app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages), url_prefix=prefix)
     return auth
 
@@ -80,13 +87,17 @@ def auth_blueprint(
 
     @exempt  # the service decides for itself, and some of its bearer tokens are service keys
     def serve(path: str = "") -> Response:
-        prefix = request.path.removesuffix(path)
-        return _Faithful.of(service.answer(request.environ, _body(), prefix=prefix))
+        body, turns = _body(), list[str | None]()
+        scope = service_scope(request.environ, request.path.removesuffix(path), len(body))
+        answered = service.ask({**scope, TURNS: turns}, body)
+        turn(request.environ, turns)
+        return _Faithful.of(answered)
 
     @routes.app_errorhandler(Refusal)
     def on_refusal(refusal: Refusal) -> Response:
         return _Faithful.of(refused(request.environ, refusal.problem, auth))
 
+    setattr(serve, IS_SERVICE, True)
     for rule in ("/", "/<path:path>"):
         routes.add_url_rule(rule, "serve", serve, methods=_METHODS)
     return routes
@@ -100,8 +111,10 @@ def deliver(response: BaseResponse, credentials: Credentials, *, mount: str = "/
     http or on another site, and `CrossSite` when the login comes from a page of another site."""
     scope = scope_of(request.environ)
     check_destination(scope, credentials, auth_of(current_app).policy.origins)
+    turns = scope[TURNS] = []
     values = cookies(scope, credentials, mount=mount)
     end_replaced(auth_of(current_app), scope, credentials)
+    turn(request.environ, turns)
     for value in values:
         response.headers.add("Set-Cookie", value)
     response.headers["Cache-Control"] = "no-store"
@@ -129,8 +142,10 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
             log.info("former credential refused", extra={"reason": error.reason})
             return None
         response = redirect(here(scope), 303)
+        turns = scope[TURNS] = []
         for value in set_cookies(scope, former, made, mount=mount):
             response.headers.add("Set-Cookie", value)
+        turn(request.environ, turns)
         response.headers["Cache-Control"] = "no-store"
         return response
 

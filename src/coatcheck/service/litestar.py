@@ -20,6 +20,7 @@ from .app import auth_app
 from .delivery import check_destination, cookies
 from .refusals import Refusal
 from .replaced import afterwards, replaced
+from .visits import page_for as page_for
 
 T = TypeVar("T")
 

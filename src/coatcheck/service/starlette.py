@@ -13,21 +13,37 @@ from starlette.middleware import Middleware
 
 from ..adapters.starlette import (
     AuthMiddleware,
+    Refusal,
     User,
     current_user,
     fresh,
     lifespans,
     logged_in,
+    on_error,
     optional_user,
     requires,
 )
 from ..auth import Auth
 from .app import auth_app, refuse_second
 from .delivery import deliver
+from .visits import page_for
 
 __all__ = [
-    "Auth", "AuthMiddleware", "User", "auth_app", "current_user", "deliver", "fresh", "lifespans", "logged_in",
-    "mount_auth", "optional_user", "requires",
+    "Auth",
+    "AuthMiddleware",
+    "Refusal",
+    "User",
+    "auth_app",
+    "current_user",
+    "deliver",
+    "fresh",
+    "lifespans",
+    "logged_in",
+    "mount_auth",
+    "on_error",
+    "optional_user",
+    "page_for",
+    "requires",
 ]  # fmt: skip
 
 

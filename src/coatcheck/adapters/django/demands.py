@@ -1,8 +1,9 @@
 """What a view asks of whoever calls it: decorators for functions, a mixin for classes. Synchronous and asynchronous.
 
 Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and is nobody is sent to
-``LOGIN_URL`` with ``next``. A class that leaves OPTIONS to Django answers it to everybody, for a browser's preflight
-carries no credential; a view that handles OPTIONS itself is guarded.
+``LOGIN_URL`` with ``next``, one whose login is too old to the page for proving again who they are. A class that leaves
+OPTIONS to Django answers it to everybody, for a browser's preflight carries no credential; a view that handles OPTIONS
+itself is guarded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.views import View as ClassView
 from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
 from ..demands import LOGGED_IN, Demand
-from .refusals import refused, sent_to_login
+from .refusals import refused, renew_page, sent_to_login
 from .requests import EXEMPT, made_for, optional_user, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -48,7 +49,8 @@ def requires(*roles: str, login_url: str | None = None) -> Callable[[View], View
 
 def fresh(*, minutes: float, login_url: str | None = None, renew_url: str | None = None) -> Callable[[View], View]:
     """A view for whoever has proved who they are at most so many minutes ago; otherwise 401 ``login_too_old``.
-    ``renew_url``: where a person is sent instead, to prove it again."""
+    ``renew_url``: where a person is sent instead, to prove it again. Without it that is the included service's own page
+    for it, where there is one."""
     demand = demands.fresh(minutes=minutes)
     return lambda view: _behind(demand, view, login_url, renew_url)
 
@@ -61,6 +63,7 @@ class LoginRequiredMixin:
     demand: ClassVar[Demand] = LOGGED_IN
     login_url: ClassVar[str | None] = None
     renew_url: ClassVar[str | None] = None
+    """As `fresh` has it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raises `TypeError` where another view's ``dispatch`` comes first: it would answer everybody."""
@@ -123,9 +126,12 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         untouched = _without_options(view) if request.method == "OPTIONS" else None
         if untouched is not None:
             return ClassView.options(untouched, request)
-        page = login_url if isinstance(error, NotLoggedIn) else renew_url
-        sends = isinstance(error, NotLoggedIn) or (isinstance(error, LoginTooOld) and renew_url is not None)
-        return sent_to_login(request, page) if sends and wants_page(request) else refused(request, error)
+        if not wants_page(request):
+            return refused(request, error)
+        if isinstance(error, NotLoggedIn):
+            return sent_to_login(request, login_url)
+        page = (renew_url or renew_page(request)) if isinstance(error, LoginTooOld) else None
+        return refused(request, error) if page is None else sent_to_login(request, page)
     return None
 
 

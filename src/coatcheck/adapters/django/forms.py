@@ -24,6 +24,7 @@ from ...errors import Conflict, InvalidCredential
 from ...issuer import Credentials
 from ...model import Mode
 from ..doubts import tell
+from .kept import turn_at_login
 from .middleware import COOKIES, Cookie
 from .requests import MADE, arrival_of
 from .users import DjangoUsers, is_active
@@ -68,6 +69,7 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
         ending.append(handed_out.session_id)
     for session_id in ending:
         auth.revoke(session_id)  # one browser, one session
+    turn_at_login(request, subject)
     hand_out(request, auth, names, credentials)
 
 

@@ -28,6 +28,7 @@ from .. import asgi, wsgi
 from ..asgi import Knower
 from ..problems import INTERNAL, problem_of
 from .conf import Made, made
+from .kept import bind
 from .refusals import refused
 from .requests import MADE, REFUSAL, arrival_of, decides_itself, recognise
 
@@ -128,6 +129,8 @@ class AuthMiddleware:
         request.META[MADE] = self._made
         request.identity = identity  # type: ignore[attr-defined]  # `Request` says so to views
         self._made.users.attach(request, identity)
+        if hasattr(request, "session"):
+            bind(request)
         if identity is not None:
             request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # what Django looks at
 

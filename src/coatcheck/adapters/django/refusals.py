@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, reverse
 
+from ...blocking import Auth
 from ...errors import CoatcheckError
+from ...model import Mode
 from ..problems import CONTENT_TYPE, problem_of
+from .requests import made_for
+
+SERVICE: Final = "coatcheck-service"
+"""What the route of the included service is called."""
 
 
 class _Awaitable:
@@ -36,6 +43,21 @@ def refused(request: HttpRequest, error: CoatcheckError) -> Refused:
     body = b"" if request.method == "HEAD" else problem.body()
     headers = {"Cache-Control": "no-store", **dict(problem.headers)}
     return Refused(body, status=problem.status, content_type=CONTENT_TYPE, headers=headers)
+
+
+def renew_page(request: HttpRequest) -> str | None:
+    """Where the included service lets a person prove again who they are: its page for the password, or the one to log
+    in where somebody else checks that. None where it is not included, or has no pages."""
+    made = made_for(request)
+    auth = made.knower
+    if not isinstance(auth, Auth) or not auth.can_authenticate or Mode.SESSION not in auth.policy.modes:
+        return None
+    try:
+        service = reverse(SERVICE)
+    except NoReverseMatch:
+        return None
+    page = "reauthenticate" if auth.has_logins else "login"
+    return f"{service}{page}" if made.service.get("pages", True) else None
 
 
 def sent_to_login(request: HttpRequest, login_url: str | None) -> SentElsewhere:

@@ -125,7 +125,8 @@ class DjangoUsers:
         if user is None:
             return None
         email = getattr(user, user.get_email_field_name(), None) or ""
-        return Login(subject=self.subject_of(user), password_hash=from_django(user.password), email=email)
+        name = "" if email else str(user.get_username())
+        return Login(subject=self.subject_of(user), password_hash=from_django(user.password), email=email, name=name)
 
 
 class _Lookup:

@@ -13,7 +13,7 @@ from .access import require_identity
 from .answers import LoginAnswer
 from .bodies import ChangePasswordBody, PasswordBody, read_json
 from .contract import COOKIE_OR_BEARER, described
-from .login import email_of, login_response
+from .login import email_of, is_form_of_ours, login_response
 
 routes = APIRouter()
 
@@ -28,7 +28,13 @@ routes = APIRouter()
     ),
 )
 async def reauthenticate(request: Request) -> Response:
-    """A new session in the place of the present one, with a fresh ``auth_time``. The old credentials end."""
+    """A new session in the place of the present one, with a fresh ``auth_time``. The old credentials end.
+
+    Forms of the service's pages get pages back."""
+    if is_form_of_ours(request):
+        from ..pages import again
+
+        return await again.reauthenticate(request)
     auth, identity = await require_identity(request)
     body = await read_json(request, PasswordBody)
     arrival = arrival_of(request.scope)

@@ -71,7 +71,7 @@ async def login(request: Request) -> Response:
 
     Where the application keeps its own users, `email` is whatever they log in with."""
     auth, arrival = auth_of(request), arrival_of(request.scope)
-    if content_type(request) == FORM and _has_pages(request):
+    if is_form_of_ours(request):
         from ..pages import forms
 
         return await forms.login(request)
@@ -132,7 +132,7 @@ async def refresh(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """End the session of whatever credential is presented, even an access token that has expired."""
     auth = auth_of(request)
-    if content_type(request) == FORM and _has_pages(request):
+    if is_form_of_ours(request):
         from ..pages import forms
 
         return await forms.logout(request)
@@ -202,8 +202,9 @@ def _gone(request: Request) -> Response:
     return delivery.with_cookies(response, delivery.forget(request.scope))
 
 
-def _has_pages(request: Request) -> bool:
-    return bool(request.app.state.pages)
+def is_form_of_ours(request: Request) -> bool:
+    """Whether a form of the pages was sent: it gets a page back."""
+    return content_type(request) == FORM and bool(request.app.state.pages)
 
 
 async def _refresh_token(request: Request) -> str | None:

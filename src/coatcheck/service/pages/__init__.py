@@ -16,10 +16,10 @@ from ...auth import Auth
 from ...errors import ConfigurationError
 from ...model import Mode
 from .. import registration
-from . import account, devices, forms, render
+from . import account, again, devices, forms, render
 from .visit import Handler, Visit, endpoint
 
-__all__ = ["forms", "refusal", "router", "wants_page"]
+__all__ = ["again", "forms", "refusal", "router", "wants_page"]
 
 _ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", account.home),
@@ -35,13 +35,16 @@ _OF_ACCOUNTS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/signup", forms.signup_page),
     ("POST", "/signup", forms.signup),
 )
-_OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (("POST", "/account/password", account.change_password),)
+_OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("POST", "/account/password", account.change_password),
+    ("GET", "/reauthenticate", again.page),
+)
 
 
 def router(auth: Auth) -> APIRouter:
     """The pages' routes and their static files, for the application that has the API's.
 
-    ``POST /login`` and ``POST /logout`` are the API's; it hands forms on to `forms.login` and `forms.logout`. Raises
+    ``POST /login``, ``/reauthenticate`` and ``/logout`` are the API's; it hands forms on to `forms` and `again`. Raises
     `ConfigurationError` when nobody can log in by name and password, or mode ``session`` is not allowed, which pages
     need."""
     if not auth.can_authenticate:

@@ -50,35 +50,39 @@ class _Entry:
 
 
 async def login_page(visit: Visit) -> Response:
-    """GET /login."""
-    if visit.identity is not None:
-        return visit.go_on(visit.next, "/account")
-    return _login_form(visit, _Entry(next=visit.next))
+    """GET /login. Whoever is logged in and was sent here is asked what they want: were they sent on, a page that lets
+    them in no more than before would send them back, and so on for ever."""
+    if visit.identity is not None and not visit.is_sent:
+        return visit.go("/account")
+    return await _login_form(visit, _Entry(next=visit.next))
 
 
 async def signup_page(visit: Visit) -> Response:
-    """GET /signup. Raises `Refusal` where an invitation is needed and there is none."""
-    if visit.identity is not None:
-        return visit.go_on(visit.next, "/account")
+    """GET /signup; for somebody logged in as `login_page`, and so with an invitation. Raises `Refusal` where one is
+    needed and there is none."""
     text = visit.request.query_params.get("invitation", "")
+    if visit.identity is not None and not visit.is_sent and not text:
+        return visit.go("/account")
     invitation = registration.invitation_of(visit.auth, text)
     if invitation is None and (text or registration.needs_invitation(visit.auth)):
         raise Refusal(registration.INVITATION_NEEDED)
-    return _signup_form(visit, _Entry(email=invitation.email if invitation else "", next=visit.next, invitation=text))
+    return await _signup_form(
+        visit, _Entry(email=invitation.email if invitation else "", next=visit.next, invitation=text)
+    )
 
 
 async def _login(visit: Visit) -> Response:
     entry, ours = await _entry(visit), visit.auth.has_accounts
     if errors := entry.missing(NO_EMAIL if ours else NO_NAME):
-        return _login_form(visit, entry, status=422, errors=errors)
+        return await _login_form(visit, entry, status=422, errors=errors)
     try:
         proved = await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)
         credentials = await visit.log_in(proved.subject, epoch=proved.epoch, remember=entry.remember)
     except InvalidLogin:
         problem = WRONG_EMAIL if ours else WRONG_NAME
-        return _login_form(visit, entry, status=401, problem=problem, about="problem")
+        return await _login_form(visit, entry, status=401, problem=problem, about="problem")
     except Throttled as error:
-        return retry_later(_login_form(visit, entry, status=429, problem=wait_text(error)), error)
+        return retry_later(await _login_form(visit, entry, status=429, problem=wait_text(error)), error)
     return visit.deliver(visit.go_on(entry.next, "/account"), credentials)
 
 
@@ -86,19 +90,19 @@ async def signup(visit: Visit) -> Response:
     """POST /signup: make an account and log in."""
     entry = await _entry(visit)
     if errors := entry.missing():
-        return _signup_form(visit, entry, status=422, errors=errors)
+        return await _signup_form(visit, entry, status=422, errors=errors)
     try:
         account = await registration.register(
             visit.auth, entry.email, entry.password, invitation=entry.invitation, ip=visit.ip
         )
     except InvalidEmail:
-        return _signup_form(visit, entry, status=422, errors={"email": BAD_EMAIL})
+        return await _signup_form(visit, entry, status=422, errors={"email": BAD_EMAIL})
     except WeakPassword as error:
-        return _signup_form(visit, entry, status=422, errors={"password": sentence(str(error))})
+        return await _signup_form(visit, entry, status=422, errors={"password": sentence(str(error))})
     except EmailTaken:
-        return _signup_form(visit, entry, status=409, errors={"email": TAKEN})
+        return await _signup_form(visit, entry, status=409, errors={"email": TAKEN})
     except Throttled as error:
-        return retry_later(_signup_form(visit, entry, status=429, problem=wait_text(error)), error)
+        return retry_later(await _signup_form(visit, entry, status=429, problem=wait_text(error)), error)
     credentials = await visit.log_in(account.id)
     return visit.deliver(visit.go_on(entry.next, "/account", done="welcome"), credentials)
 
@@ -141,7 +145,7 @@ async def _entry(visit: Visit) -> _Entry:
     )
 
 
-def _login_form(
+async def _login_form(
     visit: Visit, entry: _Entry, *, status: int = 200, problem: str = "", about: str = "",
     errors: Mapping[str, str] | None = None,
 ) -> Response:  # fmt: skip
@@ -151,7 +155,8 @@ def _login_form(
         "login",
         status=status,
         next=entry.next,
-        next_query=_next_query(entry.next),
+        next_query=next_query(entry.next),
+        who=await visit.name(),
         label="E-mail address" if ours else "E-mail address or user name",
         keyboard="email" if ours else "",
         email=entry.email,
@@ -162,7 +167,7 @@ def _login_form(
     )
 
 
-def _signup_form(
+async def _signup_form(
     visit: Visit, entry: _Entry, *, status: int = 200, problem: str = "", errors: Mapping[str, str] | None = None
 ) -> Response:
     return visit.page(
@@ -170,7 +175,8 @@ def _signup_form(
         status=status,
         next=entry.next,
         invitation=entry.invitation,
-        next_query=_next_query(entry.next),
+        next_query=next_query(entry.next),
+        who=await visit.name(),
         email=entry.email,
         problem=problem,
         errors=_NO_ERRORS | dict(errors or {}),
@@ -178,5 +184,6 @@ def _signup_form(
     )
 
 
-def _next_query(next: str) -> str:
+def next_query(next: str) -> str:
+    """What takes ``next`` along to another of our pages."""
     return f"?{urlencode({'next': next})}" if next else ""

@@ -45,6 +45,7 @@ DONE: Final = {
     "account": {
         "welcome": "Your account has been made, and you are logged in.",
         "password": "Your password has been changed. All other devices have been logged out.",
+        "proved": "You have proved again who you are.",
     },
     "devices": {
         "others": "All other devices have been logged out.",
@@ -107,6 +108,19 @@ class Visit:
         return safe_next(self.request.query_params.get("next", ""))
 
     @property
+    def is_sent(self) -> bool:
+        """Whether somebody sends people here and says where they were headed, safe or not."""
+        return "next" in self.request.query_params
+
+    async def name(self) -> str:
+        """What to call whoever is logged in, to their face; empty for nobody."""
+        if self.identity is None:
+            return ""
+        found = await self.auth.logins.name_of(self.identity.subject) if self.auth.has_logins else None
+        claimed = self.identity.claims.get("name")
+        return found or (claimed if isinstance(claimed, str) and claimed else self.identity.subject)
+
+    @property
     def ip(self) -> str:
         """The client's address, for the limits."""
         return self.arrival.client(self.auth.policy.trusted_proxies)
@@ -154,6 +168,7 @@ class Visit:
             "here": name,
             "signs_up": registration.is_offered(self.auth) and not registration.needs_invitation(self.auth),
             "changes_password": self.auth.has_logins,
+            "proves_again": self.auth.has_logins,
             "wide": False,
             "failed": status >= 400 and name != "error",
             "done": DONE.get(name, {}).get(self.request.query_params.get("done", ""), ""),
