@@ -87,4 +87,4 @@ def test_a_proxy_that_nobody_has_named(name: str, tmp_path: Path) -> None:
         for _ in range(12):
             assert thief.log_in("eight brown owls", mode="jwt").status_code == 401
         assert owner.log_in(mode="jwt").status_code == 200
-        assert server.output().count("policy.trusted_proxies") == 1
+        assert server.output().count("--trusted-proxies") == 1

@@ -52,7 +52,7 @@ def tell(auth: _Judge, arrival: Arrival, *, refused: bool = False) -> None:
     asked for; until then a page of another site is only that."""
     if arrival.doubt is not None and (refused or arrival.names is None):
         _once(auth, arrival.doubt, _SAID[arrival.doubt], arrival.own_origin or "a host that is none")
-    if arrival.forwarded and is_unbelieved(arrival.peer, arrival.forwarded, auth.policy.trusted_proxies):
+    elif arrival.forwarded and is_unbelieved(arrival.peer, arrival.forwarded, auth.policy.trusted_proxies):
         _once(auth, _UNBELIEVED, _UNBELIEVED, arrival.peer or "a UNIX socket")
 
 
