@@ -129,6 +129,33 @@ def test_forks_amid_work(folder: Path) -> None:
     )
 
 
+def test_threads_are_gone_before_a_fork(folder: Path) -> None:
+    """What a thread of ours holds at its very end, such as a lock of OpenSSL, is free in the child."""
+    ends_well(
+        script(
+            """
+            import ctypes
+            libc, key = ctypes.CDLL(None), ctypes.c_uint()
+            # As OpenSSL does it: something of the thread's own, and what is done with it when the thread ends.
+            assert libc.pthread_key_create(ctypes.byref(key), libc.usleep) == 0
+            auth = made().start()
+            async def takes_its_time(inner):
+                assert libc.pthread_setspecific(key, ctypes.c_void_p(300_000)) == 0
+                return threading.get_native_id()
+            for _ in range(3):
+                thread = auth.run(takes_its_time)
+                assert os.path.exists(f"/proc/self/task/{thread}")
+                threads_life._before_fork()
+                assert not os.path.exists(f"/proc/self/task/{thread}")
+                threads_life._after_fork(is_child=False)
+            log_in(auth)
+            print("done")
+            """,
+            folder,
+        )
+    )
+
+
 def test_fork_while_another_thread_starts(folder: Path) -> None:
     """Its lock is nobody's in the child, who starts for itself."""
     ends_well(
