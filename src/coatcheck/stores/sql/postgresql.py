@@ -51,7 +51,7 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         super().__init__(patience=patience)
-        self._server = Server.parse(url)
+        self._server = Server(url)
         self._listener = Listener(self._server)
         self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
 
