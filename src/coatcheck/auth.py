@@ -32,6 +32,7 @@ from .subjects import SubjectSource
 from .table import Table
 from .verifier import STATE_KEY, Known, Verifier
 from .view import RevocationView
+from .writes import Writes
 
 _FORGOTTEN = ("memory://", "sqlite://")
 """Gone with the process."""
@@ -119,6 +120,7 @@ class Auth:
             parts = self._compose(store, sessions or store, secrets)
             await parts.users.prepare()
             await self._ensure_keys(parts.keys, made)
+            await parts.maintenance.writes.look()
             await parts.follower.start()
         except BaseException as error:
             await _close(sessions or store, store)
@@ -260,6 +262,11 @@ class Auth:
         return self._running.follower
 
     @property
+    def writes(self) -> Writes:
+        """Whether the stores take writes."""
+        return self._running.maintenance.writes
+
+    @property
     def guards(self) -> Guards:
         """The guarded connections of this process."""
         return self._running.guards
@@ -373,7 +380,8 @@ class Auth:
         return _Parts(
             store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
             verifier=verifier, issuer=issuer, revocation=revocation,
-            maintenance=Maintenance(sessions, keys, table, clock, policy), guards=guards, users=users,
+            maintenance=Maintenance(sessions, keys, table, clock, policy, Writes(sessions, store)),
+            guards=guards, users=users,
         )  # fmt: skip
 
 

@@ -16,11 +16,14 @@ from .keys import Keys
 from .policy import Policy
 from .stores.base import SessionStore, Touch
 from .table import Entry, Table
+from .writes import Writes
 
 log = logging.getLogger("coatcheck.maintenance")
 
 _BATCH: Final = 500
 """Sessions touched per transaction."""
+_LOOK_EVERY: Final = 5.0
+"""Seconds between two questions to the stores whether they take writes."""
 _PRUNE_EVERY: Final = 300.0
 """Seconds between two prunings by one process; they are safe beside each other, and start at different moments."""
 
@@ -34,11 +37,14 @@ def touch_interval(policy: Policy) -> float:
 class Maintenance:
     """The background tasks of one process."""
 
-    def __init__(self, store: SessionStore, keys: Keys, table: Table, clock: Clock, policy: Policy) -> None:
+    def __init__(
+        self, store: SessionStore, keys: Keys, table: Table, clock: Clock, policy: Policy, writes: Writes
+    ) -> None:
         self._store = store
         self._keys = keys
         self._table = table
         self._clock = clock
+        self.writes: Writes = writes
         self._interval = touch_interval(policy)
         self._retention = policy.event_retention
         self._readings: deque[tuple[float, float]] = deque()
@@ -50,6 +56,7 @@ class Maintenance:
         self._past()
         self._tasks = [
             asyncio.create_task(_every(self._interval / 4, self.touch), name="coatcheck-touch"),
+            asyncio.create_task(_every(_LOOK_EVERY, self.writes.look), name="coatcheck-writes"),
             asyncio.create_task(_every(_PRUNE_EVERY, self.prune), name="coatcheck-prune"),
         ]
         for task in self._tasks:
@@ -104,7 +111,7 @@ class Maintenance:
                     entry.deadline = max(entry.deadline, min(seen + entry.idle, entry.absolute))
 
 
-async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, job: Callable[[], Awaitable[object]]) -> None:
     while True:
         # Up to a tenth earlier, so that the processes of a fleet do not all come at once.
         await asyncio.sleep(seconds * (900 + secrets.randbelow(100)) / 1000)

@@ -285,9 +285,8 @@ async def test_what_an_operator_must_mend_is_said_in_one_line_without_secrets(st
         _as(strict, "app", "app", "wrong-hunter2"): "refuses the password",
         _as(strict, "nobody", "app"): "refuses the password",
         _as(strict, "app", "absent"): "has no database of this name",
-        _as(strict, "app", "app", query="?sslmode=sometimes"): "not ones that the driver knows",
-        _as(strict, "app", "app", query="?sslmod=require"): "option in the database's URL",
-        _as(strict, "app", "app", query="?work_mem=much"): "option in the database's URL",
+        _as(strict, "app", "app", query="?options=-c%20work_mem%3Dmuch"): "option in the database's URL",
+        _as(strict, "app", "app", query="?options=-c%20sslmod%3D1"): "option in the database's URL",
         _as(strict, "reader", "app"): "grant it SELECT, INSERT",
     }
     for url, words in wrong.items():

@@ -51,6 +51,9 @@ class Metrics(Collector):
     def _of_auth(self, auth: Auth) -> Iterable[Metric]:
         lease = max(0.0, auth.follower.lease.deadline - auth.clock.monotonic())
         yield GaugeMetricFamily("coatcheck_lease_remaining_seconds", "For how long memory may be trusted", lease)
+        yield GaugeMetricFamily(
+            "coatcheck_writes_taken", "1 while the stores take writes, 0 while nobody can log in", auth.writes.are_taken
+        )
         yield GaugeMetricFamily("coatcheck_table_entries", "Verified credentials in memory", len(auth.table))
         yield GaugeMetricFamily("coatcheck_table_bytes", "Estimated size of the table", auth.table.bytes)
         yield GaugeMetricFamily(

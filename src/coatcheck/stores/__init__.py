@@ -36,10 +36,10 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
     - ``memory://``: in the memory of this process, gone with it.
     - ``sqlite:///relative.db``, ``sqlite:////absolute.db``: one file, shared by the processes of one machine.
     - ``sqlite://``: SQLite in the memory of this process.
-    - ``postgresql://user:password@host:port/database``: shared by all machines, with libpq's options (``sslmode=``) and
-      ``pool_size=`` (default 5 connections a process, and one that listens; ``listen=host:port`` says where, when a
-      pooler stands before the server). Its clock is the server's, ``wall`` is not used. ``coatcheck migrate`` makes
-      its tables.
+    - ``postgresql://user:password@host:port/database``, also ``postgres://``: shared by all machines, with libpq's
+      options (``sslmode=``) and ``pool_size=`` (default 5 connections a process, and one that listens;
+      ``listen=host:port`` says where, when a pooler stands before the server). Its clock is the server's, ``wall`` is
+      not used. ``coatcheck migrate`` makes its tables.
     - ``redis://``, ``rediss://`` (TLS), ``redis+sentinel://``, ``redis+cluster://`` and the like, also with ``valkey``:
       sessions and keys in Redis, see docs/redis.md. Its clock is the server's, ``wall`` is not used.
 
@@ -58,7 +58,7 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
         from .sql import SqlStore
 
         return SqlStore.sqlite(path, wall=wall)
-    if scheme == "postgresql":
+    if scheme in ("postgresql", "postgres"):
         from .sql import SqlStore
 
         return SqlStore.postgresql(url)

@@ -134,6 +134,16 @@ class Founder(Protocol):
         another one already."""
 
 
+@runtime_checkable
+class ChecksWrites(Protocol):
+    """A store that knows whether it takes writes, beyond answering what is read."""
+
+    async def check_writes(self) -> None:
+        """Raise `StoreUnavailable`, with the reason, while its database refuses writes: a disk or memory that is full,
+        a server that only reads. It is asked often: it remembers what became of the last writes, and asks the
+        database at most every few seconds."""
+
+
 class SessionStore(Feed, Founder, Protocol):
     """Sessions, subjects' epochs and versions, and the feed."""
 

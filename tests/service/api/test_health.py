@@ -29,7 +29,7 @@ async def test_health(world: World) -> None:
     """Alive and ready."""
     async with world.client() as client:
         assert (await client.get("/healthz")).json() == {"status": "ok"}
-        assert (await client.get("/readyz")).json() == {"status": "ready"}
+        assert (await client.get("/readyz")).json() == {"status": "ready", "writes": True}
 
 
 @pytest.mark.parametrize("fault", ["time", "keys"])
@@ -62,6 +62,7 @@ async def test_metrics(world: World) -> None:
     assert found["coatcheck_http_answers_total", "GET /session 401"] == 1
     assert found["coatcheck_http_answers_total", "GET /sessions/{id} 405"] == 1
     assert found["coatcheck_http_answers_total", "GET  404"] == 1
+    assert found["coatcheck_writes_taken", ""] == 1
     assert found["coatcheck_table_entries", ""] == 1
     assert found["coatcheck_table_bytes", ""] > 1000
     assert 0 < found["coatcheck_lease_remaining_seconds", ""] <= 2

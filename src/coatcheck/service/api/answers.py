@@ -197,6 +197,8 @@ class Health(Answer):
 
 
 class Readiness(Answer):
-    """The stores answer and the lease runs, so requests are served from memory."""
+    """The stores answer and the lease runs, so whoever is logged in is served. ``writes`` is false while a store takes
+    none: then nobody can log in, here or in any other process of the fleet, and this one is still of use."""
 
     status: Literal["ready"]
+    writes: bool

@@ -33,7 +33,7 @@ def router(metrics: Metrics, service_keys: ServiceKeys | None) -> APIRouter:
 
     @routes.get("/readyz", **described({200: Readiness}))
     async def readyz(request: Request) -> Response:
-        """The stores answer and the lease runs."""
+        """The stores answer and the lease runs: what is presented is verified. And whether logins can be written."""
         auth = auth_of(request)
         if not auth.is_running:
             raise StoreUnavailable("not started")
@@ -41,11 +41,12 @@ def router(metrics: Metrics, service_keys: ServiceKeys | None) -> APIRouter:
             async with asyncio.timeout(_PATIENCE):
                 await auth.sessions.time()
                 await auth.keys.list()
+                writes = await auth.writes.look()
         except TimeoutError as error:
             raise StoreUnavailable("a store does not answer in time") from error
         if not auth.follower.is_live():
             raise StoreUnavailable("the lease does not run")
-        return answer_json(Readiness(status="ready"))
+        return answer_json(Readiness(status="ready", writes=writes))
 
     if service_keys is not None and not service_keys:
         return routes

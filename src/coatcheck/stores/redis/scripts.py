@@ -21,6 +21,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from ...errors import Rejected, StoreUnavailable
+from ..refusals import Refusals
 from ..rules import UNSTORABLE
 from .node import Command, Node
 from .records import Reply
@@ -89,6 +90,10 @@ def shards(prefix: str, count: int) -> tuple[Shard, ...]:
     return tuple(made)
 
 
+_NO_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+"""Refusals of writes by a server that answers what is read: its memory or its disk is full, its replicas are gone."""
+
+
 class NotPrimary(Exception):
     """The server answered as a replica."""
 
@@ -111,6 +116,7 @@ class Scripts:
         """Whether a read of the feed counts only on a primary that may write; for lua/events.lua."""
         self._replicas = target.replicas
         self._topology = topology
+        self.refusals: Refusals = Refusals()
 
     async def run(
         self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind, whole: bool = False
@@ -132,6 +138,15 @@ class Scripts:
                 return await self._everywhere(script(name), arguments, now)
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not answer in time") from error
+
+    async def why_no_writes(self) -> str:
+        """Why one of the servers takes no writes now, by the smallest; empty when all do."""
+        of_each = {(await self._topology.primary(shard.slot)).address: shard for shard in self.shards}
+        for shard in of_each.values():
+            refused = await self.run("probe", shard, now="0", kind=Kind.WRITE)
+            if refused:
+                return f"Redis refused: {refused.decode('utf-8', 'replace').partition(' ')[0]}"
+        return ""
 
     async def _everywhere(self, code: Script, arguments: Sequence[Sequence[Argument]], now: str) -> list[Reply]:
         groups: dict[Node, list[Shard]] = {}
@@ -203,6 +218,8 @@ class Scripts:
                 self._topology.doubt(node)
                 return _Try(whole=this.whole)
             case code:
+                if code in _NO_WRITES:
+                    self.refusals.note(f"Redis refused: {code}")
                 raise StoreUnavailable(f"Redis refused: {code}") from refusal
 
     def _call(self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, *, whole: bool) -> Command:

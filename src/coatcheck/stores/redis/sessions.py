@@ -69,6 +69,10 @@ class RedisSessions:
         replies = await self._scripts.run_on_all("time", [()] * len(self._scripts.shards), now="0")
         return max(int(replies[0][0]) / 1_000_000, *(float(highest) for _, highest in replies))
 
+    async def check_writes(self) -> None:
+        """See `ChecksWrites.check_writes`."""
+        await self._scripts.refusals.check(self._scripts.why_no_writes)
+
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
         epoch, version = await self._scripts.run("standing_of", self._of(subject), subject, now="0", kind=Kind.READ)

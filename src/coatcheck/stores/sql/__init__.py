@@ -56,7 +56,7 @@ async def migrate(url: str, *, wall: Callable[[], float] = time.time) -> None:
     """Make the schema or bring it up to date: all or nothing, safe beside itself and beside running processes.
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
-    store = SqlStore.postgresql(url) if url.startswith("postgresql://") else SqlStore.sqlite(_file(url), wall=wall)
+    store = SqlStore.postgresql(url) if _is_postgresql(url) else SqlStore.sqlite(_file(url), wall=wall)
     await store.open(migrate=True)
     await store.close()
 
@@ -65,11 +65,15 @@ async def schema_state(url: str) -> SchemaState:
     """How the schema behind a ``sqlite:///`` or ``postgresql://`` URL stands. Changes nothing and makes no file.
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
-    if url.startswith("postgresql://"):
+    if _is_postgresql(url):
         from .postgresql import PostgresqlDatabase
 
         return await PostgresqlDatabase(url).state()
     return await SqliteDatabase(_file(url)).state()
+
+
+def _is_postgresql(url: str) -> bool:
+    return url.startswith(("postgresql://", "postgres://"))
 
 
 def _file(url: str) -> Path:

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...errors import Rejected, StoreUnavailable
 from ..base import FeedRead, Hearer
+from ..refusals import Refusals
 from ..rules import UNSTORABLE
 from .locks import Lock
 
@@ -50,6 +51,7 @@ class Database(ABC):
     def __init__(self, *, patience: float) -> None:
         self._patience = patience
         self._running: set[asyncio.Task[Any]] = set()
+        self.refusals: Refusals = Refusals()
 
     @abstractmethod
     async def open(self, *, migrate: bool, now: float) -> None:
@@ -76,6 +78,14 @@ class Database(ABC):
     @abstractmethod
     def is_busy(self, error: BaseException) -> bool:
         """Whether another transaction was in the way, so that the same again may succeed."""
+
+    @abstractmethod
+    def is_refusal(self, cause: BaseException) -> bool:
+        """Whether a driver's error says that the database takes no writes, or none that need room."""
+
+    @abstractmethod
+    async def why_no_writes(self) -> str:
+        """Why the database takes no writes now, found out without one; empty as far as it does."""
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection was gone before COMMIT was sent, so that nothing was done. Tried again once."""
@@ -122,7 +132,12 @@ class Database(ABC):
 
         Transactions with a lock in common come one after the other, and each sees what those before it have done. Where
         there is only one writer at a time anyway, locks are nothing."""
-        return await self._protected(self._tries(partial(self.run_write, self._open_engine(0), work, locks)))
+        try:
+            return await self._protected(self._tries(partial(self.run_write, self._open_engine(0), work, locks)))
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and self.is_refusal(driver_error(error.__cause__)):
+                self.refusals.note(str(error))
+            raise
 
     async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
         """One try of `read`."""

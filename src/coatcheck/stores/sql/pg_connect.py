@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Final
 
 from ...errors import ConfigurationError, StoreUnavailable
 from ..turns import NoRoom
+from . import pg_tls
 from .pg_link import Link, asyncpg
+from .pg_tls import check_files, public_context
+from .pg_url import Target
 
-POOL_SIZE: Final = 5
-"""Connections that a process works with, unless the URL says ``pool_size=``; one more listens."""
 CONNECT_TIMEOUT: Final = 3
 """Seconds until a connection must stand."""
 COMMAND_TIMEOUT: Final = 4.0
@@ -44,40 +43,13 @@ _REFUSED: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\
 """What PgBouncer says."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Server:
-    """Where the database is. Nothing of it shows itself: it holds the password."""
+    """How connections to one database are made. Nothing of it shows itself: it holds the password."""
 
-    dsn: str
-    pool_size: int = POOL_SIZE
-    listening: str = ""
-    """The same as `dsn`, of where there are notices to be had."""
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """From ``postgresql://user:password@host:port/database?sslmode=verify-full&pool_size=5``: libpq's options and
-        ours. Raises `ConfigurationError`, in words that do not repeat the URL."""
-        try:
-            parts = urlsplit(url)
-            options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-            pool_size = int(options.pop("pool_size", POOL_SIZE))
-            listen = options.pop("listen", "")
-        except ValueError:
-            raise ConfigurationError(
-                "this is not a database's URL: write postgresql://user:password@host:5432/database, "
-                "with % escapes for special characters"
-            ) from None
-        if parts.scheme != "postgresql" or parts.fragment:
-            raise ConfigurationError("a PostgreSQL URL begins with postgresql:// and has no # (write %23)")
-        if not 1 <= pool_size <= 1000:
-            raise ConfigurationError("pool_size in the database's URL is from 1 to 1000 connections")
-        # Asked at each new connection: of several servers, or behind one name, it may be another one every time.
-        if options.setdefault("target_session_attrs", "primary") not in ("primary", "read-write"):
-            raise ConfigurationError("target_session_attrs in the database's URL is primary or read-write")
-        parts = parts._replace(query=urlencode(options))
-        who, at, _ = parts.netloc.rpartition("@")
-        there = parts._replace(netloc=f"{who}{at}{listen}") if listen else parts
-        return cls(urlunsplit(parts), pool_size, urlunsplit(there))
+    def __init__(self, url: str) -> None:
+        """Raises `ConfigurationError`, in words that do not repeat the URL."""
+        self._target = Target.parse(url)
+        self.pool_size = self._target.pool_size
 
     async def connect(self, *, patient: bool = False, listens: bool = False) -> Link:
         """A new connection of the driver's. ``patient`` ones may work for as long as it takes; one that ``listens``
@@ -85,23 +57,21 @@ class Server:
 
         Raises `StoreUnavailable`, with the driver's error as its cause."""
         limits = dict.fromkeys(SERVER_TIMEOUTS, "0") if patient else SERVER_TIMEOUTS
+        timeout = self._target.connect_timeout or CONNECT_TIMEOUT
         try:
-            link: Link = await asyncpg.connect(
-                self.listening if listens else self.dsn,
-                timeout=CONNECT_TIMEOUT,
-                command_timeout=None if patient else COMMAND_TIMEOUT,
-                server_settings={"application_name": LISTENER if listens else "coatcheck"},
-                connection_class=Link,
-                statement_cache_size=0,
-            )
+            link = await self._dial(timeout, None if patient else COMMAND_TIMEOUT, listens=listens)
         except DRIVER_ERRORS as error:
             if sqlstate(error) == _TOO_MANY or _POOLER_IS_FULL in str(error):
                 raise NoRoom(_NO_ROOM) from error
-            raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from error
+            raise StoreUnavailable(
+                str(explain(error) or f"the database cannot be reached ({type(error).__name__})")
+            ) from error
+        except ConfigurationError as error:  # a file that is gone, which may come back
+            raise StoreUnavailable(str(error)) from error
         except (ValueError, OverflowError):  # quote what they were given
             raise ConfigurationError("the database's URL is not one that the driver understands") from None
         try:
-            await link.settle(limits, CONNECT_TIMEOUT)
+            await link.settle(limits, timeout)
         except BaseException as error:
             link.terminate()
             if isinstance(error, TimeoutError):  # it was let in, and then nobody came: a pooler in session mode
@@ -111,12 +81,32 @@ class Server:
             raise
         return link
 
+    async def _dial(self, timeout: float, command_timeout: float | None, *, listens: bool) -> Link:
+        target = self._target
+        check_files(target.files)
+        tls = {} if target.public is None else {"ssl": public_context(target.public)}
+        link: Link = await asyncpg.connect(
+            target.listening if listens else target.dsn,
+            timeout=timeout,
+            command_timeout=command_timeout,
+            server_settings={"application_name": LISTENER if listens else target.application},
+            connection_class=Link,
+            statement_cache_size=0,
+            **tls,
+        )
+        link.set_up(target.sockets)
+        return link
+
 
 DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def explain(error: BaseException | None) -> ConfigurationError | None:
     """The error for an operator, when it is one that only they can mend. It names no user, host or password."""
+    if isinstance(error, ConfigurationError):
+        return error
+    if about_tls := pg_tls.explain(error):
+        return ConfigurationError(about_tls)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError("the options in the database's URL are not ones that the driver knows")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):

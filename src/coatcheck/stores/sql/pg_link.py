@@ -8,7 +8,8 @@ our statements: that is fewer trips.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import ConfigurationError
@@ -37,6 +38,13 @@ class Link(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
         set_up = f"{_settings(limits, local=False)} WHERE pg_backend_pid() = {self.get_server_pid()}"
         self.pooled = await self.execute(set_up, timeout=timeout) == "SELECT 0"
         self._limits = f"{_settings(limits, local=True)}; {_PRIMARY}"
+
+    def set_up(self, options: Sequence[tuple[int, int, int]]) -> None:
+        """Set these options of the socket (level, name, value), where it is one of TCP."""
+        found = self._transport.get_extra_info("socket")
+        if found is not None and found.family in (socket.AF_INET, socket.AF_INET6):
+            for option in options:
+                found.setsockopt(*option)
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """See `asyncpg.Connection.execute`. Where a pooler stands, BEGIN brings the limits along."""

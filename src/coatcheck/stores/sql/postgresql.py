@@ -39,6 +39,9 @@ _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
 _NO_PRIMARY: Final = frozenset({"25006", "55000"})
 """A server that only reads, or is still recovering: another connection may find the primary."""
 
+_REFUSALS: Final = frozenset({"25006", "53100", "58030"})
+"""A transaction or server that only reads, a full disk, an error of input or output."""
+
 
 class _Lost(ConnectionError):
     """The other side has closed the connection, and COMMIT had not been sent."""
@@ -51,7 +54,7 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         super().__init__(patience=patience)
-        self._server = Server.parse(url)
+        self._server = Server(url)
         self._listener = Listener(self._server)
         self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
 
@@ -107,6 +110,16 @@ class PostgresqlDatabase(Database):
     def is_lost(self, error: BaseException) -> bool:
         """See `Database.is_lost`. A COMMIT without an answer never comes here, a server that keeps silent neither."""
         return isinstance(error, _Lost)
+
+    def is_refusal(self, cause: BaseException) -> bool:
+        """See `Database.is_refusal`."""
+        return sqlstate(cause) in _REFUSALS
+
+    async def why_no_writes(self) -> str:
+        """See `Database.why_no_writes`."""
+        asked = text("SELECT current_setting('transaction_read_only')")
+        only_reads = await self.read(lambda tx: tx.execute(asked).scalar_one()) == "on"
+        return "the database only reads (transaction_read_only is on)" if only_reads else ""
 
     def failure(self, error: BaseException) -> StoreUnavailable | Rejected:
         """See `Database.failure`."""

@@ -27,6 +27,10 @@ class SqlSessions:
         what was issued with."""
         return await self.database.time(self._wall())
 
+    async def check_writes(self) -> None:
+        """See `ChecksWrites.check_writes`."""
+        await self.database.refusals.check(self.database.why_no_writes)
+
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
         return await self.database.read(partial(operations.standing_of, subject=subject))

@@ -34,6 +34,9 @@ POLL: Final = 0.03
 """Seconds between two looks for what other processes have committed."""
 _LOCK_WAIT: Final = 0.1
 """Seconds SQLite itself waits for a lock before the whole transaction is tried again."""
+_ROOM: Final = 1 << 18
+"""Bytes that must be free on a disk for it not to be full: some logins' worth of pages."""
+_REFUSALS: Final = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")
 
 _OURS_TO_FIX: Final = {
     sqlite3.SQLITE_NOTADB: "is not a SQLite database",
@@ -116,6 +119,14 @@ class SqliteDatabase(Database):
             raise StoreUnavailable("the database file is gone; restart") from error
         if (found.st_dev, found.st_ino) != self._file:
             raise StoreUnavailable("the database file was replaced while it was open; restart")
+
+    def is_refusal(self, cause: BaseException) -> bool:
+        """See `Database.is_refusal`."""
+        return str(getattr(cause, "sqlite_errorname", "")).startswith(_REFUSALS)
+
+    async def why_no_writes(self) -> str:
+        """See `Database.why_no_writes`."""
+        return await asyncio.to_thread(_why_no_writes, self._path) if self._path is not None else ""
 
     def read_feed(self, tx: Connection, cursor: str | None, now: float) -> FeedRead:
         """See `Database.read_feed`."""
@@ -279,3 +290,18 @@ def _code(error: BaseException | None) -> int:
     """SQLite's primary result code, 0 for errors that are not its own."""
     code = getattr(driver_error(error), "sqlite_errorcode", 0) if error else 0
     return int(code) & 0xFF
+
+
+def _why_no_writes(path: Path) -> str:
+    """What the file system says."""
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        return f"the database's file cannot be looked at ({type(error).__name__})"
+    if found.f_flag & os.ST_RDONLY:
+        return "the disk of the database's file only reads"
+    if found.f_bavail * found.f_frsize < _ROOM:
+        return "the disk of the database's file is full"
+    if not all(os.access(name, os.W_OK) for name in (path, path.parent)):
+        return "the database's file or folder may not be written"
+    return ""
