@@ -121,6 +121,17 @@ class Background:
         self._thread.join(limit)
         return not self._thread.is_alive()
 
+    def leave(self, farewell: Callable[[], Awaitable[None]], limit: float) -> None:
+        """The same without waiting, for whoever must not: the garbage collector may come in any thread, this one too.
+        What the farewell raises is logged."""
+        with suppress(StoreUnavailable):
+            self._post(partial(self._begin_ending, farewell, limit, _say))
+
+    def join(self, limit: float) -> bool:
+        """Wait until the thread has ended. False when it is still there after so many seconds."""
+        self._thread.join(max(0.0, limit))
+        return not self._thread.is_alive()
+
     def farewell(self) -> None:
         """Raise what the farewell has raised, once the thread has ended."""
         ending, self._ending = self._ending, None
@@ -163,9 +174,16 @@ class Background:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _begin_ending(self, farewell: Callable[[], Awaitable[None]], limit: float) -> None:
+    def _begin_ending(
+        self,
+        farewell: Callable[[], Awaitable[None]],
+        limit: float,
+        said: Callable[[asyncio.Task[None]], None] | None = None,
+    ) -> None:
         if self._ending is None:
             self._ending = self._loop.create_task(self._end(farewell, limit), name="coatcheck-end")
+            if said is not None:
+                self._ending.add_done_callback(said)
             self._ending.add_done_callback(lambda ending: self._loop.stop())
 
     async def _end(self, farewell: Callable[[], Awaitable[None]], limit: float) -> None:
@@ -179,6 +197,12 @@ class Background:
                 await farewell()
         except TimeoutError as error:
             raise StoreUnavailable("what was still to be written and closed took too long") from error
+
+
+def _say(ending: asyncio.Task[None]) -> None:
+    error = None if ending.cancelled() else ending.exception()
+    if error is not None:
+        log.warning("not closed when nobody held it any more: %s", error)
 
 
 class _Call(Generic[T]):

@@ -8,7 +8,7 @@ should not break over it. A WebSocket that came with an identity is guarded: it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -238,11 +238,8 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
         """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
-        inner: Any = app
-        while inner is not None:  # middlewares call what is inside of them their app
-            if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
-                raise ConfigurationError(SECOND)
-            inner = getattr(inner, "app", None)
+        if any(inner.auth is not auth for inner in inside(app)):
+            raise ConfigurationError(SECOND)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth
         self._excluded = Paths(exclude)
@@ -292,6 +289,14 @@ class AuthMiddleware:
         scope[IDENTITY] = None
         self.attach(scope, None)
         return True
+
+
+def inside(app: object) -> Iterator[AuthMiddleware]:
+    """Those of our middlewares that an application has inside: middlewares call what is inside of them their app."""
+    while app is not None:
+        if isinstance(app, AuthMiddleware):
+            yield app
+        app = getattr(app, "app", None)
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:

@@ -129,7 +129,8 @@ class AuthMiddleware(asgi.AuthMiddleware):
 
     ``service``: where the service is mounted within the application, such as ``/auth``. Its requests are left to it,
     so that a client whose token has ended can still refresh and log in; below it nobody is known. ``exclude`` as
-    `asgi.AuthMiddleware` has it: ``request.user`` is `Nobody` there, and the decorators let nobody in."""
+    `asgi.AuthMiddleware` has it: ``request.user`` is `Nobody` there, and the decorators let nobody in. What is given
+    neither leaves to itself what one further in does, such as that of ``mount_auth``."""
 
     def __init__(
         self, app: ASGIApp, auth: GuardingKnower, service: str | None = None, *, exclude: Sequence[str] = ()
@@ -137,6 +138,10 @@ class AuthMiddleware(asgi.AuthMiddleware):
         """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
         super().__init__(app, auth, exclude=exclude)
         self._service = Paths(() if service is None else (service,))
+        if service is None and not exclude:
+            for inner in asgi.inside(app):
+                if isinstance(inner, AuthMiddleware):
+                    self._service, self._excluded = inner._service, inner._excluded
         self._has_apart = bool(self._service or self._excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -173,7 +178,13 @@ class AuthMiddleware(asgi.AuthMiddleware):
             scope["auth"] = user._credentials
 
     def _goes_apart(self, scope: Scope) -> bool:
-        return super()._goes_apart(scope) or (scope["type"] in ("http", "websocket") and self._service.hold(scope))
+        if super()._goes_apart(scope):
+            return True
+        if scope["type"] not in ("http", "websocket") or not self._service.hold(scope):
+            return False
+        scope[IDENTITY] = None
+        self.attach(scope, None)
+        return True
 
 
 class CoatcheckBackend(AuthenticationBackend):
@@ -221,8 +232,9 @@ def optional_user(connection: HTTPConnection) -> Identity | None:
     identity: Identity | None = connection.scope.get(IDENTITY)
     if identity is None and IDENTITY not in connection.scope:
         raise RuntimeError(
-            "nobody has looked who is asking: make the application with "
-            "middleware=[Middleware(AuthMiddleware, auth=auth)]"
+            "nobody has looked who is asking: AuthMiddleware is missing, or stands further in than whatever asks here. "
+            "Make the application with middleware=[Middleware(AuthMiddleware, auth=auth), ...], before whatever asks; "
+            "mount_auth leaves it where it stands"
         )
     return identity
 

@@ -34,7 +34,7 @@ class Auth(Blocking[_async.Auth]):
     view: in a thread of a pool), so that transactions and whatever else belongs to a thread are the caller's own.
 
     Making it opens nothing and starts no thread. It is started by the first call that needs it, by `start` or by
-    ``with auth:``, and closed by `close` or when the process ends.
+    ``with auth:``, and closed by `close`, when nobody holds it any more, or when the process ends.
     """
 
     def __init__(

@@ -15,12 +15,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack, suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from ..auth import Auth
 from ..background import Background
@@ -59,6 +59,9 @@ class Life(Generic[Inner]):
         self.tries: int = 0
         self.failure: str = ""
         """What the last try to start met, if the store did not answer."""
+        self.pid: int = os.getpid()
+        self.finalizer: finalize[..., Any] | None = None
+        """Ends it when nobody holds the object any more."""
 
     def let_lie(self) -> None:
         """Have nobody touch it again, not even the garbage collector at the end of the process: that would close what
@@ -185,7 +188,8 @@ class Blocking(Generic[Inner]):
                 life.failure = str(error)
             self._end(life, _CLOSE_LIMIT)
             raise
-        _running.add(self)
+        life.finalizer = finalize(self, _forgotten, life)
+        life.finalizer.atexit = False  # which `_at_exit` sees to
         life.running, self.known = background, life.inner.known
         return background
 
@@ -193,6 +197,8 @@ class Blocking(Generic[Inner]):
         """End, with the lock held. Whoever calls meanwhile meets a loop that ends, and does not start another one."""
         self.known, life.running = _nothing, None
         background = life.background
+        if life.finalizer is not None:
+            life.finalizer.detach()
         if background is None:
             return
         if not background.stop(life.inner.close, limit):
@@ -200,7 +206,6 @@ class Blocking(Generic[Inner]):
             life.background, life.spoilt = None, "something blocks the background loop for ever; restart this process"
             raise StoreUnavailable("the background loop does not end: something blocks it")
         life.background = None
-        _running.discard(self)
         background.farewell()
 
     def _prepare_fork(self, give_up: float) -> None:
@@ -238,9 +243,36 @@ class Blocking(Generic[Inner]):
 
 
 _all: Final[WeakSet[Blocking[Any]]] = WeakSet()
-_running: Final[set[Blocking[Any]]] = set()
-"""Kept until they are closed, though nobody else may hold them any more."""
+_leaving: Final[set[Life[Any]]] = set()
+"""What nobody holds any more, until its thread has ended."""
 _process_ends: Final = threading.Event()
+
+
+def _forgotten(life: Life[Any]) -> None:
+    """Nobody holds the object any more, as after a test whose factory has made an application: end what runs. The
+    garbage collector calls this in any thread, so nothing is waited for."""
+    background = life.background
+    if background is None:
+        return
+    if life.pid != os.getpid():
+        life.let_lie()
+        return
+    _leaving.difference_update([other for other in _copied(_leaving) if _has_ended(other, 0.0)])
+    _leaving.add(life)
+    background.leave(life.inner.close, _CLOSE_LIMIT)
+
+
+def _has_ended(life: Life[Any], patience: float) -> bool:
+    return life.background is None or life.background.join(patience)
+
+
+def _wait_for_leaving(limit: float) -> None:
+    """Wait for what is ending by itself, and let lie what does not."""
+    give_up = time.monotonic() + limit
+    for life in _copied(_leaving):
+        if not _has_ended(life, give_up - time.monotonic()):
+            life.let_lie()
+        _leaving.discard(life)
 
 
 def _nothing(key: bytes) -> Identity | None:
@@ -253,10 +285,14 @@ def _refuse_inside(life: Life[Any]) -> None:
         raise RuntimeError("this would wait for the event loop that it runs in, for ever: await the asynchronous one")
 
 
-def _everyone() -> list[Blocking[Any]]:
+def _copied(things: Iterable[T]) -> list[T]:
     while True:
-        with suppress(RuntimeError):  # another thread has made one meanwhile
-            return list(_all)
+        with suppress(RuntimeError):  # another thread has made or ended one meanwhile
+            return list(things)
+
+
+def _everyone() -> list[Blocking[Any]]:
+    return _copied(_all)
 
 
 def _before_fork() -> None:
@@ -264,6 +300,7 @@ def _before_fork() -> None:
     threads = _threads()
     for each in _everyone():
         each._prepare_fork(give_up)
+    _wait_for_leaving(give_up - time.monotonic())
     _wait_until_gone(threads - _threads(), give_up)
 
 
@@ -290,6 +327,7 @@ def _after_fork(is_child: bool) -> None:
 def _at_exit() -> None:
     _process_ends.set()
     with ExitStack() as steps:  # one that fails skips no other
+        steps.callback(_wait_for_leaving, _EXIT_LIMIT)
         for each in _everyone():
             steps.callback(each._exit)
 
