@@ -63,6 +63,11 @@ SECOND: Final = (
     "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
     "make an application of its own for the other, or leave one out"
 )
+_SESSIONS: Final = "starlette.middleware.sessions"
+_INSIDE: Final = (
+    "SessionMiddleware stands inside of AuthMiddleware, so what is kept there for one person would be handed to the "
+    "next: add AuthMiddleware first, for what is added later stands outside"
+)
 _SEMICOLON: Final = ord(";")
 """As a number: ``b";" in text`` costs half as much as a whole hit."""
 
@@ -237,11 +242,14 @@ class AuthMiddleware:
     """
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
-        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
+        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word. So
+        with Starlette's ``SessionMiddleware``, whose sessions could not be kept apart."""
         inner: Any = app
         while inner is not None:  # middlewares call what is inside of them their app
             if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
                 raise ConfigurationError(SECOND)
+            if any(kind.__module__ == _SESSIONS for kind in type(inner).__mro__):
+                raise ConfigurationError(_INSIDE)
             inner = getattr(inner, "app", None)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth
