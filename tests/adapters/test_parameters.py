@@ -299,7 +299,6 @@ def test_litestar_serves_what_is_right() -> None:
     [
         lambda view: flask.requires(view),
         lambda view: flask.fresh(view),
-        lambda view: flask.login_required()(view),
         lambda view: flask.requires()(view),
         lambda view: flask.requires(["admin"])(view),
         lambda view: flask.fresh(minutes=0)(view),

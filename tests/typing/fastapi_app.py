@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, assert_type
 
-from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
+from fastapi.responses import RedirectResponse
 
 from coatcheck import Auth, Identity, RemoteVerifier
 from coatcheck.adapters.fastapi import (
@@ -21,7 +22,7 @@ from coatcheck.adapters.fastapi import (
     optional_user,
     requires,
 )
-from coatcheck.service.fastapi import mount_auth
+from coatcheck.service.fastapi import mount_auth, page_for
 
 Admin = Annotated[Identity, requires("admin")]
 
@@ -41,6 +42,14 @@ app = FastAPI(lifespan=lifespans(auth.lifespan, own, with_state), dependencies=[
 remote = FastAPI(lifespan=RemoteVerifier("https://auth.example.com/auth", service_key="x" * 32).lifespan)
 router = APIRouter(dependencies=[requires("editor", "author"), fresh(minutes=5)])
 app.add_exception_handler(Refusal, on_refusal)
+
+
+@remote.exception_handler(Refusal)
+async def refused(request: Request, error: Refusal) -> Response:
+    page = page_for(request.scope, error.problem, renew="/auth/login")
+    return RedirectResponse(page, 303) if page else await on_refusal(request, error)
+
+
 assert_type(mount_auth(FastAPI(lifespan=own)), Auth)
 assert_type(mount_auth(FastAPI(), auth, prefix="/login", pages=False), Auth)
 

@@ -50,13 +50,13 @@ def public() -> str:
 
 @app.post("/danger")
 @requires("admin", "author")
-@fresh(minutes=5)
+@fresh(minutes=5, renew_view="/again")
 async def danger() -> str:
     return current_user.subject
 
 
 @members.before_request
-@login_required
+@login_required(login_view="/enter")
 def members_only() -> None: ...
 
 

@@ -20,7 +20,7 @@ from coatcheck.adapters.litestar import (
     requires,
 )
 from coatcheck.errors import NotLoggedIn
-from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver
+from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver, page_for
 
 AnyRequest = Request[Identity | None, Identity | None, State]
 
@@ -75,7 +75,9 @@ async def enter(request: AnyRequest) -> Response[dict[str, str]]:
 
 
 def to_login(request: AnyRequest, error: NotLoggedIn) -> Response[None]:
-    return Response(None, status_code=303, headers={"location": "/auth/login"})
+    page = page_for(request.scope, error)
+    assert_type(page, str | None)
+    return Response(None, status_code=303, headers={"location": page or "/"})
 
 
 auth = Auth("memory://")

@@ -10,7 +10,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -28,7 +28,7 @@ from coatcheck.adapters.starlette import (
     optional_user,
     requires,
 )
-from coatcheck.service.starlette import mount_auth
+from coatcheck.service.starlette import Refusal, mount_auth, page_for
 
 
 @logged_in
@@ -60,6 +60,12 @@ class Reports(HTTPEndpoint):
         return PlainTextResponse(current_user(request).subject)
 
 
+def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    page = page_for(request.scope, error.problem)
+    return RedirectResponse(page, 303) if page else on_error(request, error)
+
+
 @logged_in
 async def live(websocket: WebSocket) -> None:
     assert_type(current_user(websocket), Identity)
@@ -70,6 +76,7 @@ auth = Auth("memory://")
 routes = [Route("/me", me), Route("/danger", danger), Route("/reports", Reports), WebSocketRoute("/live", live)]
 app = Starlette(
     routes=routes,
+    exception_handlers={Refusal: refused},
     lifespan=lifespans(auth.lifespan),
     middleware=[Middleware(AuthMiddleware, auth=auth, service="/auth")],
 )

@@ -63,6 +63,11 @@ SECOND: Final = (
     "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
     "make an application of its own for the other, or leave one out"
 )
+_SESSIONS: Final = "starlette.middleware.sessions"
+_INSIDE: Final = (
+    "SessionMiddleware stands inside of AuthMiddleware, so what is kept there for one person would be handed to the "
+    "next: add AuthMiddleware first, for what is added later stands outside"
+)
 _SEMICOLON: Final = ord(";")
 """As a number: ``b";" in text`` costs half as much as a whole hit."""
 
@@ -237,9 +242,13 @@ class AuthMiddleware:
     """
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
-        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word."""
-        if any(inner.auth is not auth for inner in inside(app)):
-            raise ConfigurationError(SECOND)
+        """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word. So
+        with Starlette's ``SessionMiddleware``, whose sessions could not be kept apart."""
+        for inner in layers(app):
+            if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
+                raise ConfigurationError(SECOND)
+            if any(kind.__module__ == _SESSIONS for kind in type(inner).__mro__):
+                raise ConfigurationError(_INSIDE)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth
         self._excluded = Paths(exclude)
@@ -291,11 +300,10 @@ class AuthMiddleware:
         return True
 
 
-def inside(app: object) -> Iterator[AuthMiddleware]:
-    """Those of our middlewares that an application has inside: middlewares call what is inside of them their app."""
+def layers(app: object) -> Iterator[object]:
+    """An application and what it has inside: middlewares call what is inside of them their app."""
     while app is not None:
-        if isinstance(app, AuthMiddleware):
-            yield app
+        yield app
         app = getattr(app, "app", None)
 
 

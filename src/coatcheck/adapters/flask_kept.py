@@ -16,13 +16,15 @@ from .wsgi import Environ, arrival_of
 
 _FOR: Final = "coatcheck.kept_for"
 """Key of the request's environment: the mark of whoever the browser is, where that is known."""
+_context: Final = cast("LocalProxy[Any]", request_ctx)._get_current_object
+"""What is behind it, asked for once."""
 
 
 def held() -> SessionMixin | None:
     """Flask's session, without saying that anybody has used it."""
-    context: Any = cast("LocalProxy[Any]", request_ctx)._get_current_object()
-    found: SessionMixin | None = vars(context).get("_session")  # newer versions say it of every other way to get at it
-    return vars(context).get("session") if found is None else found
+    context = vars(_context())
+    found: SessionMixin | None = context.get("_session")  # newer versions say it of every other way to get at it
+    return context.get("session") if found is None else found
 
 
 def is_bound() -> bool:

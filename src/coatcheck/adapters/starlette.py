@@ -139,7 +139,7 @@ class AuthMiddleware(asgi.AuthMiddleware):
         super().__init__(app, auth, exclude=exclude)
         self._service = Paths(() if service is None else (service,))
         if service is None and not exclude:
-            for inner in asgi.inside(app):
+            for inner in asgi.layers(app):
                 if isinstance(inner, AuthMiddleware):
                     self._service, self._excluded = inner._service, inner._excluded
         self._has_apart = bool(self._service or self._excluded)
