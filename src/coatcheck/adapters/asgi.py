@@ -258,7 +258,7 @@ class AuthMiddleware:
         if self._has_apart and self._goes_apart(scope):
             await self.app(scope, receive, send)
             return
-        if scope["type"] == "http" and ((method := scope["method"]) == "GET" or method == "HEAD"):
+        if (method := scope.get("method")) == "GET" or method == "HEAD":  # of HTTP alone: nothing else has one
             identity = recognise(self.auth.known, scope)
             if identity is not None:
                 scope[IDENTITY] = identity
