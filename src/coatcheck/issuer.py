@@ -91,6 +91,7 @@ class Issuer:
         amr: tuple[str, ...] = ("pwd",),
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
     ) -> Credentials:
         """Make a session for a subject whose identity has been proved, and the credentials of its mode.
 
@@ -98,15 +99,30 @@ class Issuer:
         was checked; without it the login only races what happens from now on. ``remember`` counts in mode
         ``session``. ``auth_time``: when the identity was proved, in seconds since the Unix epoch, where that is not
         now: for a login that another system has made, which must not pass for a fresh one. Beyond
-        `Policy.sessions_per_subject` the subject's oldest session ends. Raises `InvalidLogin` for a subject that may
-        not log in, `Conflict` when its sessions were ended meanwhile, `ConfigurationError` for a mode that the policy
-        does not allow, `SessionTooLarge`, `StoreUnavailable`, `ValueError` for an ``auth_time`` that is none.
+        `Policy.sessions_per_subject` the subject's oldest session ends. ``session_id``: what
+        `OpaqueTokens.session_of_form` gave, never to be used a second time; a fresh one when omitted.
+
+        Raises `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended meanwhile,
+        `ConfigurationError` for a mode that the policy does not allow, `SessionTooLarge`, `StoreUnavailable`,
+        `ValueError` for an ``auth_time`` that is none.
         """
         keep = self._policy.sessions_per_subject
         return await self._login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
-            keep=keep,
+            keep=keep, session_id=session_id,
         )  # fmt: skip
+
+    async def again(self, session_id: str, subject: str) -> Credentials | None:
+        """What a login of mode ``session`` has just handed out, for whoever has proved the same again; None when there
+        is no such session, or not yet, or not any more. Raises `InvalidLogin` and `StoreUnavailable`."""
+        now = self._clock.now()
+        found = await self._sessions.find(session_id, now=now)
+        if found is None or found.session.subject != subject or found.session.mode is not Mode.SESSION:
+            return None
+        facts = await self._subjects.facts(subject)
+        if facts is None:
+            raise InvalidLogin("subject is unknown or disabled")
+        return self._credentials(found, facts, now)
 
     async def _login(
         self,
@@ -120,6 +136,7 @@ class Issuer:
         auth_time: float | None = None,
         data: Mapping[str, Any] | None,
         keep: int,
+        session_id: str | None = None,
     ) -> Credentials:
         mode = mode or self._policy.modes[0]
         if mode not in self._policy.modes:
@@ -133,7 +150,7 @@ class Issuer:
             raise InvalidLogin("subject is unknown or disabled")
         lifetimes = self._policy.lifetimes(mode, remember)
         session = Session(
-            id=new_session_id(subject),
+            id=session_id or new_session_id(subject),
             subject=subject,
             epoch=standing_epoch if epoch is None else epoch,
             mode=mode,

@@ -53,3 +53,24 @@ async def test_going_where_a_form_posts(people: People) -> None:
         assert await ada.is_logged_in()
     await ada.page.get_by_role("link", name="Your devices").click()
     await ada.at("/auth/devices")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_a_double_click(people: People, scripts: bool) -> None:
+    """It makes one account and one session, and ends where one click does."""
+    ada = await people(java_script_enabled=scripts)
+    await ada.go("/auth/signup")
+    await ada.page.get_by_label("E-mail address").fill(ada.email)
+    await ada.page.get_by_label("Password").fill(PASSWORD)
+    await ada.page.get_by_role("button", name="Create account").dblclick()
+    await ada.at("/auth/account")
+    await ada.go("/auth/devices")
+    await ada.sees("You are logged in here and nowhere else.")
+    await ada.press("Log out")
+    await ada.at("/auth/login")
+    await ada.page.get_by_label("E-mail address").fill(ada.email)
+    await ada.page.get_by_label("Password").fill(PASSWORD)
+    await ada.page.locator("main").get_by_role("button", name="Log in").dblclick()
+    await ada.at("/auth/account")
+    await ada.go("/auth/devices")
+    await ada.sees("You are logged in here and nowhere else.")

@@ -23,6 +23,7 @@ SESSION_PREFIX: Final = "ccs_"
 REFRESH_PREFIX: Final = "ccr_"
 CSRF_PREFIX: Final = "ccf_"
 INVITATION_PREFIX: Final = "cci_"
+FORM_PREFIX: Final = "ccd_"
 
 _SLOT_BYTES: Final = 2
 _RANDOM_BYTES: Final = 16
@@ -31,6 +32,8 @@ _ID: Final = 24
 """Characters of an id: 18 bytes."""
 _GENERATION: Final = 8
 """Characters of a generation: 6 bytes."""
+_STAMP_BYTES: Final = 6
+"""Of the time at which a form's value was made, in seconds."""
 _NONCE: Final = 16
 """Characters of a CSRF token's nonce: 12 bytes."""
 _MAC: Final = 32
@@ -104,15 +107,17 @@ def _framed(value: bytes) -> bytes:
 
 
 class OpaqueTokens:
-    """The session token, the refresh token, the CSRF token and the invitation."""
+    """The session token, the refresh token, the CSRF token, the invitation and the value of a form."""
 
-    __slots__ = ("_csrf", "_invitation", "_refresh", "_session")
+    __slots__ = ("_csrf", "_form", "_invitation", "_of_form", "_refresh", "_session")
 
     def __init__(self, secrets: Secrets) -> None:
         self._session = Stamp(secrets, SESSION_PREFIX, "session-token")
         self._refresh = Stamp(secrets, REFRESH_PREFIX, "refresh-token")
         self._csrf = Stamp(secrets, CSRF_PREFIX, "csrf-token")
         self._invitation = Stamp(secrets, INVITATION_PREFIX, "invitation")
+        self._form = Stamp(secrets, FORM_PREFIX, "form")
+        self._of_form = Stamp(secrets, "", "session-of-form")
 
     def session_token(self, session_id: str) -> str:
         """The token that stands for this session: 60 characters."""
@@ -162,6 +167,23 @@ class OpaqueTokens:
         content = encoding.decode(body)
         self._invitation.check(token, body, content)
         return content
+
+    def form_value(self, now: float) -> str:
+        """A value for one form, by which it is known when it is sent twice: 60 characters."""
+        body = encoding.encode(int(now).to_bytes(_STAMP_BYTES, "big") + random.token_bytes(12))
+        return self._form.make(body, body.encode("ascii"))
+
+    def read_form_value(self, value: str) -> int:
+        """When it was made. Raises `MalformedCredential` or `ForgedCredential` as `read_session_token`."""
+        body = _body(value, FORM_PREFIX, _ID)
+        self._form.check(value, body, body.encode("ascii"))
+        return int.from_bytes(encoding.decode(body)[:_STAMP_BYTES], "big")
+
+    def session_of_form(self, value: str, subject: str) -> str:
+        """The id of the session that this subject's login with this form makes. As unpredictable as a fresh one, to
+        whoever has the form too, and the same in every process under the same newest secret."""
+        mac = encoding.decode(self._of_form.make("", value.encode(), subject.encode()))
+        return encoding.encode(subject_slot(subject) + mac[:_RANDOM_BYTES])
 
 
 def _body(token: str, prefix: str, size: int) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ...errors import EmailTaken, InvalidEmail, InvalidLogin, Throttled, WeakPassword
-from .. import registration
+from .. import once, registration
 from ..refusals import Refusal
 from .destination import safe_next
 from .visit import Visit, endpoint, wait_text
@@ -38,6 +38,8 @@ class _Entry:
     remember: bool = False
     next: str = ""
     invitation: str = field(default="", repr=False)
+    once: str = field(default="", repr=False)
+    """By which a form is known that is sent twice."""
 
     def missing(self, no_email: str = NO_EMAIL) -> dict[str, str]:
         """What to say at the fields that were left empty."""
@@ -77,7 +79,7 @@ async def _login(visit: Visit) -> Response:
         return await _login_form(visit, entry, status=422, errors=errors)
     try:
         proved = await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)
-        credentials = await visit.log_in(proved.subject, epoch=proved.epoch, remember=entry.remember)
+        credentials = await visit.log_in(proved.subject, once=entry.once, epoch=proved.epoch, remember=entry.remember)
     except InvalidLogin:
         problem = WRONG_EMAIL if ours else WRONG_NAME
         return await _login_form(visit, entry, status=401, problem=problem, about="problem")
@@ -92,9 +94,7 @@ async def signup(visit: Visit) -> Response:
     if errors := entry.missing():
         return await _signup_form(visit, entry, status=422, errors=errors)
     try:
-        account = await registration.register(
-            visit.auth, entry.email, entry.password, invitation=entry.invitation, ip=visit.ip
-        )
+        subject = await _register(visit, entry)
     except InvalidEmail:
         return await _signup_form(visit, entry, status=422, errors={"email": BAD_EMAIL})
     except WeakPassword as error:
@@ -103,8 +103,26 @@ async def signup(visit: Visit) -> Response:
         return await _signup_form(visit, entry, status=409, errors={"email": TAKEN})
     except Throttled as error:
         return retry_later(await _signup_form(visit, entry, status=429, problem=wait_text(error)), error)
-    credentials = await visit.log_in(account.id)
+    credentials = await visit.log_in(subject, once=entry.once)
     return visit.deliver(visit.go_on(entry.next, "/account", done="welcome"), credentials)
+
+
+async def _register(visit: Visit, entry: _Entry) -> str:
+    """The new account's id, also where the same form has made it a moment ago. Raises as `registration.register`."""
+    form = f"signup:{entry.email}"
+    await once.sent_before(visit.auth, entry.once, form)
+    try:
+        account = await registration.register(
+            visit.auth, entry.email, entry.password, invitation=entry.invitation, ip=visit.ip
+        )
+    except EmailTaken as taken:
+        if not await once.sent_twice(visit.auth, entry.once, form):
+            raise
+        try:
+            return (await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)).subject
+        except InvalidLogin:
+            raise taken from None
+    return account.id
 
 
 async def _logout(visit: Visit) -> Response:
@@ -142,6 +160,7 @@ async def _entry(visit: Visit) -> _Entry:
         remember="remember" in form,
         next=safe_next(form.get("next", "")),
         invitation=form.get("invitation", ""),
+        once=form.get("once", ""),
     )
 
 
@@ -154,6 +173,7 @@ async def _login_form(
     return visit.page(
         "login",
         status=status,
+        once=once.new_value(visit.auth),
         next=entry.next,
         next_query=next_query(entry.next),
         who=await visit.name(),
@@ -173,6 +193,7 @@ async def _signup_form(
     return visit.page(
         "signup",
         status=status,
+        once=once.new_value(visit.auth),
         next=entry.next,
         invitation=entry.invitation,
         next_query=next_query(entry.next),

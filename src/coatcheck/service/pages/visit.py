@@ -23,7 +23,8 @@ from ...model import Identity, Mode
 from .. import delivery, registration
 from ..api.bodies import read_form
 from ..api.problems import note_cross_site
-from ..logins import chosen_mode, log_in
+from ..logins import chosen_mode
+from ..once import log_in_once
 from ..refusals import BY_STATUS, public_problem
 from ..replaced import sessions_named
 from .destination import safe_next
@@ -138,11 +139,10 @@ class Visit:
             raise CrossSite("the form was not made for this session")
         return fields
 
-    async def log_in(self, subject: str, *, epoch: int | None = None, remember: bool = False) -> Credentials:
-        """Make the session that a page hands out, and end those that the browser had, whosever they were."""
-        return await log_in(
-            self.auth, self.arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember
-        )  # fmt: skip
+    async def log_in(self, subject: str, *, once: str, epoch: int | None = None, remember: bool = False) -> Credentials:
+        """Make the session that a page hands out, one for a form that is sent twice, and end those that the browser
+        had, whosever they were."""
+        return await log_in_once(self.auth, self.arrival, subject, value=once, epoch=epoch, remember=remember)
 
     def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
         """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making

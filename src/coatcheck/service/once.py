@@ -1,0 +1,105 @@
+"""A form that is sent twice, by a double click or by impatience, makes one session and one account. Without any script.
+
+Every form that makes a session has a value of its own, which a browser sends as often as it sends the form. Whoever is
+first with it makes the session, under an id that follows from the value; whoever comes with it again within
+`Policy.reuse_window`, in whichever process, and proves the same, gets what the first one got. So it does not matter
+which of the answers the browser shows. Later the form logs in as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Final
+
+from ..accounts.throttle import Counters
+from ..auth import Auth
+from ..credentials.arrival import Arrival
+from ..errors import ConfigurationError, Conflict, InvalidCredential, InvalidLogin
+from ..issuer import Credentials
+from ..model import Mode
+from .logins import log_in
+from .replaced import replaced
+
+LIFETIME: Final = 86400.0
+"""Seconds for which a form is known to have been sent; an older one logs in as if it had no value."""
+_PAUSE: Final = 0.05
+_PAUSES: Final = 40
+"""How often, and seconds how far apart, whoever comes second looks for what the first one makes: 2 s. The password was
+checked before, so there is one insertion to wait for."""
+
+
+def new_value(auth: Auth) -> str:
+    """For the hidden field ``once`` of a form."""
+    return auth.opaque.form_value(auth.clock.now())
+
+
+async def sent_before(auth: Auth, value: str, by: str) -> bool | None:
+    """Count a form, and say whether it was sent in the last moments by the same: ``by`` is a subject, or what the form
+    is for. False for the first time; None where it cannot be told, which is also later than that."""
+    counters, key, now = _counters(auth), _key(value, by), auth.clock.now()
+    if counters is None or not _is_fresh(auth, value, now):
+        return None
+    if await counters.count_failure(key, now=now, window=2 * LIFETIME) == 1:
+        return False
+    return True if await sent_twice(auth, value, by) else None
+
+
+async def sent_twice(auth: Auth, value: str, by: str) -> bool:
+    """Whether a form was counted by `sent_before` twice, and all in the last moments."""
+    counters, now = _counters(auth), auth.clock.now()
+    if counters is None:
+        return False
+    [(count, ends)] = await counters.failures([_key(value, by)], now=now)
+    return count > 1 and now - (ends - 2 * LIFETIME) <= auth.policy.reuse_window
+
+
+async def log_in_once(
+    auth: Auth, arrival: Arrival, subject: str, *, value: str, epoch: int | None, remember: bool = False
+) -> Credentials:
+    """`log_in` in mode ``session``, with the form's value. Raises as that does."""
+    before = await sent_before(auth, value, subject)
+    if before is None:
+        return await log_in(auth, arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember)
+    session_id = auth.opaque.session_of_form(value, subject)
+    credentials = await _made(auth, session_id, subject) if before else None
+    if credentials is None:
+        # Whoever was first has failed, or has logged out since: an id is never used again.
+        try:
+            credentials = await auth.issuer.login(
+                subject, mode=Mode.SESSION, epoch=epoch, remember=remember, device=arrival.device(),
+                session_id=None if before else session_id,
+            )  # fmt: skip
+        except Conflict as error:
+            raise InvalidLogin("sessions were ended while the password was checked") from error
+    for replaced_id in replaced(auth, arrival, credentials):
+        await auth.revoke(replaced_id)
+    return credentials
+
+
+async def _made(auth: Auth, session_id: str, subject: str) -> Credentials | None:
+    """What the first one has made, or is about to make."""
+    for _ in range(_PAUSES):
+        found = await auth.issuer.again(session_id, subject)
+        if found is not None:
+            return found
+        await asyncio.sleep(_PAUSE)
+    return None
+
+
+def _counters(auth: Auth) -> Counters | None:
+    try:
+        return auth.counters
+    except ConfigurationError:  # sessions alone: nobody can count
+        return None
+
+
+def _key(value: str, by: str) -> str:
+    return f"form:{hashlib.sha256(f'{value}:{by}'.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _is_fresh(auth: Auth, value: str, now: float) -> bool:
+    try:
+        return 0 <= now - auth.opaque.read_form_value(value) + 1 <= LIFETIME
+    except InvalidCredential:
+        return False
