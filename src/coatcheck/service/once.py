@@ -65,9 +65,10 @@ async def log_in_once(
     credentials = await _made(auth, session_id, subject) if before else None
     if credentials is None:
         # Whoever was first has failed, or has logged out since: an id is never used again.
+        device = arrival.device(auth.policy.trusted_proxies)
         try:
             credentials = await auth.issuer.login(
-                subject, mode=Mode.SESSION, epoch=epoch, remember=remember, device=arrival.device(),
+                subject, mode=Mode.SESSION, epoch=epoch, remember=remember, device=device,
                 session_id=None if before else session_id,
             )  # fmt: skip
         except Conflict as error:
