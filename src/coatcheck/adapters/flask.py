@@ -23,9 +23,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..blocking import Auth
 from ..credentials.csrf import SAFE_METHODS
-from ..errors import CoatcheckError, ConfigurationError, LoginTooOld, NotLoggedIn, StoreUnavailable
+from ..errors import CoatcheckError, ConfigurationError, CrossSite, LoginTooOld, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
+from .flask_forms import NOT_ACCEPTED, check_form, is_form, page_of_form, this_page
 from .flask_kept import bind, is_bound, seal_for
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
 from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
@@ -272,7 +273,11 @@ def _decide(auth: BlockingKnower, asked: Request) -> Identity | CoatcheckError |
     if presents_nothing(environ):
         return None
     try:
-        return identify_arrival_leniently(auth, arrival_of(environ), lambda: asked.form.get(FORM_FIELD))
+        arrival = arrival_of(environ)
+        found = identify_arrival_leniently(auth, arrival, lambda: asked.form.get(FORM_FIELD))
+        if found is not None and arrival.changes and not arrival.by_bearer and isinstance(auth, Auth):
+            check_form(auth, asked, found)
+        return found
     except CoatcheckError as error:
         return error
 
@@ -356,9 +361,11 @@ def _on_refusal(error: CoatcheckError) -> BaseResponse:
         return current_app.make_default_options_response()
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
-    page = _page_for(error, here)
-    if page is not None and _is_visit():
-        response = redirect(_login_url(page), 303)
+    page, by_form = _page_for(error, here), is_form(_request())
+    if page is not None and (by_form or _is_visit()):
+        response = redirect(_login_url(page, (page_of_form if by_form else this_page)(_request())), 303)
+    elif isinstance(error, CrossSite) and by_form:
+        response = Response(NOT_ACCEPTED, problem.status, content_type="text/html; charset=utf-8")
     else:
         response = Response(problem.body(), problem.status, problem.headers, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
@@ -379,10 +386,8 @@ def _is_visit() -> bool:
     return reads and "text/html" in request.environ.get("HTTP_ACCEPT", "")
 
 
-def _login_url(view: str) -> str:
+def _login_url(view: str, back: str) -> str:
     url = f"{quote(request.root_path)}{view}" if view.startswith("/") else url_for(view)
-    query = request.query_string.decode("latin-1")
-    back = quote(request.root_path + request.path) + (f"?{query}" if query else "")
     if not _LOCAL_URL.fullmatch(back):  # whoever follows it may take it for another host
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'next': back})}"
