@@ -235,9 +235,24 @@ async def test_the_time_to_connect_is_the_urls() -> None:
         assert asyncio.get_running_loop().time() - began < 2.5
 
 
+@pytest.mark.parametrize("spelling", ["{silent},{real}", "?host=127.0.0.1,127.0.0.1&port={ports}"])
+async def test_a_silent_server_hides_no_other(plain: tuple[PostgreSQL, str], spelling: str) -> None:
+    """Of several servers each has its time to connect, as in libpq."""
+    server, name = plain
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        hosts = spelling.format(
+            silent=f"127.0.0.1:{port}", real=f"127.0.0.1:{server.port}", ports=f"{port},{server.port}"
+        )
+        place, _, query = hosts.partition("?")
+        url = f"postgresql://postgres@{place}/{name}?connect_timeout=1&{query}".rstrip("&")
+        assert await schema_state(url) is SchemaState.CURRENT
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
+        ("host=/a,/b&port=1,2,3", "ports"),
         ("channel_binding=require", "channel_binding"),
         ("gssencmode=require", "gssencmode"),
         ("sslmode=sometimes", "sslmode"),
@@ -265,7 +280,7 @@ async def test_the_time_to_connect_is_the_urls() -> None:
 def test_an_option_that_cannot_be_honoured_is_named(query: str, name: str) -> None:
     """When the store is made, before anything is opened; nothing else of the URL is repeated."""
     with pytest.raises(ConfigurationError) as caught:
-        open_store(f"postgres://u:hunter2@127.0.0.1/quokka?{query}")
+        open_store(f"postgres://u:hunter2@{'' if 'ports' in name else '127.0.0.1'}/quokka?{query}")
     assert re.search(rf"\b{name}\b", str(caught.value))
     assert not any(secret in str(caught.value) for secret in ("hunter2", "quokka", "127.0.0.1"))
 

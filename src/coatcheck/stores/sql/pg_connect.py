@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from ...errors import ConfigurationError, StoreUnavailable
 from ..turns import NoRoom
@@ -82,21 +82,29 @@ class Server:
         return link
 
     async def _dial(self, timeout: float, command_timeout: float | None, *, listens: bool) -> Link:
+        """The first server that will do. Each has its own time: one that is silent hides no other."""
         target = self._target
         check_files(target.files)
-        tls = {} if target.public is None else {"ssl": public_context(target.public)}
-        link: Link = await asyncpg.connect(
-            target.listening if listens else target.dsn,
-            timeout=timeout,
-            command_timeout=command_timeout,
-            server_settings={"application_name": LISTENER if listens else target.application},
-            connection_class=Link,
-            statement_cache_size=0,
-            **tls,
-        )
-        link.set_up(target.sockets)
-        return link
+        settings = {"application_name": LISTENER if listens else target.application}
+        failed: Exception | None = None
+        for dsn in target.listening if listens else target.dsns:
+            try:
+                link: Link = await _connect(
+                    dsn, timeout=timeout, command_timeout=command_timeout, server_settings=settings,
+                    ssl=None if target.public is None else public_context(target.public),
+                    connection_class=Link, statement_cache_size=0,
+                )  # fmt: skip
+            except (OSError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError) as error:
+                if failed is None or isinstance(error, OSError):
+                    failed = error
+            else:
+                link.set_up(target.sockets)
+                return link
+        assert failed is not None  # noqa: S101 - there is one server at least
+        raise failed
 
+
+_connect: Final[Any] = asyncpg.connect  # has types that are not so
 
 DRIVER_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from ...errors import ConfigurationError
 
@@ -66,8 +66,9 @@ Option = tuple[int, int, int]
 class Target:
     """Where the database is, and how it is spoken to. Nothing of it shows itself: it holds the password."""
 
-    dsn: str
-    listening: str
+    dsns: tuple[str, ...]
+    """One of each server, in the order in which they are tried."""
+    listening: tuple[str, ...]
     """The same, of where there are notices to be had."""
     pool_size: int
     connect_timeout: float | None
@@ -103,15 +104,33 @@ class Target:
         public = _take_public(options)
         # A path that names no database would hide ``dbname`` from the driver.
         path = parts.path if parts.path != "/" else ""
-        parts = parts._replace(scheme="postgresql", path=path, query=urlencode(options, quote_via=quote))
+        parts = parts._replace(scheme="postgresql", path=path)
         who, at, _ = parts.netloc.rpartition("@")
         there = parts._replace(netloc=f"{who}{at}{listen}") if listen else parts
         named = {**options, **(public or {})}
         files = {name: named[name] for name in _FILES if named.get(name, _PUBLIC) != _PUBLIC}
         return cls(
-            dsn=urlunsplit(parts), listening=urlunsplit(there), pool_size=pool_size or POOL_SIZE,
+            dsns=_each(parts, options), listening=_each(there, options), pool_size=pool_size or POOL_SIZE,
             connect_timeout=timeout, application=application, sockets=sockets, files=files, public=public,
         )  # fmt: skip
+
+
+def _each(parts: SplitResult, options: dict[str, str]) -> tuple[str, ...]:
+    who, at, hosts = parts.netloc.rpartition("@")
+    if hosts:
+        query = urlencode(options, quote_via=quote)
+        return tuple(urlunsplit(parts._replace(netloc=f"{who}{at}{host}", query=query)) for host in hosts.split(","))
+    names, ports = (options.get(name, "").split(",") for name in ("host", "port"))
+    if len(ports) not in (1, len(names)):
+        raise ConfigurationError("the database's URL has as many ports as hosts, or one")
+    of_each = zip(names, ports * len(names), strict=False)
+    queries = [options | {"host": name, "port": port} for name, port in of_each]
+    return tuple(urlunsplit(parts._replace(query=urlencode(_given(query), quote_via=quote))) for query in queries)
+
+
+def _given(options: Mapping[str, str]) -> dict[str, str]:
+    """Without those that are empty: the default, to libpq."""
+    return {name: value for name, value in options.items() if value}
 
 
 def _options(query: str) -> dict[str, str]:
@@ -124,7 +143,7 @@ def _options(query: str) -> dict[str, str]:
         if not equals or not re.fullmatch(r"\w{1,40}", unquote(name), re.ASCII):
             raise ValueError
         options[unquote(name)] = unquote(value)
-    return {name: value for name, value in options.items() if value}  # nothing is the default, to libpq
+    return _given(options)
 
 
 def _number(options: dict[str, str], name: str, least: int, most: int, default: int | None) -> int | None:
