@@ -20,8 +20,8 @@ from typing import Final
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
+from ...arguments import UNSTORABLE
 from ...errors import Rejected, StoreUnavailable
-from ..rules import UNSTORABLE
 from .node import Command, Node
 from .records import Reply
 from .topology import Topology

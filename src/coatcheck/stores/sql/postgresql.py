@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from ...arguments import UNSTORABLE
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
 from ...model import Event
 from ..base import FeedRead, Hearer
-from ..rules import UNSTORABLE
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable
 from .feed import APPENDED, clock, given
