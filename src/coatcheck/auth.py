@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
-from . import secret_file
+from . import arguments, secret_file
 from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
 from .accounts.composition import Given, Users, can_authenticate, compose, has_logins, source_of
 from .accounts.invitations import invite
@@ -163,6 +163,7 @@ class Auth:
 
         ``ip``: the client's address, for the limits. Raises `InvalidLogin`, alike for unknown and wrong, `Throttled`,
         `StoreUnavailable`, and `ConfigurationError` where nobody can (`can_authenticate`)."""
+        arguments.kinds(str, name=name, password=password, ip=ip)
         return await self._running.users.authenticate(name, password, ip=ip)
 
     async def login(
@@ -190,6 +191,7 @@ class Auth:
 
     async def epoch_of(self, subject: str) -> int:
         """The subject's epoch: ask *before* checking a password, and hand it to `login`."""
+        arguments.subject(subject)
         epoch, _ = await self.sessions.standing_of(subject)
         return epoch
 
@@ -204,15 +206,18 @@ class Auth:
     def guard(self, identity: Identity) -> Guard:
         """``async with auth.guard(identity):`` the body ends when the session does. See `Guard`; for WebSockets and
         streams there is `coatcheck.adapters.connections`."""
+        arguments.kinds(Identity, identity=identity)
         return self.guards.guard(identity)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raise `CrossSite` unless this is the session's CSRF token."""
+        arguments.kinds(str, token=token, session_id=session_id)
         self.opaque.check_csrf_token(token, session_id)
 
     async def logout(self, credential: Credential) -> bool:
         """End the session that a credential of ours names, even where the credential itself has expired. False when
         there was none to end. Raises `StoreUnavailable`: then nobody has been logged out."""
+        arguments.kinds(Credential, credential=credential)
         try:
             session_id = self.verifier.session_id_of(credential)
         except InvalidCredential:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import decide
+from . import arguments, decide
 from .acting import note
 from .clock import Clock
 from .credentials.cookies import MAX_COOKIE_BYTES, SECURE
@@ -104,7 +104,8 @@ class Issuer:
 
         Raises `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended meanwhile,
         `ConfigurationError` for a mode that the policy does not allow, `SessionTooLarge`, `StoreUnavailable`,
-        `ValueError` for an ``auth_time`` that is none.
+        `ValueError` for an ``auth_time`` that is none, `Rejected` for a subject that nobody has (empty, too long), and
+        `TypeError` for what is of another kind: a subject is text, ``str(user.id)``.
         """
         keep = self._policy.sessions_per_subject
         return await self._login(
@@ -138,7 +139,17 @@ class Issuer:
         keep: int,
         session_id: str | None = None,
     ) -> Credentials:
-        mode = mode or self._policy.modes[0]
+        arguments.subject(subject)
+        arguments.wholes_or_none(epoch=epoch)
+        arguments.numbers_or_none(auth_time=auth_time)
+        arguments.flags(remember=remember)
+        arguments.mappings_or_none(data=data)
+        amr = arguments.collection(str, amr, "amr", "('pwd',)")
+        device = Device() if device is None else device
+        arguments.kinds(Device, device=device)
+        arguments.texts(user_agent=device.user_agent, ip=device.ip, label=device.label)
+        mode = self._policy.modes[0] if mode is None else mode
+        arguments.kinds(Mode, mode=mode)
         if mode not in self._policy.modes:
             raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
         if auth_time is not None and not 0 <= auth_time < math.inf:
@@ -161,7 +172,7 @@ class Issuer:
             idle_deadline=now + lifetimes.idle,
             absolute_deadline=now + lifetimes.absolute,
             amr=amr,
-            device=device or Device(),
+            device=device,
             remember=remember and mode is Mode.SESSION,
             rotated=now,
             data=dict(data or {}),
@@ -183,6 +194,8 @@ class Issuer:
         transport carried the token; a session of another mode is refused and nothing changes. Raises `SessionTooLarge`
         before the token is rotated.
         """
+        if mode is not None:
+            arguments.kinds(Mode, mode=mode)
         session_id, generation = self._read(token)
         try:
             credentials = await self._refresh(session_id, generation, mode)
@@ -198,6 +211,7 @@ class Issuer:
         return self._read(token)[0]
 
     def _read(self, token: str) -> tuple[str, int]:
+        arguments.kinds(str, token=token)
         try:
             return self._opaque.read_refresh_token(token)
         except InvalidCredential as error:
@@ -242,6 +256,8 @@ class Issuer:
         Device, mode, data and ``remember`` go over; the id, ``auth_time`` and all credentials are new, the old ones
         end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
         """
+        arguments.texts(session_id=session_id)
+        arguments.wholes(epoch=epoch)
         found = await self._sessions.find(session_id, now=self._clock.now())
         if found is None:
             raise RevokedCredential("session is not live")

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
+from . import arguments
 from .clock import Clock
 from .credentials.jws import MAX_TOKEN
 from .credentials.jwt import AccessClaims, TokenReader
@@ -259,6 +260,7 @@ class RemoteVerifier:
     def guard(self, identity: Identity) -> Guard:
         """``async with remote.guard(identity):`` the body ends when the session does, or its access token expires:
         there is nobody here to ask whether the session goes on. See `Guard`."""
+        arguments.kinds(Identity, identity=identity)
         return self.guards.guard(identity)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:

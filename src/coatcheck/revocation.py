@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from . import arguments
 from .acting import note
 from .clock import Clock
 from .follower import Follower
@@ -21,6 +22,7 @@ class Revocation:
     When a call has returned, this process refuses already, every other live process does within milliseconds, and none
     accepts more than ``policy.max_staleness`` later. With ``wait=True`` a call returns only when that bound has passed.
     Every method raises `StoreUnavailable` when the store did not confirm: then nothing may be reported as ended.
+    Ids are text, and anything else is a `TypeError` (pass ``str(user.id)``); a subject that nobody has is `Rejected`.
     """
 
     def __init__(self, sessions: SessionStore, follower: Follower, clock: Clock, policy: Policy) -> None:
@@ -32,6 +34,8 @@ class Revocation:
     async def revoke(self, session_id: str, *, wait: bool = False) -> bool:
         """End one session, whatever the time of day says. True when it was there. False when it was not, or had been
         cut off before; what may still be about of it is refused from now on all the same. Again is harmless."""
+        arguments.texts(session_id=session_id)
+        arguments.flags(wait=wait)
         now = self._clock.now()
         ended = await self._sessions.revoke(session_id, now=now)
         self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
@@ -45,6 +49,9 @@ class Revocation:
         whose password was checked before loses. Returns the new epoch.
 
         Raises `NotFound` when the excepted session is not a live one of this subject: then nothing was ended."""
+        arguments.subject(subject)
+        arguments.texts_or_none(excepted=excepted)
+        arguments.flags(wait=wait)
         now = self._clock.now()
         epoch = await self._sessions.revoke_subject(subject, now=now, excepted=excepted)
         event = Event(
@@ -58,6 +65,8 @@ class Revocation:
     async def revoke_token(self, session_id: str, token_id: str, *, wait: bool = False) -> None:
         """End one access token by its ``jti``; its session lives on (RFC 7009), unless very many of its tokens were
         ended one by one: `MAX_TOKENS`."""
+        arguments.texts(session_id=session_id, token_id=token_id)
+        arguments.flags(wait=wait)
         now = self._clock.now()
         whole = await self._sessions.revoke_token(session_id, token_id, now=now)
         event = Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
@@ -71,6 +80,8 @@ class Revocation:
     async def subject_changed(self, subject: str, *, wait: bool = False) -> int:
         """Make changed roles, status or claims count: call it *after* they were written. Access tokens of before are
         refused as stale, and sessions see the new facts at their next request. Returns the new version."""
+        arguments.subject(subject)
+        arguments.flags(wait=wait)
         now = self._clock.now()
         version = await self._sessions.step_version(subject, now=now)
         self._follower.apply(Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=subject, number=version))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from .arguments import kinds
 from .background import called
 from .model import SubjectFacts
 
@@ -39,6 +40,10 @@ class Login:
     """Their address, if there is one: no new password may lean on it, and the service's answers show it."""
     name: str = ""
     """What they log in with, where there is no address: the service's pages say by it who is logged in."""
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for what is no text: a subject is ``str(user.id)``."""
+        kinds(str, subject=self.subject, password_hash=self.password_hash, email=self.email)
 
 
 @runtime_checkable
@@ -89,11 +94,14 @@ class ApplicationSubjects:
         return self._authenticate is not None
 
     async def facts(self, subject: str) -> SubjectFacts | None:
-        """See `SubjectSource.facts`."""
+        """See `SubjectSource.facts`. Raises `TypeError` where the hook gives neither facts nor None."""
         if self._hook is None:
             return SubjectFacts()
         found = await called(self._hook, subject, here=True)
-        return await found if inspect.isawaitable(found) else found
+        facts: object = await found if inspect.isawaitable(found) else found
+        if facts is None or isinstance(facts, SubjectFacts):
+            return facts
+        raise TypeError(f"subjects must give SubjectFacts(roles=...) or None, not {type(facts).__name__}")
 
     async def subject_of(self, name: str, password: str) -> str | None:
         """What ``authenticate`` says. Raises `TypeError` when that is neither a subject nor None, such as True."""
@@ -104,4 +112,4 @@ class ApplicationSubjects:
         found: object = await answer if inspect.isawaitable(answer) else answer
         if found is None or (isinstance(found, str) and found):
             return found
-        raise TypeError("authenticate must give the id of a subject (a text that is not empty) or None")
+        raise TypeError("authenticate must give the id of a subject (a text that is not empty: str(user.id)) or None")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .. import arguments
 from ..errors import EmailTaken, InvalidEmail, NotFound, Rejected, StoreUnavailable, Throttled
 from ..issuer import Credentials
 from ..model import Account, SubjectFacts
@@ -82,6 +83,7 @@ class Accounts:
 
         Raises `InvalidEmail`, `WeakPassword`, `Rejected` for a role that is none, `Throttled`, and `EmailTaken`, which
         takes as long to find out as making one."""
+        arguments.kinds(str, password=password, ip=ip)
         address = canonical(email)
         names = role_names(roles)
         self._policy.check(password, email=address.written)
@@ -143,6 +145,11 @@ class Accounts:
         account_id: str | None = None,
     ) -> Account:
         """The account that `adopt` would make; nothing is written. Raises as it does, but for what is taken."""
+        arguments.kinds(str, password_hash=password_hash)
+        arguments.texts_or_none(account_id=account_id)
+        arguments.flags(disabled=disabled)
+        arguments.numbers_or_none(created=created)
+        arguments.mappings_or_none(claims=claims)
         address = canonical(email)
         foreign_hashes.read(password_hash)
         if account_id is not None and not _ID.fullmatch(account_id):
@@ -178,6 +185,7 @@ class Accounts:
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> None:
         """Replace the roles; they count at once. Raises `NotFound`, and `Rejected` for a role that is none."""
+        arguments.texts(account_id=account_id)
         names = role_names(roles)
 
         async def change() -> None:
@@ -190,6 +198,7 @@ class Accounts:
 
     async def disable(self, account_id: str) -> None:
         """Refuse every login from now on and end all sessions. Raises `NotFound`. Idempotent."""
+        arguments.texts(account_id=account_id)
 
         async def change() -> None:
             if not await self._accounts.set_disabled(account_id, True):
@@ -201,6 +210,7 @@ class Accounts:
 
     async def enable(self, account_id: str) -> None:
         """Allow logins again; sessions of before stay ended. Raises `NotFound`. Idempotent."""
+        arguments.texts(account_id=account_id)
 
         async def change() -> None:
             if not await self._accounts.set_disabled(account_id, False):
@@ -300,7 +310,7 @@ def role_names(roles: Iterable[str]) -> frozenset[str]:
     """The roles as a set. Raises `Rejected` for one that is none, and for too many."""
     if isinstance(roles, str):
         raise Rejected("roles must be a list of names, not one text")
-    names = frozenset(roles)
+    names = frozenset(arguments.collection(str, roles, "roles", "['editor']"))
     if len(names) > MAX_ROLES:
         raise Rejected(f"an account may have {MAX_ROLES} roles at most")
     if not all(_ROLE.fullmatch(name) for name in names):

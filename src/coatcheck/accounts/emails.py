@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
+from ..arguments import kinds
 from ..errors import InvalidEmail
 
 MAX_EMAIL: Final = 254
@@ -29,6 +30,7 @@ def canonical(email: str) -> Email:
     ``.test`` is accepted (RFC 6761 §6.2), so that examples and tests need no real domain.
     Raises `InvalidEmail`, whose text does not hold the address.
     """
+    kinds(str, email=email)
     found = _validated(email)
     folded = unicodedata.normalize("NFKC", found.local_part).casefold()
     # Folding can undo the normal form, and once more is a fixed point (Unicode §3.13, toNFKC_Casefold).

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..arguments import numbers
 from ..credentials.opaque import OpaqueTokens
 from ..errors import InvalidCredential, Rejected
 from .directory import role_names
@@ -45,6 +46,7 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
 
 def invite(opaque: OpaqueTokens, email: str, *, roles: Iterable[str] = (), lifetime: float, now: float) -> str:
     """The invitation as text: ``cci_…``. Raises `InvalidEmail`, and `Rejected` for no role and for no such lifetime."""
+    numbers(lifetime=lifetime)
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise Rejected(f"an invitation lasts up to {int(MAX_LIFETIME / 86400)} days")
     written = _Written(canonical(email).written, tuple(sorted(role_names(roles))), math.ceil(now + lifetime))

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+from ..arguments import kinds, texts_or_none
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
 from ..issuer import Credentials
 from ..model import SubjectFacts
@@ -86,6 +87,7 @@ class Logins:
         Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
         `Throttled` before any password is looked at. A password that is too long to be one is refused before anything
         is looked up or counted: it says nothing of anybody, and costs nobody a try."""
+        kinds(str, name=name, password=password, ip=ip)
         key = self._key_of(name) if self._key_of else ""
         if is_too_long(password):
             refuse("the password is too long to be one", email=key, ip=ip)
@@ -115,6 +117,8 @@ class Logins:
         Raises `InvalidLogin` and `Throttled` as `authenticate` does, `WeakPassword`, and `Conflict` when someone else
         was faster. After `StoreUnavailable` the same call again completes what was begun: where ``new`` is the
         password already, ``current`` is not asked for (a try that fails so counts twice)."""
+        kinds(str, new=new)
+        texts_or_none(keep=keep)
         try:
             proof = await self._proved_again(subject, current, ip)
         except InvalidLogin:
@@ -129,6 +133,7 @@ class Logins:
 
     async def set_password(self, subject: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
+        kinds(str, subject=subject, new=new)
         self._policy.check(new, email=(await self._login(subject)).email)
         new_hash = await self._passwords.hash(new)
         await self._changes.run(self._overwrite_hash(subject, new_hash))
@@ -136,6 +141,7 @@ class Logins:
 
     async def email_of(self, subject: str) -> str | None:
         """Their address, None where it is not known."""
+        kinds(str, subject=subject)
         login = await self._users.login_of_subject(subject)
         return login.email or None if login else None
 
@@ -151,6 +157,7 @@ class Logins:
         await self._passwords.close()
 
     async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
+        kinds(str, subject=subject, password=password, ip=ip)
         if is_too_long(password):
             refuse("the password is too long to be one", account=subject, ip=ip)
         attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())

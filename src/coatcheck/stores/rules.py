@@ -7,17 +7,15 @@ import binascii
 import json
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
+from ..arguments import collection, kinds, mappings_or_none, numbers, texts, wholes
 from ..errors import Rejected
-from ..model import Session
-from .base import MAX_PAGE
-
-UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
-"""What is said of input that a store cannot keep."""
+from ..model import Account, Device, Mode, Session
+from .base import MAX_PAGE, Touch
 
 MAX_CURSOR: Final = 512
 """Characters of a page cursor; ours are far shorter."""
@@ -94,3 +92,36 @@ def to_json(value: Mapping[str, Any] | list[str]) -> str:
         return json.dumps(value if isinstance(value, list) else dict(value), allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise Rejected("session data and claims must be JSON values") from error
+
+
+def check_session(session: Session, *, now: float) -> None:
+    """Raise `TypeError` or `Rejected` for a session that no store keeps as it is."""
+    kinds(Session, session=session)
+    kinds(Mode, mode=session.mode)
+    kinds(Device, device=session.device)
+    texts(subject=session.subject, session_id=session.id)
+    wholes(epoch=session.epoch, generation=session.generation, version=session.version)
+    numbers(
+        now=now, created=session.created, authenticated=session.authenticated, seen=session.seen,
+        idle_timeout=session.idle_timeout, idle_deadline=session.idle_deadline,
+        absolute_deadline=session.absolute_deadline, rotated=session.rotated,
+    )  # fmt: skip
+    mappings_or_none(data=session.data)
+    collection(str, session.amr, "amr", "('pwd',)")
+    texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
+
+
+def check_touches(touches: Sequence[Touch], *, now: float) -> None:
+    """Raise `TypeError` or `Rejected` for touches that are none."""
+    numbers(now=now)
+    for item in collection(Touch, touches, "touches", "[Touch(session_id=session.id, seen=now)]"):
+        texts(session_id=item.session_id)
+        numbers(seen=item.seen)
+
+
+def check_account(account: Account) -> None:
+    """Raise `TypeError` or `Rejected` for an account that no store keeps as it is."""
+    kinds(Account, account=account)
+    texts(account_id=account.id, email=account.email, email_key=account.email_key, password_hash=account.password_hash)
+    collection(str, account.roles, "roles", "['editor']")
+    numbers(created=account.created)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final
 
+from ...arguments import collection, flags, numbers, texts, texts_or_none, wholes
 from ...errors import Conflict, EmailTaken
 from ...model import Account
 from ..base import (
@@ -16,7 +17,7 @@ from ..base import (
     Counted,
     SealedKey,
 )
-from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import KIND, MAX_KINDS, check_account, pack_cursor, page_size, to_json, unpack_cursor
 
 _SWEPT: Final = 100
 """Counters that are over, forgotten along with others."""
@@ -34,6 +35,7 @@ class MemoryAccounts:
 
     async def insert(self, account: Account) -> None:
         """See `AccountStore.insert`."""
+        check_account(account)
         if account.email_key in self._by_email:
             raise EmailTaken("another account has this address")
         if account.id in self._accounts:
@@ -43,15 +45,18 @@ class MemoryAccounts:
 
     async def by_id(self, account_id: str) -> Account | None:
         """See `AccountStore.by_id`."""
+        texts(account_id=account_id)
         account = self._accounts.get(account_id)
         return account and replace(account, claims=json.loads(to_json(account.claims)))
 
     async def by_email(self, email_key: str) -> Account | None:
         """See `AccountStore.by_email`."""
+        texts(email_key=email_key)
         return await self.by_id(self._by_email.get(email_key, ""))
 
     async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
         """See `AccountStore.set_password_hash`."""
+        texts(account_id=account_id, password_hash=password_hash, expected=expected)
         account = self._accounts.get(account_id)
         if account is None or account.password_hash != expected:
             return False
@@ -60,14 +65,18 @@ class MemoryAccounts:
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
         """See `AccountStore.set_roles`."""
+        texts(account_id=account_id)
+        names = collection(str, roles, "roles", "['editor']")
         account = self._accounts.get(account_id)
         if account is None:
             return False
-        self._accounts[account_id] = replace(account, roles=frozenset(roles))
+        self._accounts[account_id] = replace(account, roles=frozenset(names))
         return True
 
     async def set_disabled(self, account_id: str, disabled: bool) -> bool:
         """See `AccountStore.set_disabled`."""
+        texts(account_id=account_id)
+        flags(disabled=disabled)
         account = self._accounts.get(account_id)
         if account is None:
             return False
@@ -76,6 +85,9 @@ class MemoryAccounts:
 
     async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
         """See `AccountStore.page`."""
+        texts(search=search)
+        texts_or_none(cursor=cursor)
+        wholes(limit=limit)
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
         needle = search.casefold()
         found = [
@@ -98,6 +110,8 @@ class MemoryAccounts:
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
+        texts(key=key)
+        numbers(now=now, window=window)
         self._sweep(now)
         return self._count(key, now, window)
 

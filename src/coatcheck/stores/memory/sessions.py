@@ -9,6 +9,16 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
+from ...arguments import (
+    collection,
+    mappings_or_none,
+    numbers,
+    numbers_or_none,
+    texts,
+    texts_or_none,
+    wholes,
+    wholes_or_none,
+)
 from ...credentials.opaque import is_session_id
 from ...decide import is_live
 from ...errors import Conflict, NotFound
@@ -26,7 +36,18 @@ from ..base import (
     SessionPage,
     Touch,
 )
-from ..rules import Verdict, judge, next_number, pack_cursor, page_size, to_json, unpack_cursor, used
+from ..rules import (
+    Verdict,
+    check_session,
+    check_touches,
+    judge,
+    next_number,
+    pack_cursor,
+    page_size,
+    to_json,
+    unpack_cursor,
+    used,
+)
 from .feed import MemoryFeed
 
 _SLACK: Final = 1000
@@ -62,10 +83,13 @@ class MemorySessions:
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
+        texts(subject=subject)
         return self._epochs.get(subject, 0), self._versions.get(subject, 0)
 
     async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """See `SessionStore.create`."""
+        check_session(session, now=now)
+        wholes_or_none(keep=keep)
         if session.epoch != self._epochs.get(session.subject, 0):
             raise Conflict("the subject was cut off while this login was under way")
         if session.id in self._sessions:
@@ -82,11 +106,14 @@ class MemorySessions:
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         session = self._live(session_id, now)
         return self._standing(session) if session else None
 
     async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
         """See `SessionStore.touch`."""
+        check_touches(touches, now=now)
         dead = set()
         for item in touches:
             session = self._live(item.session_id, now)
@@ -98,6 +125,9 @@ class MemorySessions:
 
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
+        texts(session_id=session_id)
+        wholes(generation=generation)
+        numbers(window=window, now=now)
         session = self._sessions.get(session_id)
         if session is None or session.epoch != self._epochs.get(session.subject, 0):
             return Gone()
@@ -130,6 +160,13 @@ class MemorySessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
+        texts(session_id=session_id)
+        wholes(version=version)
+        numbers(now=now)
+        numbers_or_none(authenticated=authenticated)
+        texts_or_none(label=label)
+        mappings_or_none(data=data)
+        amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         text = None if data is None else to_json(data)
         session = self._live(session_id, now)
         if session is None:
@@ -151,6 +188,8 @@ class MemorySessions:
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         session = self._sessions.get(session_id)
         if session is None:
             if is_session_id(session_id) and not self._feed.holds(session_id):
@@ -161,6 +200,9 @@ class MemorySessions:
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """See `SessionStore.revoke_subject`."""
+        texts(subject=subject)
+        texts_or_none(excepted=excepted)
+        numbers(now=now)
         epoch = next_number(self._epochs.get(subject, 0), now)
         if excepted is not None:
             session = self._live(excepted, now)
@@ -179,12 +221,16 @@ class MemorySessions:
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
+        texts(subject=subject)
+        numbers(now=now)
         version = self._versions[subject] = next_number(self._versions.get(subject, 0), now)
         self._append(EventKind.SUBJECT_CHANGED, now, subject, number=version)
         return version
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
+        texts(session_id=session_id, token_id=token_id)
+        numbers(now=now)
         if self._feed.holds(session_id, token_id):
             return False
         if self._feed.tokens_of(session_id) >= MAX_TOKENS:
@@ -195,10 +241,15 @@ class MemorySessions:
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
+        numbers(now=now)
         self._append(EventKind.KEYS_CHANGED, now)
 
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
+        texts(subject=subject)
+        texts_or_none(cursor=cursor)
+        numbers(now=now)
+        wholes(limit=limit)
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
         found = [session for session in self._live_of(subject, now) if (session.created, session.id) < before]
         size = page_size(limit)
@@ -207,18 +258,25 @@ class MemorySessions:
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """See `SessionStore.prune`."""
+        numbers(now=now, keep_events=keep_events)
+        wholes(limit=limit)
         gone = self._prune_expired(now, limit)
         gone += self._prune_cut_off(limit - gone)
         return gone + self._feed.prune(now, keep_events, limit)
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. An append wakes the waiter at once."""
+        texts_or_none(cursor=cursor)
+        numbers(wait=wait)
         if cursor is not None and self._feed.start(cursor) == len(self._feed.events):
             await self._feed.grown(wait)
         return self._feed.read(cursor, self._wall())
 
     async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
         """See `Founder.begin_anew`."""
+        texts(feed=feed)
+        numbers(since=since, now=now)
+        numbers_or_none(clock=clock)
         if feed != self._feed.id:
             return False
         self._feed.begin_anew(since, now, clock)

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ...arguments import UNSTORABLE
 from ...errors import Rejected, StoreUnavailable
 from ...model import Device, Event, EventKind, Mode, Session
 from ..base import SealedKey
-from ..rules import UNSTORABLE, to_json
+from ..rules import to_json
 
 # The places of fields in a row, counted from 1 as the scripts do.
 AUTHENTICATED: Final = 5

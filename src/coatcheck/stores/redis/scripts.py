@@ -20,9 +20,9 @@ from typing import Final
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
+from ...arguments import UNSTORABLE
 from ...errors import Rejected, StoreUnavailable
 from ..refusals import Refusals
-from ..rules import UNSTORABLE
 from .node import Command, Node
 from .records import Reply
 from .topology import Topology

@@ -7,6 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from ...arguments import (
+    collection,
+    mappings_or_none,
+    numbers,
+    numbers_or_none,
+    texts,
+    texts_or_none,
+    wholes,
+    wholes_or_none,
+)
 from ...credentials.opaque import is_session_id, session_slot, subject_slot
 from ...errors import Conflict, NotFound
 from ...model import EventKind, Session, Standing
@@ -23,7 +33,7 @@ from ..base import (
     SessionPage,
     Touch,
 )
-from ..rules import pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import check_session, check_touches, pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
 from .feed import identity_of
 from .records import (
@@ -75,12 +85,15 @@ class RedisSessions:
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
+        texts(subject=subject)
         epoch, version = await self._scripts.run("standing_of", self._of(subject), subject, now="0", kind=Kind.READ)
         return epoch, version
 
     async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """See `SessionStore.create`. A session's id must begin with its subject's slot, as `new_session_id` makes it;
         any other is a `Conflict`."""
+        check_session(session, now=now)
+        wholes_or_none(keep=keep)
         row = pack_session(session)
         if not is_session_id(session.id) or session_slot(session.id) != subject_slot(session.subject):
             raise Conflict("the session's id is not one for this subject")
@@ -100,11 +113,14 @@ class RedisSessions:
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         reply = await self._on_session("find", session_id, now=now, kind=Kind.READ)
         return _standing(session_id, *reply) if reply else None
 
     async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
         """See `SessionStore.touch`. One script for each shard's part of the batch."""
+        check_touches(touches, now=now)
         dead = {item.session_id for item in touches if not is_session_id(item.session_id)}
         by_shard: dict[int, list[str]] = {}
         for item in touches:
@@ -121,6 +137,9 @@ class RedisSessions:
 
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
+        texts(session_id=session_id)
+        wholes(generation=generation)
+        numbers(window=window, now=now)
         words = (str(generation), number(window))
         reply = await self._on_session("rotate", session_id, *words, now=now, kind=Kind.LASTING)
         match reply:
@@ -145,6 +164,13 @@ class RedisSessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
+        texts(session_id=session_id)
+        wholes(version=version)
+        numbers(now=now)
+        numbers_or_none(authenticated=authenticated)
+        texts_or_none(label=label)
+        mappings_or_none(data=data)
+        amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         words: list[str | int] = []
         if data is not None:
             words += (DATA, "s", to_json(data))
@@ -165,11 +191,16 @@ class RedisSessions:
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         row = await self._on_session("revoke", session_id, now=now, kind=Kind.LASTING)
         return unpack_session(session_id, row) if row else None
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """See `SessionStore.revoke_subject`."""
+        texts(subject=subject)
+        texts_or_none(excepted=excepted)
+        numbers(now=now)
         if excepted is not None and (not is_session_id(excepted) or session_slot(excepted) != subject_slot(subject)):
             raise NotFound("the session to keep is not a live one of this subject")
         words = (subject, excepted or "")
@@ -182,21 +213,29 @@ class RedisSessions:
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
+        texts(subject=subject)
+        numbers(now=now)
         shard = self._of(subject)
         return int(await self._scripts.run("step_version", shard, subject, now=number(now), kind=Kind.LASTING))
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
+        texts(session_id=session_id, token_id=token_id)
+        numbers(now=now)
         shard = self._shard(session_slot(session_id)) if is_session_id(session_id) else self._scripts.shards[0]
         return bool(await self._append(shard, EventKind.TOKEN_REVOKED, session_id, token_id, now=now))
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
+        numbers(now=now)
         await self._append(self._scripts.shards[0], EventKind.KEYS_CHANGED, now=now)
 
     async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
         """See `Founder.begin_anew`. One shard after the other, each only if its part of the feed still is the one that
         was last read."""
+        texts(feed=feed)
+        numbers(since=since, now=now)
+        numbers_or_none(clock=clock)
         known = self._feeds
         if not known or identity_of(known) != feed:
             return False
@@ -209,6 +248,10 @@ class RedisSessions:
 
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`. A page may be short though more follow, where many dead rows lie between."""
+        texts(subject=subject)
+        texts_or_none(cursor=cursor)
+        numbers(now=now)
+        wholes(limit=limit)
         after = ("", "") if cursor is None else _text(unpack_cursor(cursor))
         words = (subject, page_size(limit), *after, _PATIENCE)
         rows, created, last, more = await self._scripts.run(
@@ -221,6 +264,8 @@ class RedisSessions:
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """See `SessionStore.prune`. Sessions that ran out need no pruning, Redis drops their rows an hour later; what
         goes here are those that a cut-off has ended, and old events."""
+        numbers(now=now, keep_events=keep_events)
+        wholes(limit=limit)
         rows = events = 0
         most = min(limit, _MOST_AT_ONCE)
         for shard in self._scripts.shards:
@@ -235,6 +280,8 @@ class RedisSessions:
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. A message by whoever appends ends the wait; without one, it is read again every
         second. Events of different subjects may come in another order than that of their commits."""
+        texts_or_none(cursor=cursor)
+        numbers(wait=wait)
         begun = time.monotonic()
         after = None if cursor is None else feed.parse_cursor(cursor, len(self._scripts.shards))
         while True:

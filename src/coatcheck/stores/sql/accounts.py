@@ -11,10 +11,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningInsert
 
+from ...arguments import collection, flags, numbers, texts, texts_or_none, wholes
 from ...errors import CoatcheckError, Conflict, EmailTaken
 from ...model import Account
 from ..base import AccountPage, Counted
-from ..rules import KIND, MAX_KINDS, pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import KIND, MAX_KINDS, check_account, pack_cursor, page_size, to_json, unpack_cursor
 from .database import Database, Insert
 from .tables import accounts, failures
 
@@ -48,6 +49,7 @@ class SqlAccounts:
 
     async def insert(self, account: Account) -> None:
         """See `AccountStore.insert`."""
+        check_account(account)
         row = {
             "id": account.id,
             "email": account.email,
@@ -72,16 +74,19 @@ class SqlAccounts:
 
     async def by_id(self, account_id: str) -> Account | None:
         """See `AccountStore.by_id`."""
+        texts(account_id=account_id)
         row = await self.database.read(lambda tx: tx.execute(_BY_ID, {"id": account_id}).first())
         return _to_account(row) if row else None
 
     async def by_email(self, email_key: str) -> Account | None:
         """See `AccountStore.by_email`."""
+        texts(email_key=email_key)
         row = await self.database.read(lambda tx: tx.execute(_BY_EMAIL, {"email_key": email_key}).first())
         return _to_account(row) if row else None
 
     async def set_password_hash(self, account_id: str, password_hash: str, *, expected: str) -> bool:
         """See `AccountStore.set_password_hash`."""
+        texts(account_id=account_id, password_hash=password_hash, expected=expected)
         change = (
             update(accounts)
             .where(accounts.c.id == account_id, accounts.c.password_hash == expected)
@@ -91,16 +96,23 @@ class SqlAccounts:
 
     async def set_roles(self, account_id: str, roles: Iterable[str]) -> bool:
         """See `AccountStore.set_roles`."""
-        change = update(accounts).where(accounts.c.id == account_id).values(roles=to_json(sorted(set(roles))))
+        texts(account_id=account_id)
+        names = collection(str, roles, "roles", "['editor']")
+        change = update(accounts).where(accounts.c.id == account_id).values(roles=to_json(sorted(set(names))))
         return await self.database.write(lambda tx: tx.execute(change).rowcount == 1)
 
     async def set_disabled(self, account_id: str, disabled: bool) -> bool:
         """See `AccountStore.set_disabled`."""
+        texts(account_id=account_id)
+        flags(disabled=disabled)
         change = update(accounts).where(accounts.c.id == account_id).values(disabled=disabled)
         return await self.database.write(lambda tx: tx.execute(change).rowcount == 1)
 
     async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
         """See `AccountStore.page`."""
+        texts(search=search)
+        texts_or_none(cursor=cursor)
+        wholes(limit=limit)
         size = page_size(limit)
         query = select(accounts).order_by(accounts.c.created.desc(), accounts.c.id.desc()).limit(size + 1)
         if "\0" in search:  # is in no address, and LIKE would stop looking there
@@ -127,6 +139,8 @@ class SqlAccounts:
 
     async def count_failure(self, key: str, *, now: float, window: float) -> int:
         """See `AccountStore.count_failure`."""
+        texts(key=key)
+        numbers(now=now, window=window)
         [(_, counted, _)] = await self._count([Counted(key, math.inf, window)], now)
         return counted
 

@@ -20,10 +20,10 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ...arguments import UNSTORABLE
 from ...errors import Rejected, StoreUnavailable
 from ..base import FeedRead, Hearer
 from ..refusals import Refusals
-from ..rules import UNSTORABLE
 from .locks import Lock
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from ...arguments import UNSTORABLE
 from ...errors import CoatcheckError, ConfigurationError, Rejected, StoreUnavailable
 from ...model import Event
 from ..base import FeedRead, Hearer
-from ..rules import UNSTORABLE
 from ..turns import Turns
 from . import pg_feed, schema
 from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, unavailable

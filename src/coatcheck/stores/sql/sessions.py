@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ...arguments import (
+    collection,
+    mappings_or_none,
+    numbers,
+    numbers_or_none,
+    texts,
+    texts_or_none,
+    wholes,
+    wholes_or_none,
+)
 from ...model import EventKind, Session, Standing
 from ..base import FeedRead, Hearer, Reused, Rotation, SessionPage, Touch
-from ..rules import to_json
+from ..rules import check_session, check_touches, to_json
 from . import feed, operations
 from .database import Database
 from .feed import begin_anew
@@ -33,10 +43,13 @@ class SqlSessions:
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
+        texts(subject=subject)
         return await self.database.read(partial(operations.standing_of, subject=subject))
 
     async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """See `SessionStore.create`."""
+        check_session(session, now=now)
+        wholes_or_none(keep=keep)
         row = operations.to_row(session)
         insert = self.database.insert
         locks = [subject_lock(session.subject), session_lock(session.id)]
@@ -47,16 +60,22 @@ class SqlSessions:
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         return await self.database.read(partial(operations.find, session_id=session_id, now=now))
 
     async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
         """See `SessionStore.touch`."""
+        check_touches(touches, now=now)
         if not touches:
             return frozenset()
         return await self.database.write(partial(operations.touch, touches=touches, now=now))
 
     async def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """See `SessionStore.rotate`."""
+        texts(session_id=session_id)
+        wholes(generation=generation)
+        numbers(window=window, now=now)
         work = partial(operations.rotate, session_id=session_id, generation=generation, window=window, now=now)
         result = await self.database.write(work, [session_lock(session_id)])
         if isinstance(result, Reused):
@@ -75,6 +94,13 @@ class SqlSessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
+        texts(session_id=session_id)
+        wholes(version=version)
+        numbers(now=now)
+        numbers_or_none(authenticated=authenticated)
+        texts_or_none(label=label)
+        mappings_or_none(data=data)
+        amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         named: dict[str, str | float | None] = {
             "data": None if data is None else to_json(data),
             "label": label,
@@ -90,6 +116,8 @@ class SqlSessions:
 
     async def revoke(self, session_id: str, *, now: float) -> Session | None:
         """See `SessionStore.revoke`."""
+        texts(session_id=session_id)
+        numbers(now=now)
         work = partial(operations.revoke, session_id=session_id, now=now)
         ended = await self.database.write(work, [session_lock(session_id)])
         self.database.announce()
@@ -97,6 +125,9 @@ class SqlSessions:
 
     async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
         """See `SessionStore.revoke_subject`."""
+        texts(subject=subject)
+        texts_or_none(excepted=excepted)
+        numbers(now=now)
         insert = self.database.insert
         work = partial(operations.revoke_subject, insert=insert, subject=subject, now=now, excepted=excepted)
         locks = [subject_lock(subject), *([session_lock(excepted)] if excepted else [])]
@@ -106,6 +137,8 @@ class SqlSessions:
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """See `SessionStore.step_version`."""
+        texts(subject=subject)
+        numbers(now=now)
         insert = self.database.insert
         work = partial(operations.step_version, insert=insert, subject=subject, now=now)
         version = await self.database.write(work, [subject_lock(subject)])
@@ -114,6 +147,8 @@ class SqlSessions:
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
+        texts(session_id=session_id, token_id=token_id)
+        numbers(now=now)
         work = partial(operations.revoke_token, session_id=session_id, token_id=token_id, now=now)
         whole = await self.database.write(work, [session_lock(session_id)])
         self.database.announce()
@@ -121,23 +156,32 @@ class SqlSessions:
 
     async def announce_keys(self, *, now: float) -> None:
         """See `SessionStore.announce_keys`."""
+        numbers(now=now)
         await self.database.write(partial(feed.append, kind=EventKind.KEYS_CHANGED, at=now))
         self.database.announce()
 
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
+        texts(subject=subject)
+        texts_or_none(cursor=cursor)
+        numbers(now=now)
+        wholes(limit=limit)
         work = partial(operations.sessions_of, subject=subject, now=now, limit=limit, cursor=cursor)
         return await self.database.read(work)
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """See `SessionStore.prune`."""
-
+        numbers(now=now, keep_events=keep_events)
+        wholes(limit=limit)
         return await self.database.write(
             lambda tx: operations.prune(tx, now, limit) + self.database.prune_feed(tx, now, keep_events, limit)
         )
 
     async def begin_anew(self, feed: str, *, since: float, now: float, clock: float | None = None) -> bool:
         """See `Founder.begin_anew`."""
+        texts(feed=feed)
+        numbers(since=since, now=now)
+        numbers_or_none(clock=clock)
         # What PostgreSQL's server adds to the identity comes after a full stop.
         known = feed.partition(".")[0]
         begun = await self.database.write(partial(begin_anew, known=known, since=since, now=now, clock=clock))
@@ -151,6 +195,8 @@ class SqlSessions:
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`."""
+        texts_or_none(cursor=cursor)
+        numbers(wait=wait)
         end = time.monotonic() + wait
         while True:
             mark = await self.database.mark()

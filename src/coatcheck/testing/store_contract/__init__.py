@@ -26,6 +26,7 @@ import pytest
 
 for _part in (
     "accounts",
+    "arguments",
     "feed",
     "history",
     "keys",
@@ -39,6 +40,7 @@ for _part in (
     pytest.register_assert_rewrite(f"{__name__}.{_part}")
 
 from .accounts import AccountContract  # noqa: E402 - asserts are rewritten only in what is imported afterwards
+from .arguments import ArgumentContract  # noqa: E402
 from .feed import FeedContract  # noqa: E402
 from .history import HistoryContract  # noqa: E402
 from .interleave import Atomic, Interleaver  # noqa: E402
@@ -54,7 +56,14 @@ __all__ = ["AccountContract", "Atomic", "Interleaver", "KeyContract", "Rewinder"
 
 
 class SessionContract(
-    SessionRules, RotationContract, FeedContract, HistoryContract, LimitContract, RaceContract, RandomContract
+    SessionRules,
+    ArgumentContract,
+    RotationContract,
+    FeedContract,
+    HistoryContract,
+    LimitContract,
+    RaceContract,
+    RandomContract,
 ):
     """Everything that `coatcheck.stores.base.SessionStore` says."""
 

@@ -1,0 +1,135 @@
+"""What every public function says of an argument that cannot be meant: the same whichever store is behind it.
+
+The wrong kind of thing is a `TypeError` that names what to pass; the right kind with a content that no store could keep
+is `Rejected`. Both before anything is asked or changed. Nothing here is on the way of a credential that is known.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from .errors import Rejected
+
+MAX_SUBJECT: Final = 512
+"""Characters of a subject: what an index of PostgreSQL surely takes."""
+
+UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
+"""What is said of input that a store cannot keep."""
+
+T = TypeVar("T")
+
+_REMEDIES: Final = {
+    "subject": "pass str(user.id)",
+    "account_id": "pass str(user.id)",
+    "session_id": "pass session.id",
+    "excepted": "pass session.id",
+    "keep": "pass session.id",
+    "token_id": "pass identity.token_id",
+    "credential": "pass bearer(token)",
+}
+
+
+def texts(**named: object) -> None:
+    """Raise `TypeError` unless each is a text, and `Rejected` for half a character (a lone surrogate)."""
+    for name, value in named.items():
+        if not isinstance(value, str):
+            remedy = _REMEDIES.get(name, "pass text")
+            raise TypeError(f"{name} must be a text (str), not {_kind(value)}: {remedy}")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise Rejected(UNSTORABLE) from None
+
+
+def texts_or_none(**named: object) -> None:
+    """The same, where one that is None was not given."""
+    texts(**{name: value for name, value in named.items() if value is not None})
+
+
+def subject(value: object, name: str = "subject") -> None:
+    """Raise `TypeError` unless it is a text, and `Rejected` for one that is nobody's: empty or too long."""
+    texts(**{name: value})
+    if not value:
+        raise Rejected(f"{name} must not be empty: pass str(user.id)")
+    if isinstance(value, str) and len(value) > MAX_SUBJECT:
+        raise Rejected(f"{name} may have {MAX_SUBJECT} characters at most")
+
+
+def numbers(**named: object) -> None:
+    """Raise `TypeError` unless each is a number, and `ValueError` for what is none, or is not finite."""
+    for name, value in named.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a number of seconds, not {_kind(value)}{_seconds(value)}")
+        # A whole number of any size can be compared; only its conversion to a float may overflow.
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name} must be a finite number of seconds")
+
+
+def numbers_or_none(**named: object) -> None:
+    """The same, where one that is None was not given."""
+    numbers(**{name: value for name, value in named.items() if value is not None})
+
+
+def wholes(**named: object) -> None:
+    """Raise `TypeError` unless each is a whole number, and `Rejected` for one of more than 64 bits."""
+    for name, value in named.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be a whole number (int), not {_kind(value)}")
+        if not -(2**63) <= value < 2**63:
+            raise Rejected(UNSTORABLE)
+
+
+def wholes_or_none(**named: object) -> None:
+    """The same, where one that is None was not given."""
+    wholes(**{name: value for name, value in named.items() if value is not None})
+
+
+def flags(**named: object) -> None:
+    """Raise `TypeError` unless each is True or False."""
+    for name, value in named.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, not {_kind(value)}")
+
+
+def kinds(kind: type, **named: object) -> None:
+    """Raise `TypeError` unless each is of this kind, whatever is in it."""
+    for name, value in named.items():
+        if not isinstance(value, kind):
+            remedy = f": {_REMEDIES[name]}" if name in _REMEDIES else ""
+            raise TypeError(f"{name} must be {kind.__name__}, not {_kind(value)}{remedy}")
+
+
+def mappings_or_none(**named: object) -> None:
+    """Raise `TypeError` unless each is a mapping of names, or None, which was not given."""
+    for name, value in named.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(f"{name} must be a mapping such as {{'theme': 'dark'}}, not {_kind(value)}")
+
+
+def collection(kind: type[T], values: Iterable[Any], name: str, like: str) -> tuple[T, ...]:
+    """Its members, read once. Raises `TypeError` where it is one text, which has letters and no members, is nothing to
+    go through, or has members of another kind."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a collection such as {like}, not {_kind(values)}")
+    found = tuple(values)
+    for one in found:
+        if not isinstance(one, kind):
+            raise TypeError(f"{name} must hold {kind.__name__} only, not {_kind(one)}: such as {like}")
+    if kind is str:
+        texts(**{f"{name}[{place}]": one for place, one in enumerate(found)})
+    return found
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _seconds(value: object) -> str:
+    if isinstance(value, datetime.datetime):
+        return ": pass when.timestamp(), and let it have a time zone"
+    if isinstance(value, datetime.timedelta):
+        return ": pass duration.total_seconds()"
+    return ""

@@ -1,0 +1,140 @@
+"""Every public function says the same of an argument that cannot be meant, and nothing has happened."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from coatcheck import ApplicationSubjects, Auth, Login, Mode, Rejected, SubjectFacts, bearer, blocking
+from coatcheck.accounts import Accounts, Logins, PasswordHasher
+from coatcheck.arguments import MAX_SUBJECT
+from coatcheck.issuer import Issuer
+from coatcheck.revocation import Revocation
+from tests.accounts.support import CHEAP
+
+PASSWORD: Final = "nine brown owls"
+_NOT_TEXT: Final[tuple[Any, ...]] = (7, UUID(int=7), b"ann", True, ["ann"])
+_WHEN: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+_WRONG: Final[dict[str, tuple[Any, ...]]] = {
+    "str": (*_NOT_TEXT, None),
+    "str | None": _NOT_TEXT,
+    "float": ("1", _WHEN, datetime.timedelta(days=1), True, None),
+    "float | None": ("1", _WHEN, _WHEN.replace(tzinfo=None), True, float("nan")),
+    "int": ("1", 1.5, True, None),
+    "int | None": ("1", 1.5, True),
+    "bool": (1, "no", None),
+    "Iterable[str]": ("admin", b"admin", 7, [7], [None]),
+    "tuple[str, ...]": ("pwd", 7, (7,)),
+    "Mode | None": ("cookie", 7, ""),
+    "Device | None": ("phone", {}, 0),
+    "Mapping[str, Any] | None": (7, "data", [1]),
+    "Credential": ("token", None, 7),
+    "Identity": ("ann", None, 7),
+}
+"""By how a parameter is declared. A new public function is tried without being named here."""
+_LEFT_OUT: Final = {
+    # The way of every request, which gets no step more; what is no Credential has no key, and is nobody.
+    ("Auth", "verify"),
+    # Of frameworks, which hand in what they like.
+    ("Auth", "lifespan"),
+    # What other parts of the library call: the protocols of `coatcheck.subjects` and pages.
+    ("Accounts", "facts"),
+    ("Accounts", "login_of"),
+    ("Accounts", "login_of_subject"),
+    ("Accounts", "replace_hash"),
+}
+_PLACES: Final = {"Auth": Auth, "Issuer": Issuer, "Revocation": Revocation, "Accounts": Accounts, "Logins": Logins}
+_ACCEPTED: Final = (TypeError, ValueError, Rejected)
+
+
+@pytest_asyncio.fixture
+async def auth() -> AsyncIterator[Auth]:
+    async with Auth("memory://", password_hasher=PasswordHasher(CHEAP, concurrency=1)) as auth:
+        yield auth
+
+
+def _calls(place: str, good: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Each public method with one wrong value at a time, the others being right."""
+    for name, method in inspect.getmembers(_PLACES[place], inspect.isfunction):
+        if name.startswith("_") or (place, name) in _LEFT_OUT:
+            continue
+        parameters = [one for one in inspect.signature(method).parameters.values() if one.name != "self"]
+        needed = {one.name: good[one.name] for one in parameters if one.default is one.empty}
+        for one in parameters:
+            for value in _WRONG[str(one.annotation)]:
+                yield name, needed | {one.name: value}, one.name
+
+
+@pytest.mark.parametrize("place", _PLACES)
+async def test_no_other_kind_is_taken(auth: Auth, place: str) -> None:
+    """Of every parameter of every public method; afterwards everybody is who they were."""
+    account = await auth.accounts.register("ann@example.com", PASSWORD)
+    made = await auth.login(account.id, mode=Mode.JWT)
+    assert made.access_token is not None
+    cursor = (await auth.sessions.events(None, wait=0)).cursor
+    objects = {
+        "Auth": auth, "Issuer": auth.issuer, "Revocation": auth.revocation, "Accounts": auth.accounts,
+        "Logins": auth.logins,
+    }  # fmt: skip
+    good = {
+        "subject": account.id, "account_id": account.id, "session_id": made.session.id, "token_id": "id", "epoch": 0,
+        "email": "bob@example.com", "name": "ann@example.com", "password": PASSWORD, "current": PASSWORD,
+        "new": "eleven brown owls", "password_hash": account.password_hash, "token": made.refresh_token, "roles": (),
+        "credential": bearer(made.access_token),
+        "identity": await auth.verify(bearer(made.access_token)),
+    }  # fmt: skip
+    for name, arguments, parameter in _calls(place, good):
+        try:
+            answer = getattr(objects[place], name)(**arguments)
+            if inspect.isawaitable(answer):
+                await answer
+        except _ACCEPTED:
+            continue
+        pytest.fail(f"{place}.{name} takes {arguments[parameter]!r} as {parameter}")
+    assert not (await auth.sessions.events(cursor, wait=0)).events
+    assert await auth.accounts.get(account.id) == account
+    assert [one.id for one in (await auth.accounts.page()).accounts] == [account.id]
+    standing = await auth.sessions.find(made.session.id, now=auth.clock.now())
+    assert standing is not None
+
+
+@pytest.mark.parametrize("user_id", [7, UUID(int=7)], ids=["int", "uuid"])
+async def test_the_remedy_is_named(auth: Auth, user_id: Any) -> None:
+    """A key of a database is what comes to hand; what to write instead is in the message."""
+    blocked = blocking.Auth("memory://")
+    with blocked:
+        for call in (blocked.login, blocked.revoke_subject, blocked.subject_changed, blocked.epoch_of):
+            with pytest.raises(TypeError, match=r"pass str\(user\.id\)"):
+                call(user_id)
+    for action in (auth.login, auth.revoke_subject, auth.subject_changed, auth.epoch_of, auth.accounts.disable):
+        with pytest.raises(TypeError, match=r"pass str\(user\.id\)"):
+            await action(user_id)
+    with pytest.raises(TypeError, match=r"pass str\(user\.id\)"):
+        Login(subject=user_id, password_hash="")
+
+
+@pytest.mark.parametrize("subject", ["", "x" * (MAX_SUBJECT + 1), "\ud800"], ids=["empty", "long", "half"])
+async def test_nobody_is_nobody(subject: str) -> None:
+    """Text that is no subject is refused before anybody is asked about it."""
+
+    def asked(subject: str) -> SubjectFacts:
+        raise AssertionError(subject)
+
+    async with Auth("memory://", subjects=asked) as auth:
+        for action in (auth.login, auth.revoke_subject, auth.subject_changed, auth.epoch_of):
+            with pytest.raises(Rejected):
+                await action(subject)
+
+
+@pytest.mark.parametrize("answer", [True, {"roles": ["admin"]}, ["admin"], "admin", 0], ids=str)
+async def test_a_hook_that_says_something_else_lets_nobody_in(answer: Any) -> None:
+    """The error names what it should give."""
+    async with Auth("memory://", subjects=ApplicationSubjects(lambda subject: answer)) as auth:
+        with pytest.raises(TypeError, match="SubjectFacts"):
+            await auth.login("ann")
