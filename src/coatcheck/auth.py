@@ -145,6 +145,12 @@ class Auth:
             steps.push_async_callback(parts.maintenance.stop)
             steps.push_async_callback(parts.guards.close)
 
+    async def write_uses(self) -> None:
+        """Write now what is not yet written of when sessions were last used, as a server that is told to end does
+        before it waits for anybody. `close` does it as well. Does nothing while this does not run."""
+        if self._parts is not None:
+            await self._parts.maintenance.write_uses()
+
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
         """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object."""
@@ -206,8 +212,9 @@ class Auth:
     def guard(self, identity: Identity) -> Guard:
         """``async with auth.guard(identity):`` the body ends when the session does. See `Guard`; for WebSockets and
         streams there is `coatcheck.adapters.connections`."""
+        guards = self.guards
         arguments.kinds(Identity, identity=identity)
-        return self.guards.guard(identity)
+        return guards.guard(identity)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raise `CrossSite` unless this is the session's CSRF token."""

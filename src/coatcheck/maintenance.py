@@ -68,6 +68,10 @@ class Maintenance:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self.write_uses()
+
+    async def write_uses(self) -> None:
+        """Write every use that is not written yet, if the store lets us, whenever it was last written."""
         try:
             await self._write(self._table.due(float("inf"), 0.0))
         except StoreUnavailable as error:

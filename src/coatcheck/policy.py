@@ -17,6 +17,9 @@ CLOCK_LEEWAY: Final = 60.0
 VIEW_MARGIN: Final = 30.0
 """Seconds an event is kept for beyond the longest access token and the leeway."""
 
+MAX_REUSE_WINDOW: Final = 300.0
+"""Seconds that `Policy.reuse_window` may be: a copy of a refresh token is good for as long, and nobody notices."""
+
 HSTS: Final = "max-age=31536000"
 _HSTS_VALUE: Final = re.compile(r"off|max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?")
 
@@ -72,7 +75,8 @@ class Policy:
 
     reuse_window: float = 30.0
     """Seconds in which the refresh token just before the current one still gets the same successor: tabs that
-    refresh at once, and answers lost on a bad line. Outside it, reuse ends the session (RFC 9700 §4.14.2)."""
+    refresh at once, and answers lost on a bad line. Outside it, reuse ends the session (RFC 9700 §4.14.2). 5 min at
+    most: for as long as it lasts a stolen token is not noticed."""
 
     sessions_per_subject: int = 100
     """Live sessions a subject may have; when one more begins, the oldest ends (OWASP ASVS 7.1.2). 100: more than
@@ -143,6 +147,11 @@ class Policy:
                 raise ConfigurationError(f"policy.{name}: idle must be positive and not longer than absolute")
         if self.max_staleness < 0.5:
             raise ConfigurationError("policy.max_staleness must be at least 0.5 s: a feed read has to fit into it")
+        if self.reuse_window > MAX_REUSE_WINDOW:
+            raise ConfigurationError(
+                f"policy.reuse_window must be at most {MAX_REUSE_WINDOW:g} s: "
+                "a stolen refresh token is not noticed for as long"
+            )
         if self.access_lifetime > self.refresh.absolute:
             raise ConfigurationError("policy.access_lifetime must not exceed policy.refresh.absolute")
 

@@ -260,8 +260,9 @@ class RemoteVerifier:
     def guard(self, identity: Identity) -> Guard:
         """``async with remote.guard(identity):`` the body ends when the session does, or its access token expires:
         there is nobody here to ask whether the session goes on. See `Guard`."""
+        guards = self.guards
         arguments.kinds(Identity, identity=identity)
-        return self.guards.guard(identity)
+        return guards.guard(identity)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raises `CrossSite`, always: the secret that could tell is the issuing service's."""

@@ -19,6 +19,7 @@ import click
 @click.option("--trusted-proxies", metavar="ADDRESSES", help="Proxies that end TLS: addresses or networks, by comma.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain (PEM): the service ends TLS itself.")
 @click.option("--tls-key", metavar="FILE", help="Its private key (PEM), not encrypted.")
+@click.option("--grace", metavar="SECONDS", help="For requests under way when it is told to end.  [default: 5]")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [default: info]")
 @click.option("--config", metavar="FILE", help="TOML file with settings.")
 def command(tls_cert: str | None, tls_key: str | None, **options: str | None) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from uvicorn import Config, Server
 
+from ..auth import Auth
 from ..errors import ConfigurationError
 from ..secret_file import check_private
 from ..stores import embedded_path
@@ -31,10 +32,8 @@ from .supervisor import Supervisor, end_with_parent
 log = logging.getLogger("coatcheck.service")
 
 PREFIX: Final = "/auth"
-GRACE: Final = 10
-"""Seconds that requests under way get to finish when the service is told to end."""
-_LAST_RESORT: Final = GRACE + 5
-"""Seconds after which a worker that is still there is killed."""
+_LAST_RESORT: Final = 4
+"""Seconds beyond the grace after which a worker that is still there is killed: by us, who say so, before Docker."""
 _KEEP_ALIVE: Final = 75
 """Seconds an idle connection is kept: longer than the 60 s for which proxies keep theirs, so that it is never the
 server that closes a connection just as a proxy sends a request on it."""
@@ -59,7 +58,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
             say("Development over plain http: cookies lack Secure and __Host-. Only this machine can connect.")
         here = partial(_serve_here, settings, sockets)
         if settings.workers > 1:
-            Supervisor(here, settings.workers, last_resort=_LAST_RESORT).run()
+            Supervisor(here, settings.workers, last_resort=settings.grace + _LAST_RESORT).run()
         else:
             here()
     finally:
@@ -67,11 +66,11 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
             listener.close()
 
 
-def application(settings: Settings) -> Any:
-    """The ASGI application of one process."""
+def application(settings: Settings, auth: Auth | None = None) -> Any:
+    """The ASGI application of one process; ``auth`` is made of the settings unless it is given."""
     from .app import alone
 
-    return alone(settings.auth(), service_keys=settings.service_keys, prefix=PREFIX)
+    return alone(auth or settings.auth(), service_keys=settings.service_keys, prefix=PREFIX)
 
 
 def is_loopback(host: str) -> bool:
@@ -144,9 +143,9 @@ async def _prepare(settings: Settings) -> None:
         pass
 
 
-def _config(settings: Settings) -> Config:
+def _config(settings: Settings, auth: Auth) -> Config:
     return Config(
-        partial(application, settings),
+        partial(application, settings, auth),
         factory=True,
         loop="uvloop",
         http=BoundedProtocol,
@@ -159,7 +158,7 @@ def _config(settings: Settings) -> Config:
         forwarded_allow_ips=list(settings.trusted_proxies),
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=settings.grace,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -173,9 +172,27 @@ def _greeting(settings: Settings, listener: socket.socket) -> str:
     return f"Coatcheck is at {where} ({several}, {shown_url(settings.database)}). Ctrl+C ends it."
 
 
+class _Server(Server):
+    """Writes what nobody may have to wait for before it waits for those who are still connected: should it be killed
+    meanwhile, no session has lost idle time."""
+
+    def __init__(self, config: Config, auth: Auth) -> None:
+        super().__init__(config)
+        self._auth = auth
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        writing = asyncio.create_task(self._auth.write_uses(), name="coatcheck-last-uses")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            writing.cancel()  # which does nothing to what is done
+            await asyncio.gather(writing, return_exceptions=True)
+
+
 def _serve_here(settings: Settings, sockets: list[socket.socket]) -> None:
     end_with_parent()
-    server = Server(_config(settings))
+    auth = settings.auth()
+    server = _Server(_config(settings, auth), auth)
 
     def end(*_: object) -> None:
         server.should_exit = True

@@ -67,6 +67,9 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """Certificate chain and private key, PEM: the service ends TLS itself. The key may be in the certificate's file."""
+    grace: int = 5
+    """Seconds that requests under way get when the service is told to end. With what closing the stores takes it stays
+    below the 10 s after which Docker, and others, kill."""
     log_level: str = "info"
     password_profile: str = "owasp"
     """Cost of a password hash: ``owasp``, ``rfc9106-low-memory`` or ``rfc9106-high-memory``."""
@@ -145,6 +148,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "trusted_proxies": networks,
     "tls.cert": path,
     "tls.key": path,
+    "grace": whole(0, 3600),
     "log_level": choice(LOG_LEVELS),
     "password.profile": choice(tuple(PROFILES)),
     "password.min_length": positive,
