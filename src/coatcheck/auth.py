@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 from . import arguments, secret_file
 from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
-from .accounts.composition import Given, Users, can_authenticate, compose, has_logins, source_of
+from .accounts.composition import Given, can_authenticate, has_logins, source_of
 from .accounts.invitations import invite
 from .accounts.throttle import Counters
 from .clock import Clock
 from .credentials.jwt import AccessTokens
-from .credentials.keyring import Keyring, Secrets
+from .credentials.keyring import Secrets
 from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Credential
 from .errors import ConfigurationError, InvalidCredential
 from .follower import Follower
-from .guard import Guard, Guards, Questions
+from .guard import Guard, Guards
 from .issuer import Credentials, Issuer
 from .keys import Keys
-from .maintenance import Maintenance
 from .model import Device, Identity, Mode
+from .parts import Parts, compose_parts
 from .policy import Policy
 from .revocation import Revocation
 from .stores import KeyedSessions, Store, embedded_path, open_store
@@ -31,30 +30,10 @@ from .stores.base import AccountStore, SessionStore
 from .subjects import SubjectSource
 from .table import Table
 from .verifier import STATE_KEY, Known, Verifier
-from .view import RevocationView
 from .writes import Writes
 
 _FORGOTTEN = ("memory://", "sqlite://")
 """Gone with the process."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What exists while an `Auth` runs."""
-
-    store: Store | KeyedSessions
-    sessions: SessionStore
-    opaque: OpaqueTokens
-    access: AccessTokens
-    keys: Keys
-    follower: Follower
-    table: Table
-    verifier: Verifier
-    issuer: Issuer
-    revocation: Revocation
-    maintenance: Maintenance
-    guards: Guards
-    users: Users
 
 
 class Auth:
@@ -95,7 +74,7 @@ class Auth:
         self._subjects = source_of(subjects)
         self._password_hasher = password_hasher
         self._password_policy = password_policy or PasswordPolicy()
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self.known: Known = _not_running
         """`AccessVerifier.known` while it runs: the hit path, without a detour on the way to it."""
 
@@ -117,7 +96,10 @@ class Auth:
             if sessions is not None:
                 await _open(sessions, self._sessions)
             await self._follow_clock(sessions or store)
-            parts = self._compose(store, sessions or store, secrets)
+            parts = compose_parts(
+                store, sessions or store, secrets, policy=self.policy, clock=self.clock, subjects=self._subjects,
+                hasher=self._password_hasher, password_policy=self._password_policy,
+            )  # fmt: skip
             await parts.users.prepare()
             await self._ensure_keys(parts.keys, made)
             await parts.maintenance.writes.look()
@@ -346,7 +328,7 @@ class Auth:
         return self._parts is not None
 
     @property
-    def _running(self) -> _Parts:
+    def _running(self) -> Parts:
         return self._parts or _not_running()
 
     async def _follow_clock(self, sessions: SessionStore) -> None:
@@ -363,48 +345,9 @@ class Auth:
                 raise ConfigurationError(f"{text}; restore the file from your backup") from error
             raise
 
-    def _compose(self, store: Store | KeyedSessions, sessions: SessionStore, secrets: Secrets) -> _Parts:
-        policy, clock = self.policy, self.clock
-        table = Table(policy.table_entries, policy.table_bytes)
-        view = RevocationView(policy.event_retention)
-        opaque = OpaqueTokens(secrets)
-        access = AccessTokens(Keyring([]))
-        keys = Keys(store, sessions, secrets, access, clock, policy)
-        follower = Follower(sessions, table, view, clock, policy, keys.load)
-        revocation = Revocation(sessions, follower, clock, policy)
-        users = compose(
-            self._subjects, store, sessions, revocation,
-            renew=lambda session_id, epoch: issuer.reauthenticate(session_id, epoch=epoch),
-            local_counters=_local_counters, throttle_key=secrets.derive("throttle")[0],
-            hasher=self._password_hasher, policy=self._password_policy, now=clock.now,
-        )  # fmt: skip
-        subjects = users.subjects
-        verifier = Verifier(
-            sessions=sessions, subjects=subjects, opaque=opaque, access=access,
-            follower=follower, table=table, view=view, clock=clock, policy=policy,
-        )  # fmt: skip
-        issuer = Issuer(
-            sessions=sessions, subjects=subjects, opaque=opaque, access=access,
-            revocation=revocation, follower=follower, clock=clock, policy=policy,
-        )  # fmt: skip
-        questions = Questions(sessions, users.subjects, follower, view, clock, policy)
-        guards = Guards(follower, table, view, clock, kids=lambda: access.keyring.retirements(), questions=questions)
-        return _Parts(
-            store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
-            verifier=verifier, issuer=issuer, revocation=revocation,
-            maintenance=Maintenance(sessions, keys, table, clock, policy, Writes(sessions, store)),
-            guards=guards, users=users,
-        )  # fmt: skip
-
 
 def _not_running(*_: object) -> NoReturn:
     raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
-
-
-def _local_counters() -> Counters:
-    from .stores.memory import MemoryStore  # only beside a store that cannot count
-
-    return MemoryStore()
 
 
 async def _open(store: SessionStore, url: object) -> None:
