@@ -13,6 +13,7 @@ from django.template import engines
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 
 from coatcheck import Mode
 from coatcheck.adapters.demands import requires as roles_demand
@@ -152,6 +153,7 @@ urlpatterns: list[Any] = [
     path("mine-async", mine_async),
     path("editors", editors),
     path("danger", danger),
+    path("late", csrf_exempt(login_required(open_view))),
     path("sync", Sync.as_view()),
     path("async", Async.as_view()),
     path("decorated", Decorated.as_view()),

@@ -21,6 +21,7 @@ from .. import demands
 from ..demands import LOGGED_IN, Demand
 from .refusals import refused, renew_page, sent_to_login
 from .requests import EXEMPT, made_for, optional_user, wants_page
+from .sent_forms import is_form, page_of_form
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -126,12 +127,14 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         untouched = _without_options(view) if request.method == "OPTIONS" else None
         if untouched is not None:
             return ClassView.options(untouched, request)
-        if not wants_page(request):
+        by_form = is_form(request)
+        if not by_form and not wants_page(request):
             return refused(request, error)
+        back = page_of_form(request) if by_form else request.get_full_path()
         if isinstance(error, NotLoggedIn):
-            return sent_to_login(request, login_url)
+            return sent_to_login(request, login_url, back)
         page = (renew_url or renew_page(request)) if isinstance(error, LoginTooOld) else None
-        return refused(request, error) if page is None else sent_to_login(request, page)
+        return refused(request, error) if page is None else sent_to_login(request, page, back)
     return None
 
 

@@ -16,6 +16,7 @@ from weakref import ref
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
 
 from ..kept import OWNER, hide, mark_for, mark_of, seal
 from .requests import REFUSAL, arrival_of
@@ -112,7 +113,10 @@ def turn(request: HttpRequest, turns: Iterable[str | None]) -> None:
     As ``django.contrib.auth`` does it, what somebody else has left is flushed, and what a visitor has kept goes under
     another key. After a logout not even that is left."""
     session: Any = getattr(request, "session", None)
+    before = getattr(request, "identity", None)
     for subject in turns:
+        if "CSRF_COOKIE" in request.META and (before is None or subject != before.subject):
+            rotate_token(request)  # forms of before are of another login
         request.META[_TURNED] = mark_of(subject)
         if isinstance(session, _Bound):
             with suppress(SynchronousOnlyOperation):  # in an event loop whoever reads it next finds it out

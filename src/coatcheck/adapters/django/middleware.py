@@ -6,7 +6,8 @@ service are left to the service, and before those that are `exempt` nothing is r
 
 Django's `CsrfViewMiddleware` and this: a request whose credential was verified here has shown where it comes from (a
 bearer token by itself, a cookie by ``Sec-Fetch-Site``, ``Origin`` or the session's token), so Django's check is not
-made as well. All other requests it judges as ever.
+made as well, except of a form with Django's token: one that was made for another login is refused. All other requests
+it judges as ever.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .conf import Made, made
 from .kept import bind
 from .refusals import refused
 from .requests import MADE, REFUSAL, arrival_of, decides_itself, recognise
+from .sent_forms import ShownToUs
 
 if TYPE_CHECKING:
     from .conf import Knower as BlockingKnower
@@ -132,7 +134,10 @@ class AuthMiddleware:
         if hasattr(request, "session"):
             bind(request)
         if identity is not None:
-            request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # what Django looks at
+            # What Django looks at.
+            request._dont_enforce_csrf_checks = (  # type: ignore[attr-defined]
+                True if request.method in SAFE_METHODS else ShownToUs(request)
+            )
 
 
 class _Async(Knower):

@@ -60,8 +60,9 @@ def renew_page(request: HttpRequest) -> str | None:
     return f"{service}{page}" if made.service.get("pages", True) else None
 
 
-def sent_to_login(request: HttpRequest, login_url: str | None) -> SentElsewhere:
-    """To the login page, with the path to come back to as ``next``; it is of this site, whatever was asked for."""
+def sent_to_login(request: HttpRequest, login_url: str | None, back: str) -> SentElsewhere:
+    """To the login page, with the path to come back to, of this site, as ``next``; without where it is not known."""
     target = resolve_url(login_url or settings.LOGIN_URL)
-    query = urlencode({"next": request.get_full_path()})
-    return SentElsewhere(f"{target}{'&' if '?' in target else '?'}{query}", headers={"Cache-Control": "no-store"})
+    if back:
+        target += f"{'&' if '?' in target else '?'}{urlencode({'next': back})}"
+    return SentElsewhere(target, headers={"Cache-Control": "no-store"})
