@@ -26,7 +26,7 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, ConfigurationError, CrossSite, LoginTooOld, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
-from .flask_forms import NOT_ACCEPTED, check_form, is_form, page_of_form, this_page
+from .flask_forms import IS_SERVICE, NOT_ACCEPTED, check_form, is_form, is_way_in, page_of_form, this_page
 from .flask_kept import bind, is_bound, seal_for
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
 from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
@@ -61,8 +61,6 @@ _asking: WeakSet[Callable[..., Any]] = WeakSet()
 """What asks first."""
 _everywhere: WeakSet[_Here] = WeakSet()
 """What all applications were given."""
-IS_SERVICE: Final = "coatcheck_service"
-"""What the service's own view has, which sees to ``session`` by itself."""
 _ABOVE: Final = "above login_required, requires or fresh, not below"
 
 
@@ -325,7 +323,7 @@ def _behind(demand: demands.Demand, view: View, pages: _Pages) -> View:
         try:
             demand.check(_read(asked, here), here.auth.clock)
         except CoatcheckError as error:
-            if _is_preflight(asked):
+            if _is_preflight(asked) or is_way_in(asked, asking, *pages, *here.pages):
                 return None
             if isinstance(error, (NotLoggedIn, LoginTooOld)):
                 asked.environ[_PAGES] = pages  # for whoever answers it

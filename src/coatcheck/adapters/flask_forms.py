@@ -1,11 +1,11 @@
-"""Forms that people send to a Flask application: of another login, or too late. They are told on a page."""
+"""Where people come and go in a Flask application: the way in, and forms of another login or too late."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import quote
 
-from flask import Request
+from flask import Request, current_app
 
 from ..blocking import Auth
 from ..credentials.opaque import CSRF_PREFIX
@@ -25,6 +25,21 @@ you were on and try again.</p>
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MAX_FORM: Final = 64 * 1024
 """Bytes of a form that is looked into before its view."""
+
+
+IS_SERVICE: Final = "coatcheck_service"
+"""What the service's own view has, which decides for itself who comes in and sees to ``session``."""
+
+
+def is_way_in(asked: Request, guard: object, *pages: str | None) -> bool:
+    """Whether a guard stands before the way in itself: the service, or a page that people are sent to. Whoever is kept
+    from that goes in a circle."""
+    view = current_app.view_functions.get(asked.endpoint or "")
+    if view is guard:
+        return False
+    return getattr(view, IS_SERVICE, False) is True or any(
+        page in (asked.path, asked.endpoint) for page in pages if page
+    )
 
 
 def check_form(auth: Auth, asked: Request, identity: Identity) -> None:

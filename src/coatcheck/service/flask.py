@@ -14,7 +14,6 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..adapters.flask import (
-    IS_SERVICE,
     Coatcheck,
     auth_of,
     csrf_token,
@@ -25,6 +24,7 @@ from ..adapters.flask import (
     optional_user,
     requires,
 )
+from ..adapters.flask_forms import IS_SERVICE
 from ..adapters.flask_kept import turn
 from ..adapters.kept import TURNS
 from ..adapters.wsgi import scope_of
