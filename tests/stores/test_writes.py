@@ -154,17 +154,44 @@ async def test_a_redis_that_cannot_save(full: Redis) -> None:
     """MISCONF: after a snapshot that failed it refuses writes."""
     async with opened(with_prefix(full.url())) as store:
         await logged_in(store)
-        full.cli("CONFIG", "SET", "save", "3600 1")
-        obstacle = full.directory / "dump.rdb"
-        obstacle.mkdir()  # a file cannot take its place
-        full.cli("BGSAVE")
-        async with asyncio.timeout(20):
-            while full.info("persistence", "rdb_last_bgsave_status") != "err":
-                await asyncio.sleep(0.01)
+        obstacle = await _fails_to_save(full)
         await _is_refused(store, "MISCONF")
         obstacle.rmdir()
         full.cli("BGSAVE")
         await _is_taken(store)
+
+
+async def _fails_to_save(server: Redis) -> Path:
+    server.cli("CONFIG", "SET", "save", "3600 1")
+    obstacle = server.directory / "dump.rdb"
+    obstacle.mkdir()  # a file cannot take its place
+    server.cli("BGSAVE")
+    async with asyncio.timeout(20):
+        while server.info("persistence", "rdb_last_bgsave_status") != "err":
+            await asyncio.sleep(0.01)
+    return obstacle
+
+
+@pytest.mark.parametrize("why", ["OOM", "MISCONF", "NOREPLICAS"])
+async def test_a_start_on_a_redis_that_takes_no_writes(full: Redis, why: str) -> None:
+    """A process that starts meanwhile verifies, is woken, ends sessions where Redis lets it, and says what is missing;
+    and one that is running can open further connections."""
+    url = with_prefix(full.url())
+    async with opened(url) as running:
+        session = await logged_in(running)
+        if why == "MISCONF":
+            await _fails_to_save(full)
+        else:
+            setting = ("maxmemory", "1000") if why == "OOM" else ("min-replicas-to-write", "1")
+            full.cli("CONFIG", "SET", *setting)
+        async with opened(url) as store:
+            for each in (store, running):
+                finds = [each.find(session.id, now=session.created) for _ in range(20)]
+                assert all(found is not None for found in await asyncio.gather(*finds))
+            async with asyncio.timeout(20):
+                await store._wake.listening.wait()
+            with pytest.raises(StoreUnavailable, match=why):
+                await store.check_writes()
 
 
 async def test_a_redis_whose_replicas_are_gone(full: Redis) -> None:

@@ -132,10 +132,20 @@ class Node:
 
 
 async def connected(connection: Connection) -> None:
-    """Connect it, and be told now rather than by the first command whether the server lets it in."""
+    """Connect it, and be told now rather than by the first command whether the server lets it in. A Redis that
+    cannot save refuses even PING, and goes on answering what is read."""
     await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
     await connection.send_command("PING")
-    await connection.read_response()
+    try:
+        await connection.read_response()
+    except ResponseError as error:
+        if not cannot_save(error):
+            raise
+
+
+def cannot_save(error: ResponseError) -> bool:
+    """Whether a server has refused a command because its last snapshot has failed. PING is among them."""
+    return str(error).startswith("MISCONF")
 
 
 def is_full(error: BaseException) -> bool:

@@ -90,7 +90,7 @@ def shards(prefix: str, count: int) -> tuple[Shard, ...]:
     return tuple(made)
 
 
-_NO_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+NO_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
 """Refusals of writes by a server that answers what is read: its memory or its disk is full, its replicas are gone."""
 
 
@@ -218,7 +218,7 @@ class Scripts:
                 self._topology.doubt(node)
                 return _Try(whole=this.whole)
             case code:
-                if code in _NO_WRITES:
+                if code in NO_WRITES:
                     self.refusals.note(f"Redis refused: {code}")
                 raise StoreUnavailable(f"Redis refused: {code}") from refusal
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ...errors import StoreUnavailable
-from .node import connected, is_full
+from .node import cannot_save, connected, is_full
 from .topology import Topology
 
 log = logging.getLogger("coatcheck.stores.redis")
@@ -126,7 +126,12 @@ class Wake:
         """Until the connection is lost, or stays silent when it is asked."""
         asked = False
         while True:
-            reply = await connection.read_response(timeout=_SILENCE)
+            try:
+                reply = await connection.read_response(timeout=_SILENCE)
+            except ResponseError as error:
+                if not cannot_save(error):
+                    raise
+                reply = [b"pong"]  # it is there
             if reply is None:
                 if asked:
                     return
