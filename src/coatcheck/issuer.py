@@ -116,6 +116,8 @@ class Issuer:
     async def again(self, session_id: str, subject: str) -> Credentials | None:
         """What a login of mode ``session`` has just handed out, for whoever has proved the same again; None when there
         is no such session, or not yet, or not any more. Raises `InvalidLogin` and `StoreUnavailable`."""
+        arguments.subject(subject)
+        arguments.texts(session_id=session_id)
         now = self._clock.now()
         found = await self._sessions.find(session_id, now=now)
         if found is None or found.session.subject != subject or found.session.mode is not Mode.SESSION:
@@ -140,6 +142,7 @@ class Issuer:
         session_id: str | None = None,
     ) -> Credentials:
         arguments.subject(subject)
+        arguments.texts_or_none(session_id=session_id)
         arguments.wholes_or_none(epoch=epoch)
         arguments.numbers_or_none(auth_time=auth_time)
         arguments.flags(remember=remember)

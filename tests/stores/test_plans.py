@@ -102,7 +102,7 @@ async def test_no_statement_scans_a_table_on_postgresql(pg: SqlStore, pg_url: st
         await pg.events(cursor, wait=0)
     else:
         await OPERATIONS[name](pg, session)
-    explained = SqlStore.postgresql(f"{pg_url}?enable_seqscan=off")
+    explained = SqlStore.postgresql(f"{pg_url}?options=-c%20enable_seqscan%3Doff")
     await explained.open()
     assert statements
     for statement, parameters in statements:

@@ -17,13 +17,16 @@ import secrets
 import time
 from dataclasses import replace
 
+from coatcheck.arguments import (
+    collection, mappings_or_none, numbers, numbers_or_none, texts, texts_or_none, wholes, wholes_or_none
+)
 from coatcheck.credentials.opaque import is_session_id
 from coatcheck.errors import Conflict, NotFound, Rejected
 from coatcheck.model import Event, EventKind, Standing
 from coatcheck.stores.base import (
     MAX_ENDED, MAX_PAGE, MAX_TOKENS, FeedLost, FeedRead, Gone, Replayed, Reused, Rotated, SessionPage
 )
-from coatcheck.stores.rules import next_number, pack_cursor, unpack_cursor
+from coatcheck.stores.rules import check_session, check_touches, next_number, pack_cursor, unpack_cursor
 
 
 class TinyStore:
@@ -80,9 +83,12 @@ class TinyStore:
         return replace(row, seen=max(row.seen, seen), idle_deadline=idle)
 
     async def standing_of(self, subject):
+        texts(subject=subject)
         return self.epochs.get(subject, 0), self.versions.get(subject, 0)
 
     async def create(self, session, *, now, keep=None):
+        check_session(session, now=now)
+        wholes_or_none(keep=keep)
         session = self._copy(session)
         if session.id in self.rows or session.epoch != self.epochs.get(session.subject, 0):
             raise Conflict("the epoch has been stepped, or the id is taken")
@@ -95,16 +101,22 @@ class TinyStore:
         return tuple(row.id for row in old[:excess])
 
     async def find(self, session_id, *, now):
+        texts(session_id=session_id)
+        numbers(now=now)
         row = self._live(session_id, now)
         return row and self._standing(row)
 
     async def touch(self, touches, *, now):
+        check_touches(touches, now=now)
         for touch in touches:
             if row := self._live(touch.session_id, now):
                 self.rows[row.id] = self._used(row, touch.seen)
         return frozenset(touch.session_id for touch in touches if not self._live(touch.session_id, now))
 
     async def rotate(self, session_id, generation, *, window, now):
+        texts(session_id=session_id)
+        wholes(generation=generation)
+        numbers(window=window, now=now)
         row = self.rows.get(session_id)
         if row is None or row.epoch != self.epochs.get(row.subject, 0) or not 0 <= generation <= row.generation:
             return Gone()
@@ -121,6 +133,13 @@ class TinyStore:
         return Reused(row)
 
     async def update(self, session_id, version, *, now, data=None, label=None, authenticated=None, amr=None):
+        texts(session_id=session_id)
+        wholes(version=version)
+        numbers(now=now)
+        numbers_or_none(authenticated=authenticated)
+        texts_or_none(label=label)
+        mappings_or_none(data=data)
+        amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         row = self._live(session_id, now)
         if row is None:
             return None
@@ -141,6 +160,8 @@ class TinyStore:
         return self._copy(changed)
 
     async def revoke(self, session_id, *, now):
+        texts(session_id=session_id)
+        numbers(now=now)
         row = self.rows.get(session_id)
         if row is not None:
             self._end(row, now)
@@ -152,6 +173,9 @@ class TinyStore:
         return {(event.session_id, event.token_id) for event in self.log if "revoked" in event.kind}
 
     async def revoke_subject(self, subject, *, now, excepted=None):
+        texts(subject=subject)
+        texts_or_none(excepted=excepted)
+        numbers(now=now)
         row = self._live(excepted, now) if excepted is not None else None
         if excepted is not None and (row is None or row.subject != subject):
             raise NotFound("the excepted session is not a live one of this subject")
@@ -162,11 +186,15 @@ class TinyStore:
         return epoch
 
     async def step_version(self, subject, *, now):
+        texts(subject=subject)
+        numbers(now=now)
         version = self.versions[subject] = next_number(self.versions.get(subject, 0), now)
         self._say(EventKind.SUBJECT_CHANGED, now, subject=subject, number=version)
         return version
 
     async def revoke_token(self, session_id, token_id, *, now):
+        texts(session_id=session_id, token_id=token_id)
+        numbers(now=now)
         tokens = {token for session, token in self._ends() if session == session_id and token}
         if token_id in tokens:
             return False
@@ -177,6 +205,9 @@ class TinyStore:
         return False
 
     async def begin_anew(self, feed, *, since, now, clock=None):
+        texts(feed=feed)
+        numbers(since=since, now=now)
+        numbers_or_none(clock=clock)
         if feed != self.feed:
             return False
         self.since = max(since, now) if clock is not None else max(self.since, since, now, self.clock)
@@ -188,9 +219,14 @@ class TinyStore:
         return True
 
     async def announce_keys(self, *, now):
+        numbers(now=now)
         self._say(EventKind.KEYS_CHANGED, now)
 
     async def sessions_of(self, subject, *, now, limit=50, cursor=None):
+        texts(subject=subject)
+        texts_or_none(cursor=cursor)
+        numbers(now=now)
+        wholes(limit=limit)
         rows = self._of(subject, now)
         if cursor is not None:
             created, last = unpack_cursor(cursor)
@@ -201,6 +237,8 @@ class TinyStore:
         return SessionPage(sessions=page, next=more)
 
     async def prune(self, *, now, keep_events, limit=1000):
+        numbers(now=now, keep_events=keep_events)
+        wholes(limit=limit)
         dead = [row for row in self.rows.values() if not self._live(row.id, now)][:limit]
         for row in dead:
             del self.rows[row.id]
@@ -226,6 +264,8 @@ class TinyStore:
         return start
 
     async def events(self, cursor, *, wait):
+        texts_or_none(cursor=cursor)
+        numbers(wait=wait)
         start, page = self._start(cursor), 10_000
         if cursor is not None and start == len(self.log) and wait:
             try:
