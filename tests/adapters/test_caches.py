@@ -271,6 +271,22 @@ async def test_everybody_gets_their_own_page(kind: str, mode: Mode) -> None:
             auth.close()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("django")], ids=str)
+async def test_at_another_port(kind: str) -> None:
+    """In development, where the cookies are called by the port, everybody sees their own page too."""
+    auth: Any = BlockingAuth(**Setting(clock=TravelClock()).arguments() | {"subjects": lambda _: FACTS})
+    serving, (at, *_) = KINDS[kind]
+    try:
+        async with serving(auth) as web:
+            for who in ("nobody", "ann", "nobody", "bob", "ann"):
+                made = await web.run(lambda inner, who=who: inner.login(who, mode=Mode.SESSION))
+                headers = () if who == "nobody" else [("Cookie", f"a=b; coatcheck-5000={made.session_token}")]
+                answer = await web.request("GET", at, headers=headers, base="http://localhost:5000")
+                assert answer.body.decode().strip('"') == who
+    finally:
+        auth.close()
+
+
 async def test_what_else_is_answered() -> None:
     """Answers that a route makes itself, streams and errors say it too; what another middleware says stays; an answer
     that the application keeps does not grow."""

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from coatcheck import Identity, Mode, Policy, RemoteVerifier
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
+from coatcheck.credentials.cookies import names_for
 from tests.support.issuer import Issuer, issuing, presented, until
 
 BASE = "https://app.example"
@@ -164,3 +165,30 @@ async def test_changed_roles(issuer: Issuer, make: Callable[[RemoteVerifier], An
         assert (await web.get("/", headers=headers_of(credential))).status_code == 401
         renewed = presented(await issuer.auth.refresh(made.refresh_token or ""))
         assert "ann ['admin']" in (await web.get("/", headers=headers_of(renewed))).text
+
+
+@APPS
+async def test_one_login_at_two_ports(issuer: Issuer, make: Callable[[RemoteVerifier], Any]) -> None:
+    """In development a browser that is logged in at the service at 8000 is known at an application at another port, to
+    which that of a service elsewhere means nothing."""
+    made, _ = await issuer.login(Mode.JWT_COOKIE)
+    other = await issuer.login(Mode.JWT_COOKIE, "bob")
+    issued = names_for("http", b"localhost:8000")
+    assert issued is not None
+    remote = issuer.remote()
+    async with Web(make(remote)) as web:
+        web.base_url = httpx.URL("http://localhost:5000")
+        own = {"sec-fetch-site": "same-origin"}
+        assert "nobody" in (await web.get("/", headers={"cookie": "coatcheck-access=ey.J.x"})).text
+        assert (
+            "nobody"
+            in (await web.get("/", headers={"cookie": f"coatcheck-access-9000={other[0].access_token}; a=b"})).text
+        )
+        for cookie in (f"{issued.access}={made.access_token}", f"a=b; {issued.access}={made.access_token}"):
+            assert "ann ['editor']" in (await web.get("/", headers={"cookie": cookie})).text
+            assert "ann ['editor']" in (await web.post("/", headers={"cookie": cookie} | own)).text
+            refused = await web.post("/", headers={"cookie": cookie, "sec-fetch-site": "cross-site"})
+            assert refused.status_code == 403
+        await issuer.auth.revoke(made.session.id)
+        await until(lambda: remote.known(cookie.partition("; ")[2].encode()) is None)
+        assert "nobody" in (await web.get("/", headers={"cookie": cookie})).text

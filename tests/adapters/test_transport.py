@@ -13,6 +13,7 @@ from coatcheck.credentials.cookies import (
     SECURE,
     delete_cookie,
     find_pair,
+    is_ours,
     names_for,
     over_http,
     set_cookie,
@@ -169,6 +170,8 @@ def test_bearer_goes_before_a_cookie() -> None:
         ("http", b"LOCALHOST:8000", DEVELOPMENT),
         ("http", b"app.localhost:8000", DEVELOPMENT),
         ("http", b"127.0.0.1:8000", DEVELOPMENT),
+        ("http", b"127.0.0.1:080", DEVELOPMENT),
+        ("http", b"localhost:", DEVELOPMENT),
         ("http", b"[::1]:8000", DEVELOPMENT),
         ("ws", b"127.0.0.1", DEVELOPMENT),
         ("http", b"app.example", None),
@@ -182,6 +185,19 @@ def test_bearer_goes_before_a_cookie() -> None:
 def test_cookie_names_by_place(scheme: str, host: bytes, names: object) -> None:
     """Prefixed names over TLS, plain ones on loopback, none anywhere else."""
     assert names_for(scheme, host) is names
+
+
+@pytest.mark.parametrize("host", ["localhost:9000", "a.b.LOCALHOST:09000", "127.0.0.1:9000", "[::1]:9000"])
+def test_cookie_names_by_port(host: str) -> None:
+    """On loopback, at any other port than 8000 and 80, they end with it; over TLS they never do."""
+    names = names_for("http", host.encode())
+    assert names is not None
+    assert (names.session, names.access) == ("coatcheck-9000", "coatcheck-access-9000")
+    assert (names.refresh, names.secure) == ("coatcheck-refresh-9000", False)
+    assert names_for("https", host.encode()) is SECURE
+    for each in (names, SECURE, DEVELOPMENT):
+        assert all(map(is_ours, (each.session, each.access, each.refresh)))
+    assert not any(map(is_ours, ("coatcheck-", "coatcheck-theme", "xcoatcheck", "__Host-coatcheck-9000", "sessionid")))
 
 
 def test_remembered_hosts_are_bounded() -> None:

@@ -14,14 +14,17 @@ from coatcheck.adapters import asgi, wsgi
 from coatcheck.credentials.arrival import Arrival, arrival_of_asgi, arrival_of_wsgi
 from coatcheck.credentials.cookies import DEVELOPMENT, SECURE
 from coatcheck.credentials.elsewhere import Doubt
+from coatcheck.credentials.transport import Credential
 from coatcheck.errors import MalformedCredential
 
 Headers = tuple[tuple[str, str], ...]
 
 SESSION, ACCESS, PLAIN = "__Host-coatcheck=ccs_1", "__Host-coatcheck-access=ey.J.x", "coatcheck=ccs_1"
+PORT = "coatcheck-5000=ccs_1"
 PLACES = (
     ("https", "app.example"), ("https", "localhost"), ("http", "app.example"), ("http", "localhost:8000"),
     ("http", "a.b.localhost"), ("http", "[::1]"), ("http", ""),
+    ("http", "localhost:5000"),
 )  # fmt: skip
 CREDENTIALS: tuple[Headers, ...] = (
     (),
@@ -38,6 +41,11 @@ COOKIES: tuple[Headers, ...] = (
     (("Cookie", SESSION),),
     (("Cookie", ACCESS),),
     (("Cookie", PLAIN),),
+    (("Cookie", f"a=b; {PORT}"),),
+    (("Cookie", f"{PLAIN}; {PORT}"),),
+    (("Cookie", f"coatcheck-access=ccs_x; {PORT}; coatcheck=ccs_x"),),
+    (("Cookie", f"{PLAIN}; coatcheck-5000=ccs_x"),),
+    (("Cookie", f"{PLAIN}; coatcheck-refresh-5000=ccr_x"),),
     (("Cookie", f"a=b; {SESSION}; c=d"),),
     (("Cookie", f"{SESSION}; {ACCESS}"),),
     (("Cookie", f"{SESSION}; {SESSION}"),),
@@ -75,7 +83,9 @@ def cases() -> Iterator[tuple[str, str, Headers]]:
         yield scheme, host, (*said, *cookies, *around)
 
 
-MODES = {"Bearer ": Mode.JWT, "__Host-coatcheck=": Mode.SESSION, "coatcheck=": Mode.SESSION}
+MODES = {
+    "Bearer ": Mode.JWT, "__Host-coatcheck=": Mode.SESSION, "coatcheck=": Mode.SESSION, "coatcheck-5000=": Mode.SESSION
+}  # fmt: skip
 
 
 def known(key: bytes) -> Identity | None:
@@ -87,6 +97,26 @@ def known(key: bytes) -> Identity | None:
                 subject="ann", session_id=text, mode=mode, roles=frozenset(), claims={}, amr=(), auth_time=0, expires=0
             )
     return None
+
+
+def test_cookies_of_another_port() -> None:
+    """At a port of its own those of 8000 count where none of its own came, and a login overwrites none of them."""
+    own, twice, other = "coatcheck-5000=ccs_2", f"{PLAIN}; {PLAIN}", "coatcheck-9000=ccs_3"
+    for sent, token, lent in (
+        ((PLAIN, other), "ccs_1", True), ((PLAIN, own), "ccs_2", False), ((own, other), "ccs_2", False),
+        ((other,), None, False), ((), None, False), ((twice,), None, True),
+        ((PLAIN, "coatcheck-refresh-5000=x"), None, False),
+    ):  # fmt: skip
+        arrival = arrival_of_asgi(scope_of("http", "localhost:5000", (("Cookie", "; ".join(sent)),)))
+        found = arrival.presented
+        assert (found.token if isinstance(found, Credential) else None) == token, sent
+        assert (arrival.is_lent, arrival.renewable is DEVELOPMENT) == (lent, arrival.names is not arrival.counting)
+        assert [held.token for held in arrival.overwritten()] == (["ccs_2"] if own in sent else []), sent
+        readable = {"ccs_1": PLAIN, "ccs_2": own}
+        assert {held.token for held in arrival.held()} == {
+            token for token, text in readable.items() if any(text in each for each in sent)
+        }
+        assert arrival.settable is not DEVELOPMENT
 
 
 def by_arrival(arrival: Arrival) -> Identity | None:

@@ -106,8 +106,7 @@ class PageRun:
         self._addresses: dict[str, str] = {}
         self._names: dict[str, Any] = {"__name__": "page"}
         self._runner = asyncio.Runner()
-        # A terminal's reader is not shown a progress meter either, and does not wait for ever.
-        (folder / ".curlrc").write_text(f"silent\nmax-time = {PATIENCE}\n")
+        self._set_curl()
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -157,6 +156,13 @@ class PageRun:
             text = text.replace(address, shown)
         return text
 
+    def _set_curl(self) -> None:
+        """A terminal's reader is not shown a progress meter either, and does not wait for ever. What curl sends is the
+        reader's to the letter, for cookies are called by the port; only the connection goes elsewhere."""
+        lines = ["silent", f"max-time = {PATIENCE}"]
+        lines += [f'connect-to = "{shown}:{address}"' for shown, address in self._addresses.items()]
+        (self._folder / ".curlrc").write_text("\n".join(lines) + "\n")
+
     def _python(self, block: Block, where: str) -> None:
         source = "\n" * (block.line - 1) + self.here(block.text)
         code = compile(source, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -176,7 +182,8 @@ class PageRun:
     def _in_shell(self, command: str, where: str) -> str:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.write(f"{{ {self.here(command)}\n}} </dev/null; printf '\\n@@@%s\\n' $?\n")
+        typed = command if "curl " in command else self.here(command)
+        self._shell.stdin.write(f"{{ {typed}\n}} </dev/null; printf '\\n@@@%s\\n' $?\n")
         self._shell.stdin.flush()
         said = ""
         for line in self._shell.stdout:
@@ -228,6 +235,7 @@ class PageRun:
 
         address = f"127.0.0.1:{eventually(port, what='the server says where it is')}"
         self._addresses[f"127.0.0.1:{start.shown}"] = address
+        self._set_curl()
         eventually(answers, what="the server answers")
         said = self._shown(path.read_text())
         return "\n".join(line for line in said.splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line))

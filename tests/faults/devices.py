@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from coatcheck import Mode
+from coatcheck.credentials.cookies import DEVELOPMENT, CookieNames, names_for
 from tests.support.service import PASSWORD
 
 
@@ -20,10 +21,10 @@ class Held:
 
     @property
     def headers(self) -> dict[str, str]:
-        """With these headers a request is made in this session."""
+        """With these headers a request is made in this session. The cookies of 8000 count at any port."""
         if self.mode is Mode.JWT:
             return {"Authorization": f"Bearer {self.tokens['access']}"}
-        name = "coatcheck" if self.mode is Mode.SESSION else "coatcheck-access"
+        name = DEVELOPMENT.session if self.mode is Mode.SESSION else DEVELOPMENT.access
         return {"Cookie": f"{name}={self.tokens['access']}"}
 
     def is_accepted(self, client: httpx.Client) -> bool:
@@ -40,11 +41,11 @@ class Held:
         if self.mode is Mode.JWT:
             response = client.post("/auth/refresh", json={"refresh_token": self.tokens["refresh"]})
         else:
-            cookie = f"coatcheck-refresh={self.tokens['refresh']}"
+            cookie = f"{names_at(client).refresh}={self.tokens['refresh']}"
             response = client.post("/auth/refresh", headers={"Cookie": cookie, "Origin": origin(client)})
         client.cookies.clear()
         if response.status_code == 200:
-            self.tokens = _tokens(self.mode, response)
+            self.tokens = _tokens(client, self.mode, response)
         return response
 
     def post(self, client: httpx.Client, path: str, method: str = "POST") -> httpx.Response:
@@ -58,7 +59,7 @@ def login(client: httpx.Client, email: str, mode: Mode) -> tuple[httpx.Response,
     client.cookies.clear()
     if response.status_code != 200:
         return response, None
-    return response, Held(mode, response.json()["session"]["id"], _tokens(mode, response))
+    return response, Held(mode, response.json()["session"]["id"], _tokens(client, mode, response))
 
 
 def register(client: httpx.Client, email: str) -> None:
@@ -72,10 +73,18 @@ def origin(client: httpx.Client) -> str:
     return str(client.base_url).rstrip("/")
 
 
-def _tokens(mode: Mode, response: httpx.Response) -> dict[str, str]:
+def names_at(client: httpx.Client) -> CookieNames:
+    """What the service's cookies are called at the address that the client has."""
+    names = names_for(client.base_url.scheme, client.base_url.netloc)
+    assert names is not None
+    return names
+
+
+def _tokens(client: httpx.Client, mode: Mode, response: httpx.Response) -> dict[str, str]:
     body, cookies = response.json(), response.cookies
     if mode is Mode.SESSION:
-        return {"access": cookies["coatcheck"]}
+        return {"access": cookies[names_at(client).session]}
     if mode is Mode.JWT:
         return {"access": body["access_token"], "refresh": body["refresh_token"]}
-    return {"access": cookies["coatcheck-access"], "refresh": cookies["coatcheck-refresh"]}
+    names = names_at(client)
+    return {"access": cookies[names.access], "refresh": cookies[names.refresh]}

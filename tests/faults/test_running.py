@@ -93,7 +93,7 @@ def test_the_server_says_nothing_of_itself_and_believes_no_proxy(tmp_path: Path)
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
     body = {"email": "ann@example.com", "password": "correct horse battery staple", "mode": "session"}
     for proxies, headers, cookie in (
-        ("127.0.0.9", {}, "coatcheck="),
+        ("127.0.0.9", {}, "coatcheck-"),
         ("127.0.0.9", forwarded, ""),
         ("127.0.0.0/8", forwarded, "__Host-coatcheck="),
     ):

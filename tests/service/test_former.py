@@ -191,6 +191,13 @@ async def test_a_credential_of_ours_goes_first(web: httpx.AsyncClient, auth: Aut
     assert (await visit(web, f"old=ann:1; {ours}")).json() == "nobody"
 
 
+async def test_a_cookie_of_another_port_does_not_go_first(web: httpx.AsyncClient, auth: Auth) -> None:
+    """In development one of port 8000, perhaps of another application, keeps nobody from being traded in at another."""
+    for port, expected in ((8000, 200), (5000, 303)):
+        web.base_url = httpx.URL(f"http://localhost:{port}")
+        assert (await visit(web, "old=ann:1; coatcheck=ccs_theirs")).status_code == expected
+
+
 async def test_never_after_a_logout_everywhere(web: httpx.AsyncClient, auth: Auth) -> None:
     """Neither the copy that was traded in, nor another one that never was."""
     assert (await visit(web, "old=ann:1")).status_code == 303

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..model import Device
 from ..origins import canonical
 from ..proxies import client_of
-from .cookies import SECURE, CookieNames, find_pair, over_http
+from .cookies import DEVELOPMENT, SECURE, CookieNames, find_pair, over_http
 from .csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from .elsewhere import SIGNS, Doubt, from_elsewhere, is_public, over_tls
 from .transport import Carrier, Credential, Flaw, cookie, find_presented, taken
@@ -60,6 +60,9 @@ class Arrival:
     names: CookieNames | None
     """What our cookies are called on it; None where none is read, which is over plain http to another machine, as far
     as anything says so."""
+    counting: CookieNames | None
+    """What those are called that count: `names`, or at another port of this machine than 8000, where none of these
+    came, those of 8000. So a service there and an application that trusts it share a login in development."""
     presented: Credential | Flaw | None
     """What it says who is asking by: a bearer token goes before a cookie."""
     cookies: bytes = field(repr=False)
@@ -93,6 +96,17 @@ class Arrival:
         return self.names if self.doubt is None else None
 
     @property
+    def renewable(self) -> CookieNames | None:
+        """As `settable`, for what takes the place of the cookies that came: those of 8000 stay shared."""
+        return self.counting if self.doubt is None else None
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether what is presented is a cookie of port 8000, at another one: perhaps of another application, to which
+        it means something."""
+        return self.counting is not self.names and self.presented is not None and not self.by_bearer
+
+    @property
     def drops_cookies(self) -> bool:
         """Whether the browser surely keeps none of ours from the answer: it asked for a script or a picture of another
         site, and they have ``SameSite`` (RFC 6265bis §5.7)."""
@@ -112,7 +126,7 @@ class Arrival:
     @property
     def has_cookies(self) -> bool:
         """Whether any cookie of ours came along, the refresh cookie too, good or bad: a browser asks."""
-        return next(self._pairs(), None) is not None
+        return next(_pairs(self.cookies, self._readable()), None) is not None
 
     @property
     def is_local(self) -> bool:
@@ -125,7 +139,7 @@ class Arrival:
 
     def refresh_token(self) -> str | None:
         """What the refresh cookie holds. Raises `MalformedCredential` when it is there twice."""
-        pair = None if self.names is None else find_pair(self.cookies, f"{self.names.refresh}=".encode())
+        pair = None if self.counting is None else find_pair(self.cookies, f"{self.counting.refresh}=".encode())
         return None if pair is None else pair.partition(b"=")[2].decode("latin-1")
 
     def everything(self) -> list[Credential]:
@@ -134,11 +148,12 @@ class Arrival:
         return [*((self.presented,) if isinstance(self.presented, Credential) and self.by_bearer else ()), *self.held()]
 
     def held(self) -> list[Credential]:
-        """As `everything`, the cookies alone."""
-        if self.names is None:
-            return []
-        carriers = {self.names.session: Carrier.SESSION_COOKIE, self.names.access: Carrier.ACCESS_COOKIE}
-        return [cookie(carriers[name], name, value) for name, value in self._pairs() if name in carriers]
+        """As `everything`, the cookies alone; also those of port 8000 at another one, which would count next."""
+        return _held(self.cookies, self._readable())
+
+    def overwritten(self) -> list[Credential]:
+        """As `held`, without those of another port: a login sets others beside them."""
+        return _held(self.cookies, () if self.names is None else (self.names,))
 
     def client(self, trusted: Sequence[str]) -> str:
         """The client's address, empty where none is known. ``trusted``: the policy's proxies."""
@@ -148,15 +163,10 @@ class Arrival:
         """Where it comes from, to be shown to people."""
         return Device(user_agent=self.user_agent, ip=self.client(trusted), label=label)
 
-    def _pairs(self) -> Iterator[tuple[str, str]]:
-        """Name and value of each cookie of ours."""
+    def _readable(self) -> Sequence[CookieNames]:
         if self.names is None:
-            return
-        ours = (self.names.session, self.names.access, self.names.refresh)
-        for part in self.cookies.split(b";"):
-            name, is_pair, value = part.decode("latin-1").strip(" \t").partition("=")
-            if is_pair and name in ours:
-                yield name, value
+            return ()
+        return (self.names,) if self.names in (SECURE, DEVELOPMENT) else (self.names, DEVELOPMENT)
 
 
 def arrival_of_asgi(scope: Mapping[str, Any], *, scheme: str | None = None, host: str | None = None) -> Arrival:
@@ -190,12 +200,14 @@ def _arrival(found: _Found, scheme: str, peer: str, *, changes: bool) -> Arrival
     cookies = b"; ".join(found.get(b"cookie", ()))
     secure = scheme in ("https", "wss")
     names, doubt = (SECURE, None) if secure else _over_http(found, host, peer)
+    counting = _counting(cookies, names)
     return Arrival(
         changes=changes,
         secure=secure,
         own_origin=_own_origin(secure, host),
         names=names,
-        presented=find_presented(found.get(b"authorization", ()), cookies or None, names),
+        counting=counting,
+        presented=find_presented(found.get(b"authorization", ()), cookies or None, counting),
         cookies=cookies,
         site=_site(found.get(b"sec-fetch-site")),
         navigates=found.get(b"sec-fetch-mode", () if changes else [b"navigate"]) == [b"navigate"],
@@ -217,6 +229,27 @@ def _over_http(found: _Found, host: bytes, client: str) -> tuple[CookieNames | N
         return None, Doubt.REWRITTEN_HOST
     # What is from another site is refused for that, by the cookies that it rides on.
     return names, Doubt.REWRITTEN_HOST if any(map(is_public, found.get(b"origin", ()))) else None
+
+
+def _counting(cookies: bytes, names: CookieNames | None) -> CookieNames | None:
+    if names is None or names is SECURE or names is DEVELOPMENT:
+        return names
+    return DEVELOPMENT if next(_pairs(cookies, (names,)), None) is None else names
+
+
+def _held(cookies: bytes, readable: Sequence[CookieNames]) -> list[Credential]:
+    carriers = {names.session: Carrier.SESSION_COOKIE for names in readable}
+    carriers |= {names.access: Carrier.ACCESS_COOKIE for names in readable}
+    return [cookie(carriers[name], name, value) for name, value in _pairs(cookies, readable) if name in carriers]
+
+
+def _pairs(cookies: bytes, readable: Sequence[CookieNames]) -> Iterator[tuple[str, str]]:
+    """Name and value of each cookie that is called so."""
+    ours = {name for names in readable for name in (names.session, names.access, names.refresh)}
+    for part in cookies.split(b";"):
+        name, is_pair, value = part.decode("latin-1").strip(" \t").partition("=")
+        if is_pair and name in ours:
+            yield name, value
 
 
 @lru_cache(maxsize=64)

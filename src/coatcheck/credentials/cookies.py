@@ -15,7 +15,7 @@ _SEMICOLON: Final = ord(";")
 _HOSTS: Final = 64
 """So many Host headers are remembered: anybody may send any."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]*")
-_LOOPBACK: Final = re.compile(rb"(([a-z0-9_-]+\.)*localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{0,5})?", re.I)
+_LOOPBACK: Final = re.compile(rb"(([a-z0-9_-]+\.)*localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(?::0*([0-9]{0,5}))?", re.I)
 
 SameSite = Literal["Lax", "Strict"]
 
@@ -31,7 +31,8 @@ class CookieNames:
     session_needle: bytes
     access_needle: bytes
     first_byte: int
-    """What the two that are sent with every request begin with: other than under the other names."""
+    """What the two that are sent with every request begin with: other than under the other names, but for those of
+    another port, which a process knows only where it is asked at both."""
 
 
 def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
@@ -43,12 +44,31 @@ SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-
 """Everywhere but in development. Browsers accept these names only over TLS and from the host itself."""
 
 DEVELOPMENT: Final = _names("coatcheck", "coatcheck-access", "coatcheck-refresh", secure=False)
-"""Over plain http on a loopback address only, where not every client stores Secure cookies."""
+"""Over plain http on a loopback address only, where not every client stores Secure cookies; see `names_at_port`."""
+
+_PLAIN_PORTS: Final = ("", "80", "8000")
+"""Of `coatcheck serve` as it comes, and of no port in the address."""
+_OURS: Final = re.compile(
+    r"(__Host-coatcheck(-access)?|__Secure-coatcheck-refresh|coatcheck(-access|-refresh)?(-[0-9]{1,5})?)"
+)
 
 
 def is_loopback_host(host: bytes) -> bool:
     """Whether a Host header names this machine."""
     return _LOOPBACK.fullmatch(host) is not None
+
+
+def is_ours(name: str) -> bool:
+    """Whether this is what one of our cookies is called, wherever."""
+    return _OURS.fullmatch(name) is not None
+
+
+def names_at_port(port: str) -> CookieNames:
+    """What the cookies are called over plain http on a port of this machine. Cookies do not know ports, so two
+    applications in development would log each other out: at any other port than 8000 and 80 the names end with it."""
+    if port in _PLAIN_PORTS:
+        return DEVELOPMENT
+    return _names(f"coatcheck-{port}", f"coatcheck-access-{port}", f"coatcheck-refresh-{port}", secure=False)
 
 
 class _OverHttp(dict[bytes, CookieNames | None]):
@@ -57,7 +77,8 @@ class _OverHttp(dict[bytes, CookieNames | None]):
     def __missing__(self, host: bytes) -> CookieNames | None:
         if len(self) >= _HOSTS:
             self.clear()
-        names = self[host] = DEVELOPMENT if is_loopback_host(host) else None
+        found = _LOOPBACK.fullmatch(host)
+        names = self[host] = None if found is None else names_at_port((found[4] or b"").decode("ascii"))
         return names
 
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _DESCRIPTION: Final = """Sessions and JWTs with the same guarantees. A login is delivered in one of three modes:
 `session` (one cookie), `jwt` (bearer tokens) or `jwt-cookie` (the same tokens in cookies). Refusals are
 `application/problem+json` with a stable `code`. Over plain http on a loopback address cookies lack `Secure` and their
-names the prefix `__Host-` or `__Secure-`. HEAD is answered like GET."""
+names the prefix `__Host-` or `__Secure-`, and end with the port unless it is 8000 or 80, as `coatcheck-5000`. HEAD is
+answered like GET."""
 
 
 class Service(FastAPI):

@@ -95,16 +95,20 @@ def root_of(scope: Scope, mount: str = "") -> str:
     return quote("/" + "/".join(parts)) if parts else ""
 
 
-def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[str]:
+def cookies(scope: Scope, credentials: Credentials, *, mount: str = "", renewed: bool = False) -> list[str]:
     """The Set-Cookie values that deliver these credentials and delete the other mode's. Mode ``jwt``: none at all.
 
     The session cookie lasts as long as the browser is open, or with ``remember`` as long as the session. Both cookies
     of mode ``jwt-cookie`` last as long as the refresh token: logging out must find the session when its access token
-    has long expired. ``mount`` as in `refresh_path`. Raises `Refusal` as `require_cookies` does.
+    has long expired. ``mount`` as in `refresh_path`. ``renewed``: they take the place of those that came, see
+    `Arrival.renewable`. Raises `Refusal` as `require_cookies` does.
 
     What the framework keeps for a person is this one's from now on, see `coatcheck.adapters.kept`."""
     session = credentials.session
-    names = require_cookies(arrival_of(scope), session.mode)
+    arrival = arrival_of(scope)
+    names = require_cookies(arrival, session.mode)
+    if renewed and names is not None:
+        names = arrival.renewable
     if names is None:
         return []
     try:
@@ -119,7 +123,8 @@ def cookies(scope: Scope, credentials: Credentials, *, mount: str = "") -> list[
 
 
 def forget(scope: Scope, *, mount: str = "") -> list[str]:
-    """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies."""
+    """The Set-Cookie values that make a browser forget all of ours. None where there can be no cookies, and never of
+    another port's, which may be another application's."""
     turn(scope, None)
     names = arrival_of(scope).names
     return [] if names is None else [_delete_session(names), *_delete_tokens(names, refresh_path(scope, mount))]
@@ -149,10 +154,13 @@ def check_destination(scope: Scope, credentials: Credentials, origins: Collectio
         raise CrossSite("a login on a page of another site")
 
 
-def delivered(response: Response, scope: Scope, credentials: Credentials, origins: Collection[str]) -> Response:
-    """The response with the cookies of these credentials, for the service itself. Raises `CrossSite` and `Refusal`."""
+def delivered(
+    response: Response, scope: Scope, credentials: Credentials, origins: Collection[str], *, renewed: bool = False
+) -> Response:
+    """The response with the cookies of these credentials, for the service itself. ``renewed`` as in `cookies`. Raises
+    `CrossSite` and `Refusal`."""
     check_destination(scope, credentials, origins)
-    return with_cookies(response, cookies(scope, credentials))
+    return with_cookies(response, cookies(scope, credentials, renewed=renewed))
 
 
 def deliver(response: Response, scope: Scope, credentials: Credentials, *, mount: str = "") -> Response:

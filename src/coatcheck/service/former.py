@@ -179,9 +179,10 @@ class TradeIn:
 
 
 def presents_nothing(scope: Scope) -> bool:
-    """Whether a request comes with no credential of ours, good or bad, and could be given a cookie."""
+    """Whether a request comes with no credential of ours, good or bad, and could be given a cookie. What is lent may
+    be another application's."""
     arrival = arrival_of(scope)
-    return arrival.settable is not None and arrival.presented is None
+    return arrival.settable is not None and (arrival.presented is None or arrival.is_lent)
 
 
 def is_visit(scope: Scope) -> bool:

@@ -21,7 +21,7 @@ def replaced(auth: Auth, arrival: Arrival, credentials: Credentials) -> list[str
     7.2.4). Mode ``jwt`` takes nobody's place."""
     if credentials.session.mode is Mode.JWT:
         return []
-    return [found for found in sessions_named(auth, arrival.held()) if found != credentials.session.id]
+    return [found for found in sessions_named(auth, arrival.overwritten()) if found != credentials.session.id]
 
 
 def afterwards(

@@ -57,6 +57,8 @@ def test_none() -> None:
         ({"COATCHECK": {"url": "memory://", "secret": "changeme" * 5}}, "coatcheck.E004"),
         ({"COATCHECK": {"url": "memory://", "secret": SECRET}, "SECRET_KEY": SECRET}, "coatcheck.W005"),
         ({"SESSION_COOKIE_NAME": "__Host-coatcheck"}, "coatcheck.E006"),
+        ({"CSRF_COOKIE_NAME": "coatcheck-access"}, "coatcheck.E006"),
+        ({"LANGUAGE_COOKIE_NAME": "coatcheck-5000"}, "coatcheck.E006"),
         ({"CSRF_TRUSTED_ORIGINS": ["https://spa.example"]}, "coatcheck.W007"),
         ({"COATCHECK": {"url": "memory://", "subject_field": "email"}}, "coatcheck.E011"),
         ({"COATCHECK": {"url": "memory://", "subject_field": "nickname"}}, "coatcheck.E011"),

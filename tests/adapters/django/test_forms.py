@@ -137,6 +137,22 @@ def test_plain_http(browser: Browser, ann: User) -> None:
     assert local.who() == str(ann.pk)
 
 
+def test_ports(browser: Browser, ann: User, staff: User) -> None:
+    """At another port than 8000 Django's form sets the port's own cookie, and its logout logs out of both."""
+    browser.plain = True
+    browser.defaults["HTTP_HOST"] = "localhost:8000"
+    assert log_in(browser, ann).status_code == 302
+    browser.defaults["HTTP_HOST"] = "localhost:5000"
+    assert browser.who() == str(ann.pk)
+    assert "coatcheck-5000" in log_in(browser, staff).cookies
+    assert browser.who() == str(staff.pk)
+    browser.defaults["HTTP_HOST"] = "localhost:8000"
+    assert browser.who() == str(ann.pk)
+    browser.defaults["HTTP_HOST"] = "localhost:5000"
+    assert browser.post("/admin/logout/", headers=OWN).status_code == 200
+    assert browser.who() is None
+
+
 @pytest.mark.parametrize("chosen", [{"url": "memory://", "policy": Policy(modes=(Mode.JWT,))}])
 def test_tokens_only(browser: Browser, ann: User) -> None:
     """Where no cookies are allowed, Django's form lets nobody in, and says so."""

@@ -67,6 +67,13 @@ async def site(serving: Serving) -> AsyncIterator[Site]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def neighbour(serving: Serving) -> AsyncIterator[Site]:
+    """Another application of the same kind, with a secret and people of its own."""
+    async with started(serving) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def mounted(serving: Serving) -> AsyncIterator[Site]:
     """Under a prefix."""
     async with started(serving, prefix="/site") as running:

@@ -14,11 +14,10 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.cache import FetchFromCacheMiddleware
 
-from ...credentials.cookies import DEVELOPMENT, SECURE
+from ...credentials.cookies import is_ours
 from .requests import MADE
 
 _DONE: Final = "coatcheck"
-_COOKIES: Final = (SECURE.session, SECURE.access, DEVELOPMENT.session, DEVELOPMENT.access)
 
 
 def keep_apart() -> None:
@@ -43,4 +42,4 @@ def _may_be_somebody(request: HttpRequest) -> bool:
         identity: Any = request.identity  # type: ignore[attr-defined]  # the middleware has set it
         return identity is not None
     # A cache before the middleware, which knows nobody yet.
-    return "HTTP_AUTHORIZATION" in request.META or any(name in request.COOKIES for name in _COOKIES)
+    return "HTTP_AUTHORIZATION" in request.META or any(map(is_ours, request.COOKIES))

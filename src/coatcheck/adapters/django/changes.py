@@ -140,7 +140,7 @@ def _carry_out(auth: BlockingAuth, change: Change, subjects: list[str]) -> None:
 
     request = asking.get()
     arrival = arrival_of(request) if request is not None else None
-    names = arrival.settable if arrival is not None and not arrival.drops_cookies else None
+    names = arrival.renewable if arrival is not None and not arrival.drops_cookies else None
     own = getattr(request, "identity", None) if names is not None else None
 
     async def all_of_them(inner: Auth) -> list[Credentials | None]:

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
 
-from ...credentials.cookies import DEVELOPMENT, SECURE
+from ...credentials.cookies import is_ours
 from ...credentials.entropy import guessed
 from ...credentials.keyring import MIN_SECRET
 from ...errors import ConfigurationError
@@ -97,9 +97,8 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
 def check_names(**_: Any) -> list[CheckMessage]:
     """Whether settings of Django's own fight ours."""
     found: list[CheckMessage] = []
-    ours = {name for names in (SECURE, DEVELOPMENT) for name in (names.session, names.access, names.refresh)}
     for setting in ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME"):
-        if getattr(settings, setting) in ours:
+        if is_ours(getattr(settings, setting)):
             hint = "Give it another name: two cookies of one name are refused."
             found.append(Error(f"{setting} is the name of one of Coatcheck's cookies.", hint=hint, id="coatcheck.E006"))
     trusted = settings.CSRF_TRUSTED_ORIGINS

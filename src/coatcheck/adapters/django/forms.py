@@ -17,9 +17,8 @@ from django.http import HttpRequest
 
 from ... import auth as coatcheck
 from ...blocking import Auth
-from ...credentials.arrival import Arrival
 from ...credentials.cookies import CookieNames
-from ...credentials.transport import Carrier, cookie
+from ...credentials.transport import Carrier, Credential, cookie
 from ...errors import Conflict, InvalidCredential
 from ...issuer import Credentials
 from ...model import Mode
@@ -63,7 +62,7 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
         )
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
-    ending = auth.run(lambda inner: _named(inner, arrival))
+    ending = auth.run(lambda inner: _named(inner, arrival.overwritten()))
     handed_out = request.identity if COOKIES in request.META else None  # type: ignore[attr-defined]
     if handed_out is not None:  # by an earlier step of the same request, and the browser never gets its cookie
         ending.append(handed_out.session_id)
@@ -84,10 +83,10 @@ def hand_out(request: HttpRequest, auth: Auth, names: CookieNames, credentials: 
     request.META[COOKIES] = [sent, Cookie(names.access, "", names.secure)]
 
 
-async def _named(auth: coatcheck.Auth, arrival: Arrival) -> list[str]:
-    """The sessions that the browser's cookies name, whosever and of whichever mode."""
+async def _named(auth: coatcheck.Auth, credentials: list[Credential]) -> list[str]:
+    """The sessions that these of the browser's cookies name, whosever and of whichever mode."""
     found = []
-    for credential in arrival.held():
+    for credential in credentials:
         with suppress(InvalidCredential):
             found.append(auth.verifier.session_id_of(credential))
     return found
@@ -98,10 +97,14 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     made = None if request is None else request.META.get(MADE)
     if request is None or made is None or not isinstance(made.knower, Auth):
         return
-    names = arrival_of(request).names
+    auth, arrival = made.knower, arrival_of(request)
+    names = arrival.names
     identity = request.identity  # type: ignore[attr-defined]  # the middleware has set it
     if identity is not None:
-        made.knower.revoke(identity.session_id)
+        # And what would count in its place, so that whoever has logged out is logged out.
+        held = auth.run(lambda inner: _named(inner, arrival.held()))
+        for session_id in dict.fromkeys([identity.session_id, *held]):
+            auth.revoke(session_id)
         request.identity = None  # type: ignore[attr-defined]
     if names is not None:
         # The refresh cookie is not seen here; its session has ended.

@@ -43,7 +43,7 @@ async def reauthenticate(request: Request) -> Response:
         identity.subject, body.password, ip=arrival.client(auth.policy.trusted_proxies)
     )
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
-    return login_response(request, credentials, proved.email or None)
+    return login_response(request, credentials, proved.email or None, renewed=True)
 
 
 @routes.post(
@@ -70,4 +70,4 @@ async def change_password(request: Request) -> Response:
     )
     if credentials is None:
         raise RevokedCredential("the session ended while the password was changed")
-    return login_response(request, credentials, await email_of(auth, identity.subject))
+    return login_response(request, credentials, await email_of(auth, identity.subject), renewed=True)

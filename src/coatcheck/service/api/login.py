@@ -116,7 +116,7 @@ async def refresh(request: Request) -> Response:
     except InvalidCredential as error:
         # The cookie will never be any good again.
         return delivery.with_cookies(problem_response(problem_of(error)), delivery.forget_tokens(request.scope))
-    return login_response(request, credentials, await email_of(auth, credentials.session.subject))
+    return login_response(request, credentials, await email_of(auth, credentials.session.subject), renewed=True)
 
 
 @routes.post(
@@ -188,10 +188,14 @@ async def email_of(auth: Auth, subject: str) -> str | None:
     return await auth.logins.email_of(subject) if auth.has_logins else None
 
 
-def login_response(request: Request, credentials: Credentials, email: str | None, status: int = 200) -> Response:
-    """The answer to a login: body and cookies."""
+def login_response(
+    request: Request, credentials: Credentials, email: str | None, status: int = 200, *, renewed: bool = False
+) -> Response:
+    """The answer to a login: body and cookies. ``renewed`` as in `delivery.cookies`."""
     response = answer_json(delivery.login_answer(credentials, email), status)
-    return delivery.delivered(response, request.scope, credentials, auth_of(request).policy.origins)
+    return delivery.delivered(
+        response, request.scope, credentials, auth_of(request).policy.origins, renewed=renewed
+    )  # fmt: skip
 
 
 def _gone(request: Request) -> Response:

@@ -60,7 +60,7 @@ async def _change(visit: Visit, identity: Identity, current: str, new: str) -> R
     if credentials is None:  # this session has just been ended elsewhere, or belongs to a program and not a browser
         visit.ended = True
         return visit.forget(visit.log_in_first("/account"))
-    return visit.deliver(visit.go("/account", done="password"), credentials)
+    return visit.deliver(visit.go("/account", done="password"), credentials, renewed=True)
 
 
 async def _account(

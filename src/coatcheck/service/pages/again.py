@@ -41,7 +41,7 @@ async def _prove(visit: Visit) -> Response:
     except InvalidCredential:  # it has just been ended elsewhere
         visit.ended = True
         return visit.forget(_log_in(visit, next))
-    return visit.deliver(visit.go_on(next, "/account", done="proved"), credentials)
+    return visit.deliver(visit.go_on(next, "/account", done="proved"), credentials, renewed=True)
 
 
 reauthenticate: Final = endpoint(_prove)

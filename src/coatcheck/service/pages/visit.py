@@ -149,9 +149,10 @@ class Visit:
         a session."""
         chosen_mode(self.auth, self.arrival, mode.value)
 
-    def deliver(self, response: Response, credentials: Credentials) -> Response:
-        """The response with the cookie of a new session."""
-        return delivery.delivered(response, self.request.scope, credentials, self.auth.policy.origins)
+    def deliver(self, response: Response, credentials: Credentials, *, renewed: bool = False) -> Response:
+        """The response with the cookie of a new session. ``renewed``: it takes the place of the present one."""
+        origins = self.auth.policy.origins
+        return delivery.delivered(response, self.request.scope, credentials, origins, renewed=renewed)
 
     def forget(self, response: Response) -> Response:
         """The response that makes the browser forget our cookies."""
