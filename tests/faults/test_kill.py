@@ -38,7 +38,7 @@ STALENESS = 0.5
 ENV = {
     "COATCHECK_POLICY_MAX_STALENESS": str(STALENESS),
     # Whoever has not heard the answer asks again after the restart, and a slow machine is no failure.
-    "COATCHECK_POLICY_REUSE_WINDOW": "600",
+    "COATCHECK_POLICY_REUSE_WINDOW": "300",
 }
 
 
