@@ -38,17 +38,19 @@ def _listed(proxy: object) -> str:
     return str(network)
 
 
-def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> str:
+def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str], *, signs: bool = False) -> str:
     """The client's address, empty where none is known. ``peer``: that of the connection, as the server has it, or what
     stands there for a UNIX socket. ``forwarded``: the values of ``X-Forwarded-For``. ``trusted``: as `all_listed` has
-    it.
+    it. ``signs``: whether the request says in any other way that a proxy has sent it on.
 
     Whoever is not trusted and claims to speak for somebody else counts as itself; but an address that is of no
     network out there (RFC 1918, RFC 4193 and their kin) is then surely a proxy's, and the client's is not known.
     """
     hops = [part.strip() for value in forwarded for part in value.split(",")]
     if not _is_trusted(peer, trusted):
-        return "" if hops and _speaks_for_others(peer, hops) and _is_private(peer) else peer
+        return "" if _is_private(peer) and is_unbelieved(peer, forwarded, trusted, signs=signs) else peer
+    if not hops and signs:
+        return ""  # it speaks for somebody, and does not say so where we look
     found = "" if _address(peer) is None else peer
     for hop in reversed(hops):
         address = _address(hop)
@@ -60,10 +62,12 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> st
     return found
 
 
-def is_unbelieved(peer: str, forwarded: Sequence[str], trusted: Sequence[str]) -> bool:
+def is_unbelieved(peer: str, forwarded: Sequence[str], trusted: Sequence[str], *, signs: bool = False) -> bool:
     """Whether the request claims to come from somebody else than the connection, and nobody believes that."""
     hops = [part.strip() for value in forwarded for part in value.split(",")]
-    return bool(hops) and not _is_trusted(peer, trusted) and _speaks_for_others(peer, hops)
+    if _is_trusted(peer, trusted):
+        return signs and not hops
+    return _speaks_for_others(peer, hops) if hops else signs
 
 
 def _speaks_for_others(peer: str, hops: Sequence[str]) -> bool:

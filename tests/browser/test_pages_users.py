@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
@@ -46,10 +47,10 @@ mount_auth(app, Auth("memory://", subjects=Users()))
 """
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The application under uvicorn; `people` go there."""
-    folder = tmp_path_factory.mktemp("users")
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[str]:
+    """The application under uvicorn, with the password of the beginning; `people` go there."""
+    folder = tmp_path
     (folder / "main.py").write_text(PROGRAM)
     log = folder / "log"
     with log.open("w") as output:
@@ -93,7 +94,7 @@ async def test_a_page_that_lets_nobody_in(people: People) -> None:
     themselves; what they can do is to go on, to prove again who they are, and to be somebody else."""
     ann = await people("ann")
     await ann.go("/wanted")
-    await ann.fill_in_login(OTHER)
+    await ann.fill_in_login("nine brown owls")
     await ann.sees("You are logged in as 7.")
     await ann.page.get_by_role("link", name="Go on").click()
     await ann.at("/auth/login")
@@ -105,7 +106,7 @@ async def test_a_page_that_lets_nobody_in(people: People) -> None:
     await ann.press("Go on")
     await ann.sees("This is not your password.")
     before = await ann.context.cookies()
-    await ann.page.get_by_label("Password").fill(OTHER)
+    await ann.page.get_by_label("Password").fill("nine brown owls")
     await ann.press("Go on")
     await ann.at("/auth/login")
     assert await ann.context.cookies() != before

@@ -63,7 +63,8 @@ SECOND: Final = (
     "this application has been given an Auth already, and a second one would be asked nowhere or have the last word: "
     "make an application of its own for the other, or leave one out"
 )
-_SESSIONS: Final = "starlette.middleware.sessions"
+_SESSIONS: Final = "SessionMiddleware"
+"""What Starlette's is called, and others in its place (starsessions)."""
 _INSIDE: Final = (
     "SessionMiddleware stands inside of AuthMiddleware, so what is kept there for one person would be handed to the "
     "next: add AuthMiddleware first, for what is added later stands outside"
@@ -243,11 +244,11 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
         """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word. So
-        with Starlette's ``SessionMiddleware``, whose sessions could not be kept apart."""
+        with a ``SessionMiddleware``, Starlette's or another, whose sessions could not be kept apart."""
         for inner in layers(app):
             if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
                 raise ConfigurationError(SECOND)
-            if any(kind.__module__ == _SESSIONS for kind in type(inner).__mro__):
+            if any(kind.__name__ == _SESSIONS for kind in type(inner).__mro__):
                 raise ConfigurationError(_INSIDE)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 from ..credentials.arrival import Arrival
 from ..credentials.elsewhere import Doubt
 from ..policy import Policy
-from ..proxies import is_unbelieved
 
 log = logging.getLogger("coatcheck.adapters")
 
@@ -39,10 +38,10 @@ class _Judge(Protocol):
 
 
 _UNBELIEVED: Final = (
-    "a request from %s says that it was forwarded (X-Forwarded-For), and nobody believes that: limits on logins and "
-    "registrations cannot tell one client from another there, and the log and the list of devices do not name them. If "
-    "a proxy of yours is at that address, name it: policy.trusted_proxies (coatcheck serve: --trusted-proxies), 'unix' "
-    "for a UNIX socket"
+    "a request from %s says that it was forwarded, and nobody believes that: limits on logins and registrations cannot "
+    "tell one client from another there, and the log and the list of devices do not name them. If a proxy of yours is "
+    "at that address, have it send X-Forwarded-For, and name it: policy.trusted_proxies (coatcheck serve: "
+    "--trusted-proxies), 'unix' for a UNIX socket"
 )
 _told: WeakKeyDictionary[_Judge, set[Doubt | str]] = WeakKeyDictionary()
 
@@ -52,7 +51,7 @@ def tell(auth: _Judge, arrival: Arrival, *, refused: bool = False) -> None:
     asked for; until then a page of another site is only that."""
     if arrival.doubt is not None and (refused or arrival.names is None):
         _once(auth, arrival.doubt, _SAID[arrival.doubt], arrival.own_origin or "a host that is none")
-    elif arrival.forwarded and is_unbelieved(arrival.peer, arrival.forwarded, auth.policy.trusted_proxies):
+    elif arrival.is_unbelieved(auth.policy.trusted_proxies):
         _once(auth, _UNBELIEVED, _UNBELIEVED, arrival.peer or "a UNIX socket")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache, partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from ..model import Identity
 
@@ -81,9 +81,14 @@ def turn(scope: Scope, subject: str | None) -> None:
         turns.append(subject)
         return
     kept = scope.get(_SESSION)
-    if isinstance(kept, MutableMapping):
+    if _is_kept(kept):
         scope[FOR] = mark_of(subject)
         turn_to(kept, subject)
+
+
+def _is_kept(kept: object) -> TypeGuard[Kept]:
+    """By its class: an instance may raise whatever is asked of it while it has not been loaded."""
+    return issubclass(type(kept), MutableMapping)
 
 
 def turn_to(kept: Kept, subject: str | None) -> None:
@@ -99,7 +104,7 @@ def bind(scope: Scope, identity: Identity | None, *, renewable: bool = False) ->
     """Settle the session in the scope of a request, where there is one. ``renewable``: whether whoever is nobody now
     may be somebody again after a refresh."""
     kept = scope[_SESSION]
-    if not isinstance(kept, MutableMapping):
+    if not _is_kept(kept):
         return
     mark = scope[FOR] = mark_for(identity)
     if mark is None and renewable:

@@ -58,6 +58,10 @@ class BoundBackend(BaseSessionBackend[Any]):
     ) -> None:
         """See `BaseSessionBackend`."""
         scope = cast("PlainScope", connection.scope)
+        if scope_session is not Empty and scope_session is not None and not isinstance(scope_session, dict):
+            # A model, of which there is no telling whose it is: it is stored as what it will be read as.
+            written = self._inner.serialize_data(scope_session, connection.scope)
+            scope_session = self._inner.deserialize_data(written)
         if isinstance(scope_session, dict):
             seal(scope_session, scope.get(FOR))
             if not scope_session and scope.get(_HIDDEN):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..model import Device
 from ..origins import canonical
-from ..proxies import client_of
+from ..proxies import client_of, is_unbelieved
 from .cookies import DEVELOPMENT, SECURE, CookieNames, find_pair, over_http
 from .csrf import SAFE_METHODS, TOKEN_HEADER, Provenance, provenance
 from .elsewhere import SIGNS, Doubt, from_elsewhere, is_public, over_tls
@@ -43,6 +43,9 @@ headers are no bearer token in form. Joined cookies are not taken apart: a comma
 and whoever can plant one of another name must not be able to plant ours with it."""
 ENVIRON_SIGNS: Final = tuple(key for key, name in ENVIRON if name in SIGNS)
 """Those without which a request to this machine does not contradict itself."""
+
+_SENT_ON: Final = frozenset({b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto"})
+"""Headers by which a proxy is known that does not send ``X-Forwarded-For``."""
 
 _Found = Mapping[bytes, list[bytes]]
 
@@ -81,6 +84,8 @@ class Arrival:
     """The address of the connection, or what the server takes for the client's where it believes a proxy by itself."""
     forwarded: tuple[str, ...]
     """``X-Forwarded-For``, believed by nobody yet."""
+    sent_on: bool
+    """Whether a proxy says in another way that the request is somebody else's."""
     doubt: Doubt | None
     """Why it is given no cookie although it could be, if whoever runs the server should know."""
 
@@ -157,7 +162,11 @@ class Arrival:
 
     def client(self, trusted: Sequence[str]) -> str:
         """The client's address, empty where none is known. ``trusted``: the policy's proxies."""
-        return client_of(self.peer, self.forwarded, trusted)
+        return client_of(self.peer, self.forwarded, trusted, signs=self.sent_on)
+
+    def is_unbelieved(self, trusted: Sequence[str]) -> bool:
+        """Whether it says that it is sent on, and nobody believes it, or who is it is said where nobody looks."""
+        return is_unbelieved(self.peer, self.forwarded, trusted, signs=self.sent_on)
 
     def device(self, trusted: Sequence[str], label: str = "") -> Device:
         """Where it comes from, to be shown to people."""
@@ -216,6 +225,7 @@ def _arrival(found: _Found, scheme: str, peer: str, *, changes: bool) -> Arrival
         user_agent=_printable(found[b"user-agent"][0]) if b"user-agent" in found else "",
         peer=peer,
         forwarded=tuple(value.decode("latin-1") for value in found.get(b"x-forwarded-for", ())),
+        sent_on=not _SENT_ON.isdisjoint(found),
         doubt=doubt,
     )
 

@@ -23,7 +23,7 @@ from ...errors import Conflict, InvalidCredential
 from ...issuer import Credentials
 from ...model import Mode
 from ..doubts import tell
-from .kept import turn_at_login
+from .kept import forget_messages, turn_at_login
 from .middleware import COOKIES, Cookie
 from .requests import MADE, arrival_of
 from .users import DjangoUsers, is_active
@@ -97,6 +97,7 @@ def _logged_out(request: HttpRequest | None, **_: Any) -> None:
     made = None if request is None else request.META.get(MADE)
     if request is None or made is None or not isinstance(made.knower, Auth):
         return
+    forget_messages(request)
     auth, arrival = made.knower, arrival_of(request)
     names = arrival.names
     identity = request.identity  # type: ignore[attr-defined]  # the middleware has set it

@@ -18,11 +18,16 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
 
+from ...credentials.arrival import Arrival
 from ..kept import OWNER, hide, mark_for, mark_of, seal
 from .requests import REFUSAL, arrival_of
 
 _TURNED: Final = "coatcheck.turned"
 """Key of ``request.META``: the mark of whoever the browser is from now on, where that has changed on the way."""
+MESSAGES: Final = "messages"
+"""The cookie of ``django.contrib.messages``."""
+FORGOTTEN: Final = "coatcheck.messages"
+"""Key of ``request.META``: that cookie was somebody else's, and is to go."""
 _OF_DJANGO: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
 """What ``django.contrib.auth.login`` keeps for itself."""
 
@@ -117,15 +122,31 @@ def turn(request: HttpRequest, turns: Iterable[str | None]) -> None:
     for subject in turns:
         if "CSRF_COOKIE" in request.META and (before is None or subject != before.subject):
             rotate_token(request)  # forms of before are of another login
+        if subject is None or (before is not None and subject != before.subject):
+            forget_messages(request)
         request.META[_TURNED] = mark_of(subject)
         if isinstance(session, _Bound):
             with suppress(SynchronousOnlyOperation):  # in an event loop whoever reads it next finds it out
                 _turn(session, subject)
 
 
+def has_ended(arrival: Arrival) -> bool:
+    """Whether somebody was logged in at this browser, and will not be by a refresh."""
+    return arrival.has_cookies and not arrival.may_be_renewed
+
+
+def forget_messages(request: HttpRequest) -> None:
+    """Of ``django.contrib.messages``, which keeps them in a cookie of its own before it takes the session."""
+    if request.COOKIES.pop(MESSAGES, None) is not None:
+        request.META[FORGOTTEN] = True
+
+
 def turn_at_login(request: HttpRequest, subject: str) -> None:
     """The same after ``django.contrib.auth.login``, which sees to what it has kept itself."""
     session: Any = getattr(request, "session", None)
+    before = getattr(request, "identity", None)
+    if before is not None and before.subject != subject:
+        forget_messages(request)
     request.META[_TURNED] = mark_of(subject)
     if isinstance(session, _Bound) and session.get(OWNER) not in (None, mark_of(subject)):
         own = {name: session[name] for name in _OF_DJANGO if name in session}

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
@@ -26,10 +27,10 @@ from ...credentials.transport import Credential
 from ...errors import CoatcheckError
 from ...model import Identity
 from .. import asgi, wsgi
-from ..asgi import Knower
+from ..asgi import ARRIVAL, Knower
 from ..problems import INTERNAL, problem_of
 from .conf import Made, made
-from .kept import bind
+from .kept import FORGOTTEN, MESSAGES, bind, forget_messages, has_ended
 from .refusals import refused
 from .requests import MADE, REFUSAL, arrival_of, decides_itself, recognise
 from .sent_forms import ShownToUs
@@ -133,6 +134,8 @@ class AuthMiddleware:
         self._made.users.attach(request, identity)
         if hasattr(request, "session"):
             bind(request)
+        if identity is None and ARRIVAL in request.META and has_ended(arrival_of(request)):
+            forget_messages(request)
         if identity is not None:
             # What Django looks at.
             request._dont_enforce_csrf_checks = (  # type: ignore[attr-defined]
@@ -165,6 +168,9 @@ def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
     else:
         response.headers["Vary"] = found[1]
         patch_vary_headers(response, _VARY)
+    if FORGOTTEN in request.META and MESSAGES not in response.cookies:
+        domain, same_site = settings.SESSION_COOKIE_DOMAIN, settings.SESSION_COOKIE_SAMESITE
+        response.delete_cookie(MESSAGES, domain=domain, samesite=same_site)
     for cookie in request.META.get(COOKIES, ()):
         cookie.put(response)
         response["Cache-Control"] = "no-store"
