@@ -134,15 +134,27 @@ async def in_fastapi(arguments: dict[str, Any], how: str) -> AsyncIterator[Site]
         yield Site(httpx.ASGITransport(running._with_state), auth)
 
 
+@dataclass
+class Basket:
+    """What Litestar may keep in the place of a dictionary."""
+
+    what: str
+
+
 @asynccontextmanager
 async def in_litestar(arguments: dict[str, Any], how: str) -> AsyncIterator[Site]:
     auth = Auth(**arguments)
-    config = CookieBackendConfig(secret=b"k" * 32) if how == "cookie" else ServerSideSessionConfig()
+    in_cookie = how in ("cookie", "a model")
+    config = CookieBackendConfig(secret=b"k" * 32) if in_cookie else ServerSideSessionConfig()
     own = [config.middleware]
 
     @litestar_get("/put", middleware=own if how == "of a handler" else None)
     async def put(request: LitestarRequest[Any, Any, Any]) -> None:
-        request.session["what"] = request.query_params["what"]
+        what = request.query_params["what"]
+        if how.startswith("a model"):
+            request.set_session(Basket(what=what))
+        else:
+            request.session["what"] = what
 
     @litestar_get("/got", middleware=own if how == "of a handler" else None)
     async def got(request: LitestarRequest[Any, Any, Any], optional_user: OptionalUser) -> dict[str, Any]:
@@ -231,6 +243,8 @@ PLACES: list[tuple[Making, str]] = [
     (in_litestar, "cookie"),
     (in_litestar, "server"),
     (in_litestar, "of a handler"),
+    (in_litestar, "a model"),
+    (in_litestar, "a model on the server"),
     (in_flask, "cookie"),
     (in_flask, "server"),
     (in_django, "db"),
