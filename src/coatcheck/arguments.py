@@ -7,8 +7,9 @@ is `Rejected`. Both before anything is asked or changed. Nothing here is on the 
 from __future__ import annotations
 
 import datetime
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from .errors import Rejected
 
@@ -121,6 +122,38 @@ def collection(kind: type[T], values: Iterable[Any], name: str, like: str) -> tu
     if kind is str:
         texts(**{f"{name}[{place}]": one for place, one in enumerate(found)})
     return found
+
+
+def functions(**named: object) -> None:
+    """Raise `TypeError` unless each is a function that answers when it is called. What an ``async`` one gives is true
+    whatever it would have said."""
+    for name, value in named.items():
+        if not callable(value):
+            raise TypeError(f"{name} must be a function, not {_kind(value)}")
+        for called in (value, getattr(value, "__call__", None)):  # noqa: B004 - an object may have an async one
+            if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+                raise TypeError(f"{name} must be an ordinary function, not an async one: nothing here awaits it")
+
+
+def answered(kind: type[T], value: object, name: str) -> T:
+    """What a function of the application's gave. Raises `TypeError` where it is of another kind, such as text in the
+    place of True or False."""
+    if isinstance(value, kind):
+        return value
+    _give(f"{name} must give {'True or False' if kind is bool else kind.__name__}", value)
+
+
+def answered_or_none(kind: type[T], value: object, name: str) -> T | None:
+    """The same, where None says that there is nobody."""
+    if value is None or isinstance(value, kind):
+        return value
+    _give(f"{name} must give {kind.__name__} or None", value)
+
+
+def _give(demand: str, value: object) -> NoReturn:
+    if inspect.iscoroutine(value):
+        value.close()  # nobody awaits it
+    raise TypeError(f"{demand}, not {_kind(value)}")
 
 
 def _kind(value: object) -> str:

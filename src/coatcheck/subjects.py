@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from .arguments import kinds
+from .arguments import answered_or_none, kinds
 from .background import called
 from .model import SubjectFacts
 
@@ -43,7 +43,7 @@ class Login:
 
     def __post_init__(self) -> None:
         """Raises `TypeError` for what is no text: a subject is ``str(user.id)``."""
-        kinds(str, subject=self.subject, password_hash=self.password_hash, email=self.email)
+        kinds(str, subject=self.subject, password_hash=self.password_hash, email=self.email, name=self.name)
 
 
 @runtime_checkable
@@ -69,6 +69,11 @@ class UserSource(SubjectSource, Protocol):
     async def replace_hash(self, subject: str, old: str, new: str) -> bool:
         """Replace the hash if it still is ``old``, in one statement (compare-and-set) and durably before it returns.
         False when it is another by now, or the user is gone."""
+
+
+async def facts_from(source: SubjectSource, subject: str) -> SubjectFacts | None:
+    """What a source says of a subject. Raises `TypeError` for anything that is neither facts nor None, such as True."""
+    return answered_or_none(SubjectFacts, await source.facts(subject), "facts")
 
 
 class ApplicationSubjects:
