@@ -16,7 +16,7 @@ from .errors import Rejected
 MAX_SUBJECT: Final = 512
 """Characters of a subject: what an index of PostgreSQL surely takes."""
 
-UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
+UNSTORABLE: Final = "text must be valid Unicode without NUL and numbers within 64 bits"
 """What is said of input that a store cannot keep."""
 
 T = TypeVar("T")
@@ -33,11 +33,14 @@ _REMEDIES: Final = {
 
 
 def texts(**named: object) -> None:
-    """Raise `TypeError` unless each is a text, and `Rejected` for half a character (a lone surrogate)."""
+    """Raise `TypeError` unless each is a text, and `Rejected` for what not every store keeps: NUL, and half a
+    character (a lone surrogate)."""
     for name, value in named.items():
         if not isinstance(value, str):
             remedy = _REMEDIES.get(name, "pass text")
             raise TypeError(f"{name} must be a text (str), not {_kind(value)}: {remedy}")
+        if "\0" in value:
+            raise Rejected(UNSTORABLE)
         if not value.isascii():
             try:
                 value.encode()

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from coatcheck import ApplicationSubjects, Auth, Login, Mode, Rejected, SubjectFacts, bearer, blocking
+from coatcheck import ApplicationSubjects, Auth, Device, Login, Mode, Rejected, SubjectFacts, bearer, blocking
 from coatcheck.accounts import Accounts, Logins, PasswordHasher
 from coatcheck.arguments import MAX_SUBJECT
 from coatcheck.issuer import Issuer
@@ -119,7 +119,9 @@ async def test_the_remedy_is_named(auth: Auth, user_id: Any) -> None:
         Login(subject=user_id, password_hash="")
 
 
-@pytest.mark.parametrize("subject", ["", "x" * (MAX_SUBJECT + 1), "\ud800"], ids=["empty", "long", "half"])
+@pytest.mark.parametrize(
+    "subject", ["", "x" * (MAX_SUBJECT + 1), "\ud800", "a\0b"], ids=["empty", "long", "half", "NUL"]
+)
 async def test_nobody_is_nobody(subject: str) -> None:
     """Text that is no subject is refused before anybody is asked about it."""
 
@@ -130,6 +132,31 @@ async def test_nobody_is_nobody(subject: str) -> None:
         for action in (auth.login, auth.revoke_subject, auth.subject_changed, auth.epoch_of):
             with pytest.raises(Rejected):
                 await action(subject)
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\0b"], ids=["surrogate", "NUL"])
+async def test_what_no_store_keeps_is_rejected(auth: Auth, half: str) -> None:
+    """The same whichever store is behind, and nothing is ended or counted."""
+    account = await auth.accounts.register("ann@example.com", PASSWORD)
+    made = await auth.login(account.id)
+    accounts = auth.accounts
+    for call in (
+        auth.login(half), auth.revoke(half), auth.revoke_subject(half), auth.subject_changed(half), auth.epoch_of(half),
+        auth.revoke_subject(account.id, excepted=half), auth.login(account.id, amr=(half,)),
+        auth.login(account.id, device=Device(user_agent=half)), auth.issuer.reauthenticate(half, epoch=0),
+        auth.issuer.again(half, account.id), auth.issuer.again(made.session.id, half),
+        auth.revocation.revoke_token(made.session.id, half), auth.revocation.revoke_token(half, "id"),
+        accounts.get(half), accounts.disable(half), accounts.enable(half), accounts.set_roles(half, ()),
+        accounts.set_roles(account.id, (half,)), accounts.set_password(half, "eleven brown owls"),
+        accounts.check_password(half, PASSWORD), accounts.change_password(half, PASSWORD, "eleven brown owls"),
+        accounts.change_password(account.id, PASSWORD, "eleven brown owls", keep=half), accounts.page(search=half),
+        auth.logins.email_of(half), auth.logins.name_of(half),
+        accounts.adopt("b@example.com", account.password_hash, account_id=half),
+    ):  # fmt: skip
+        with pytest.raises(Rejected):
+            await call
+    assert await auth.sessions.find(made.session.id, now=auth.clock.now()) is not None
+    assert await accounts.get(account.id) == account
 
 
 @pytest.mark.parametrize("answer", [True, {"roles": ["admin"]}, ["admin"], "admin", 0], ids=str)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from ..arguments import answered, answered_or_none, kinds, texts_or_none
+from ..arguments import answered, answered_or_none, kinds, texts, texts_or_none
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
 from ..issuer import Credentials
 from ..model import SubjectFacts
@@ -133,7 +133,8 @@ class Logins:
 
     async def set_password(self, subject: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
-        kinds(str, subject=subject, new=new)
+        texts(subject=subject)
+        kinds(str, new=new)
         self._policy.check(new, email=(await self._login(subject)).email)
         new_hash = await self._passwords.hash(new)
         await self._changes.run(self._overwrite_hash(subject, new_hash))
@@ -141,13 +142,14 @@ class Logins:
 
     async def email_of(self, subject: str) -> str | None:
         """Their address, None where it is not known."""
-        kinds(str, subject=subject)
+        texts(subject=subject)
         login = await self._login_of(subject)
         return login.email or None if login else None
 
     async def name_of(self, subject: str) -> str | None:
         """What to call them to their face: their address or the name that they log in with; None where neither is
         known."""
+        texts(subject=subject)
         login = await self._login_of(subject)
         return login.email or login.name or None if login else None
 
@@ -157,7 +159,8 @@ class Logins:
         await self._passwords.close()
 
     async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
-        kinds(str, subject=subject, password=password, ip=ip)
+        texts(subject=subject)
+        kinds(str, password=password, ip=ip)
         if is_too_long(password):
             refuse("the password is too long to be one", account=subject, ip=ip)
         attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
