@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from .errors import Rejected
+from .errors import ConfigurationError, Rejected
 
 MAX_SUBJECT: Final = 512
 """Characters of a subject: what an index of PostgreSQL surely takes."""
@@ -125,6 +125,46 @@ def collection(kind: type[T], values: Iterable[Any], name: str, like: str) -> tu
     if kind is str:
         texts(**{f"{name}[{place}]": one for place, one in enumerate(found)})
     return found
+
+
+def settings(of: str, defaults: Mapping[str, object], **named: object) -> None:
+    """Raise `ConfigurationError` for a setting that is of another kind than its default. ``of``: what comes before its
+    name."""
+    for name, value in named.items():
+        default = defaults[name]
+        if isinstance(default, tuple):
+            fits, like = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)), "a list"
+        elif isinstance(default, str):
+            fits, like = isinstance(value, str), "a text"
+        elif isinstance(default, int):
+            fits, like = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        elif isinstance(default, float):
+            fits, like = isinstance(value, (int, float)) and not isinstance(value, bool), "a number of seconds"
+        else:
+            fits, like = isinstance(value, type(default)), f"{type(default).__name__}(...)"
+        if like == "a list" and isinstance(value, str):
+            raise ConfigurationError(f"{of}{name} must be a list, not one text")
+        if not fits:
+            raise ConfigurationError(f"{of}{name} must be {like}, not {_kind(value)}{_seconds(value)}")
+
+
+def kinds_or_none(kind: type, **named: object) -> None:
+    """As `kinds`, where one that is None was not given."""
+    kinds(kind, **{name: value for name, value in named.items() if value is not None})
+
+
+def place(value: object, name: str) -> None:
+    """Raise `TypeError` unless it is a URL or a store."""
+    if not isinstance(value, str) and not (hasattr(value, "standing_of") and hasattr(value, "close")):
+        raise TypeError(f"{name} must be a URL such as sqlite:///app.db or a store, not {_kind(value)}")
+
+
+def secret(value: object) -> None:
+    """Raise `TypeError` unless it is a secret, a sequence of them, or None. What it is is never repeated."""
+    if value is None or isinstance(value, (str, bytes)):
+        return
+    if not isinstance(value, Sequence) or not all(isinstance(one, (str, bytes)) for one in value):
+        raise TypeError("secret must be text or bytes, or a list of these, the newest first")
 
 
 def functions(**named: object) -> None:

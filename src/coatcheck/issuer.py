@@ -30,7 +30,7 @@ from .errors import (
 )
 from .follower import Follower
 from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
-from .policy import Policy
+from .policy import CLOCK_LEEWAY, Policy
 from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
 from .subjects import SubjectSource, facts_from
@@ -158,6 +158,8 @@ class Issuer:
         if auth_time is not None and not 0 <= auth_time < math.inf:
             raise ValueError("auth_time must be in seconds since the Unix epoch")
         now = self._clock.now()
+        if auth_time is not None and auth_time > now + CLOCK_LEEWAY:  # in milliseconds it would count as fresh
+            raise ValueError("auth_time lies in the future: it is in seconds since the Unix epoch")
         standing_epoch, version = await self._sessions.standing_of(subject)
         facts = await facts_from(self._subjects, subject)
         if facts is None:

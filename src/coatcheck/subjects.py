@@ -90,6 +90,9 @@ class ApplicationSubjects:
     """
 
     def __init__(self, hook: SubjectHook | None = None, *, authenticate: PasswordCheck | None = None) -> None:
+        for name, given in (("hook", hook), ("authenticate", authenticate)):
+            if given is not None and not callable(given):
+                raise TypeError(f"{name} must be a function, not {type(given).__name__}")
         self._hook = hook
         self._authenticate = authenticate
 

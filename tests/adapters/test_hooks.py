@@ -49,6 +49,7 @@ async def bit_by_bit(user: Any) -> Any:
 
 
 _ASYNC: tuple[Any, ...] = (later, partial(later), Said(), bit_by_bit)
+_NAMES = ("async", "partial", "object", "generator")
 _HOOKS = ("roles", "claims", "is_active", "fold")
 
 
@@ -66,7 +67,7 @@ def users(tmp_path: Path) -> Iterator[Callable[..., SqlAlchemyUsers[User]]]:
 
 
 @pytest.mark.parametrize("hook", _HOOKS)
-@pytest.mark.parametrize("function", [*_ASYNC, False, "no", User.active], ids=str)
+@pytest.mark.parametrize("function", [*_ASYNC, False, "no", User.active], ids=[*_NAMES, "False", "text", "column"])
 def test_a_hook_is_an_ordinary_function(users: Any, hook: str, function: Any) -> None:
     """An async one, a column or a value is refused when the source is made."""
     with pytest.raises(TypeError, match=hook):
@@ -178,7 +179,7 @@ def test_djangos_flags_are_true_or_false(value: Any) -> None:
             facts_of(Model(**{flag: value}))
 
 
-@pytest.mark.parametrize("function", [*_ASYNC, "facts", None], ids=str)
+@pytest.mark.parametrize("function", [*_ASYNC, "facts", None], ids=[*_NAMES, "text", "None"])
 def test_djangos_facts_are_an_ordinary_function(function: Any) -> None:
     """As SQLAlchemy's."""
     with pytest.raises(TypeError, match="facts"):
