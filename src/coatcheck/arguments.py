@@ -7,15 +7,16 @@ is `Rejected`. Both before anything is asked or changed. Nothing here is on the 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
 
-from .errors import Rejected
+from .errors import ConfigurationError, Rejected
 
 MAX_SUBJECT: Final = 512
 """Characters of a subject: what an index of PostgreSQL surely takes."""
 
-UNSTORABLE: Final = "text must be valid Unicode and numbers within 64 bits"
+UNSTORABLE: Final = "text must be valid Unicode without NUL and numbers within 64 bits"
 """What is said of input that a store cannot keep."""
 
 T = TypeVar("T")
@@ -32,11 +33,14 @@ _REMEDIES: Final = {
 
 
 def texts(**named: object) -> None:
-    """Raise `TypeError` unless each is a text, and `Rejected` for half a character (a lone surrogate)."""
+    """Raise `TypeError` unless each is a text, and `Rejected` for what not every store keeps: NUL, and half a
+    character (a lone surrogate)."""
     for name, value in named.items():
         if not isinstance(value, str):
             remedy = _REMEDIES.get(name, "pass text")
             raise TypeError(f"{name} must be a text (str), not {_kind(value)}: {remedy}")
+        if "\0" in value:
+            raise Rejected(UNSTORABLE)
         if not value.isascii():
             try:
                 value.encode()
@@ -121,6 +125,78 @@ def collection(kind: type[T], values: Iterable[Any], name: str, like: str) -> tu
     if kind is str:
         texts(**{f"{name}[{place}]": one for place, one in enumerate(found)})
     return found
+
+
+def settings(of: str, defaults: Mapping[str, object], **named: object) -> None:
+    """Raise `ConfigurationError` for a setting that is of another kind than its default. ``of``: what comes before its
+    name."""
+    for name, value in named.items():
+        default = defaults[name]
+        if isinstance(default, tuple):
+            fits, like = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)), "a list"
+        elif isinstance(default, str):
+            fits, like = isinstance(value, str), "a text"
+        elif isinstance(default, int):
+            fits, like = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        elif isinstance(default, float):
+            fits, like = isinstance(value, (int, float)) and not isinstance(value, bool), "a number of seconds"
+        else:
+            fits, like = isinstance(value, type(default)), f"{type(default).__name__}(...)"
+        if like == "a list" and isinstance(value, str):
+            raise ConfigurationError(f"{of}{name} must be a list, not one text")
+        if not fits:
+            raise ConfigurationError(f"{of}{name} must be {like}, not {_kind(value)}{_seconds(value)}")
+
+
+def kinds_or_none(kind: type, **named: object) -> None:
+    """As `kinds`, where one that is None was not given."""
+    kinds(kind, **{name: value for name, value in named.items() if value is not None})
+
+
+def place(value: object, name: str) -> None:
+    """Raise `TypeError` unless it is a URL or a store."""
+    if not isinstance(value, str) and not (hasattr(value, "standing_of") and hasattr(value, "close")):
+        raise TypeError(f"{name} must be a URL such as sqlite:///app.db or a store, not {_kind(value)}")
+
+
+def secret(value: object) -> None:
+    """Raise `TypeError` unless it is a secret, a sequence of them, or None. What it is is never repeated."""
+    if value is None or isinstance(value, (str, bytes)):
+        return
+    if not isinstance(value, Sequence) or not all(isinstance(one, (str, bytes)) for one in value):
+        raise TypeError("secret must be text or bytes, or a list of these, the newest first")
+
+
+def functions(**named: object) -> None:
+    """Raise `TypeError` unless each is a function that answers when it is called. What an ``async`` one gives is true
+    whatever it would have said."""
+    for name, value in named.items():
+        if not callable(value):
+            raise TypeError(f"{name} must be a function, not {_kind(value)}")
+        for called in (value, getattr(value, "__call__", None)):  # noqa: B004 - an object may have an async one
+            if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+                raise TypeError(f"{name} must be an ordinary function, not an async one: nothing here awaits it")
+
+
+def answered(kind: type[T], value: object, name: str) -> T:
+    """What a function of the application's gave. Raises `TypeError` where it is of another kind, such as text in the
+    place of True or False."""
+    if isinstance(value, kind):
+        return value
+    _give(f"{name} must give {'True or False' if kind is bool else kind.__name__}", value)
+
+
+def answered_or_none(kind: type[T], value: object, name: str) -> T | None:
+    """The same, where None says that there is nobody."""
+    if value is None or isinstance(value, kind):
+        return value
+    _give(f"{name} must give {kind.__name__} or None", value)
+
+
+def _give(demand: str, value: object) -> NoReturn:
+    if inspect.iscoroutine(value):
+        value.close()  # nobody awaits it
+    raise TypeError(f"{demand}, not {_kind(value)}")
 
 
 def _kind(value: object) -> str:

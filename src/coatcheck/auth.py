@@ -49,9 +49,9 @@ class Auth:
     Coatcheck then logs in; or a callable that gives the roles of a subject (see `ApplicationSubjects`), or
     ``ApplicationSubjects()`` when it has no roles.
 
-    Raises `ConfigurationError` for subjects that are none. Nothing is opened before `start`, which `lifespan` and
-    ``async with`` call. It raises `ConfigurationError` (one line that says what to do) or `StoreUnavailable`, and then
-    leaves nothing open and nothing half-made behind.
+    Raises `ConfigurationError` for subjects that are none, and `TypeError` for anything else of another kind. Nothing
+    is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one line that
+    says what to do) or `StoreUnavailable`, and then leaves nothing open and nothing half-made behind.
     """
 
     def __init__(
@@ -66,14 +66,22 @@ class Auth:
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.policy: Policy = policy or Policy()
-        self.clock: Clock = clock or Clock()
+        arguments.place(url, "url")
+        if sessions is not None:
+            arguments.place(sessions, "sessions")
+        arguments.secret(secret)
+        arguments.kinds_or_none(Policy, policy=policy)
+        arguments.kinds_or_none(PasswordHasher, password_hasher=password_hasher)
+        arguments.kinds_or_none(PasswordPolicy, password_policy=password_policy)
+        arguments.kinds_or_none(Clock, clock=clock)
+        self.policy: Policy = Policy() if policy is None else policy
+        self.clock: Clock = Clock() if clock is None else clock
         self._url = url
         self._sessions = sessions
         self._secret = secret
         self._subjects = source_of(subjects)
         self._password_hasher = password_hasher
-        self._password_policy = password_policy or PasswordPolicy()
+        self._password_policy = PasswordPolicy() if password_policy is None else password_policy
         self._parts: Parts | None = None
         self.known: Known = _not_running
         """`AccessVerifier.known` while it runs: the hit path, without a detour on the way to it."""

@@ -30,10 +30,10 @@ from .errors import (
 )
 from .follower import Follower
 from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
-from .policy import Policy
+from .policy import CLOCK_LEEWAY, Policy
 from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
-from .subjects import SubjectSource
+from .subjects import SubjectSource, facts_from
 
 log = logging.getLogger("coatcheck.issuer")
 
@@ -122,7 +122,7 @@ class Issuer:
         found = await self._sessions.find(session_id, now=now)
         if found is None or found.session.subject != subject or found.session.mode is not Mode.SESSION:
             return None
-        facts = await self._subjects.facts(subject)
+        facts = await facts_from(self._subjects, subject)
         if facts is None:
             raise InvalidLogin("subject is unknown or disabled")
         return self._credentials(found, facts, now)
@@ -158,8 +158,10 @@ class Issuer:
         if auth_time is not None and not 0 <= auth_time < math.inf:
             raise ValueError("auth_time must be in seconds since the Unix epoch")
         now = self._clock.now()
+        if auth_time is not None and auth_time > now + CLOCK_LEEWAY:  # in milliseconds it would count as fresh
+            raise ValueError("auth_time lies in the future: it is in seconds since the Unix epoch")
         standing_epoch, version = await self._sessions.standing_of(subject)
-        facts = await self._subjects.facts(subject)
+        facts = await facts_from(self._subjects, subject)
         if facts is None:
             raise InvalidLogin("subject is unknown or disabled")
         lifetimes = self._policy.lifetimes(mode, remember)
@@ -231,7 +233,7 @@ class Issuer:
         if found.session.mode is Mode.SESSION or (mode is not None and found.session.mode is not mode):
             raise RevokedCredential("refresh token of a session of another mode")
         # Before the rotation: whoever cannot be told a subject's roles keeps a token that still is the current one.
-        facts = await self._subjects.facts(found.session.subject)
+        facts = await facts_from(self._subjects, found.session.subject)
         if facts is None:
             raise RevokedCredential("subject is unknown or disabled")
         self._check_size(found, facts, now)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from . import origins, proxies
+from . import arguments, origins, proxies
 from .errors import ConfigurationError
 from .model import Mode
 
@@ -34,6 +34,10 @@ class Lifetimes:
     """Without use, it ends after this long."""
     absolute: float
     """However much it is used, it ends after this long."""
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigurationError` for what is no number."""
+        arguments.settings("", {"idle": 0.0, "absolute": 0.0}, idle=self.idle, absolute=self.absolute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +117,17 @@ class Policy:
     (`Auth.invite`), or nobody. ``closed`` for what is internal: accounts are then made by an operator."""
 
     def __post_init__(self) -> None:
+        own = {item.name: item.default for item in fields(self)}
+        arguments.settings("policy.", own, **{name: getattr(self, name) for name in own})
+        object.__setattr__(self, "modes", tuple(self.modes))
         if self.registration not in ("open", "invited", "closed"):
             raise ConfigurationError("policy.registration must be 'open', 'invited' or 'closed'")
-        if not self.modes or len(set(self.modes)) != len(self.modes):
-            raise ConfigurationError("policy.modes must name at least one mode, each once")
         if not all(isinstance(mode, Mode) for mode in self.modes):
             raise ConfigurationError("policy.modes must hold members of coatcheck.Mode")
+        if not self.modes or len(set(self.modes)) != len(self.modes):
+            raise ConfigurationError("policy.modes must name at least one mode, each once")
         for name in ("issuer", "audience", "client_id"):
-            if not getattr(self, name):
+            if not getattr(self, name).strip():
                 raise ConfigurationError(f"policy.{name} must not be empty")
         if self.signing_algorithm not in SIGNING_ALGORITHMS:
             raise ConfigurationError(f"policy.signing_algorithm must be one of {', '.join(SIGNING_ALGORITHMS)}")

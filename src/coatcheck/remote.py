@@ -170,7 +170,8 @@ class RemoteVerifier:
     issuing service has the secret for them. A change that rides on the cookie must show by ``Sec-Fetch-Site`` or
     ``Origin`` where it comes from; a CSRF token cannot be checked here.
 
-    Nothing is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (also
+    Raises `TypeError`, `ValueError` and `ConfigurationError` for an argument that cannot be meant. Nothing is opened
+    before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (also
     when httpx is missing: ``pip install "coatcheck[remote]"``) or `StoreUnavailable`, and leaves nothing open.
     """
 
@@ -186,8 +187,13 @@ class RemoteVerifier:
         allow_plain_http: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self.policy: Policy = policy or Policy()
-        self.clock: Clock = clock or Clock()
+        arguments.kinds_or_none(Policy, policy=policy)
+        arguments.kinds_or_none(Clock, clock=clock)
+        arguments.numbers(key_cooldown=key_cooldown)
+        if key_cooldown < 0:
+            raise ConfigurationError("key_cooldown must be a number of seconds, and not negative")
+        self.policy: Policy = Policy() if policy is None else policy
+        self.clock: Clock = Clock() if clock is None else clock
         self._service = IssuingService(url, service_key, timeout=timeout, tls=tls, allow_plain_http=allow_plain_http)
         self._key_cooldown = key_cooldown
         self._parts: _Parts | None = None

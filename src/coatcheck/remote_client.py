@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from . import feed_json
+from . import arguments, feed_json
 from .credentials.cookies import is_loopback_host
 from .credentials.keyring import TrustedKeys
 from .errors import ConfigurationError, InvalidKey, RevokedCredential, StoreUnavailable
@@ -66,6 +66,10 @@ class IssuingService:
     def __init__(
         self, url: str, service_key: str, *, timeout: float, tls: ssl.SSLContext | None, allow_plain_http: bool
     ) -> None:
+        arguments.kinds(str, url=url, service_key=service_key)
+        arguments.numbers(timeout=timeout)
+        arguments.kinds_or_none(ssl.SSLContext, tls=tls)
+        arguments.flags(allow_plain_http=allow_plain_http)
         self.url = _checked_url(url, allow_plain_http)
         if not _SERVICE_KEY.fullmatch(service_key):
             raise ConfigurationError("service_key must have at least 32 characters out of A-Z a-z 0-9 . _ ~ + / = -")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from .arguments import kinds
+from .arguments import answered_or_none, kinds
 from .background import called
 from .model import SubjectFacts
 
@@ -43,7 +43,7 @@ class Login:
 
     def __post_init__(self) -> None:
         """Raises `TypeError` for what is no text: a subject is ``str(user.id)``."""
-        kinds(str, subject=self.subject, password_hash=self.password_hash, email=self.email)
+        kinds(str, subject=self.subject, password_hash=self.password_hash, email=self.email, name=self.name)
 
 
 @runtime_checkable
@@ -71,6 +71,11 @@ class UserSource(SubjectSource, Protocol):
         False when it is another by now, or the user is gone."""
 
 
+async def facts_from(source: SubjectSource, subject: str) -> SubjectFacts | None:
+    """What a source says of a subject. Raises `TypeError` for anything that is neither facts nor None, such as True."""
+    return answered_or_none(SubjectFacts, await source.facts(subject), "facts")
+
+
 class ApplicationSubjects:
     """The subjects of an application that has its own users.
 
@@ -85,6 +90,9 @@ class ApplicationSubjects:
     """
 
     def __init__(self, hook: SubjectHook | None = None, *, authenticate: PasswordCheck | None = None) -> None:
+        for name, given in (("hook", hook), ("authenticate", authenticate)):
+            if given is not None and not callable(given):
+                raise TypeError(f"{name} must be a function, not {type(given).__name__}")
         self._hook = hook
         self._authenticate = authenticate
 

@@ -22,7 +22,7 @@ from .follower import Follower
 from .model import Identity, Mode, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
 from .stores.base import SessionStore
-from .subjects import SubjectSource
+from .subjects import SubjectSource, facts_from
 from .table import TAIL, Entry, Table
 from .view import Overtaken, RevocationView
 
@@ -202,7 +202,7 @@ class Verifier(AccessVerifier):
             if standing.session.mode is not Mode.SESSION:
                 raise MalformedCredential("session token of a session that has none")
             # After the epoch and version, so that a change in between costs a re-read and never an access.
-            facts = await self._subjects.facts(standing.session.subject)
+            facts = await facts_from(self._subjects, standing.session.subject)
             if facts is None:
                 raise RevokedCredential("subject is unknown or disabled")
             if not self._knows_all_since(era):

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
-from coatcheck import ApplicationSubjects, Auth, Login, Mode, Rejected, SubjectFacts, bearer, blocking
-from coatcheck.accounts import Accounts, Logins, PasswordHasher
+from coatcheck import (
+    ApplicationSubjects,
+    Auth,
+    ConfigurationError,
+    Device,
+    Login,
+    Mode,
+    Policy,
+    Rejected,
+    RemoteVerifier,
+    SubjectFacts,
+    bearer,
+    blocking,
+)
+from coatcheck.accounts import Accounts, Logins, PasswordHasher, PasswordPolicy
+from coatcheck.accounts.passwords import Argon2Profile
 from coatcheck.arguments import MAX_SUBJECT
 from coatcheck.issuer import Issuer
+from coatcheck.policy import Lifetimes
 from coatcheck.revocation import Revocation
 from tests.accounts.support import CHEAP
 
 PASSWORD: Final = "nine brown owls"
+SERVICE_KEY: Final = "kJ8sQ2mZ5vX1pR7tY4wN0bL3cF6hG9dA"
 _NOT_TEXT: Final[tuple[Any, ...]] = (7, UUID(int=7), b"ann", True, ["ann"])
 _WHEN: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _WRONG: Final[dict[str, tuple[Any, ...]]] = {
@@ -36,6 +54,21 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "Mapping[str, Any] | None": (7, "data", [1]),
     "Credential": ("token", None, 7),
     "Identity": ("ann", None, 7),
+    "tuple[Mode, ...]": ("jwt", b"jwt", 7, None, ("jwt",), datetime.timedelta(days=1)),
+    "Lifetimes": (7.0, (1, 2), None, {"idle": 1, "absolute": 2}),
+    "Literal['open', 'invited', 'closed']": ("Open", 7, None, b"open", ["open"]),
+    "str | Store | KeyedSessions": (None, 7, b"memory://", Path("app.db"), {}, object()),
+    "str | SessionStore | None": (7, b"memory://", Path("app.db"), {}, object()),
+    "str | bytes | Sequence[str | bytes] | None": (7, [7], [None], {}, {"a" * 32}),
+    "Policy | None": ({}, 7, "policy", False, Policy),
+    "PasswordPolicy | None": (7, {}, "policy", False),
+    "PasswordHasher | None": (7, {}, "argon2", False),
+    "Clock | None": (7, time.time, "clock", False),
+    "Given": (7, "subjects", {}, False, ApplicationSubjects),
+    "ssl.SSLContext | None": (True, False, "ca.pem", 7),
+    "Argon2Profile": (7, None, "owasp", (1, 2, 3)),
+    "SubjectHook | None": (7, "hook", SubjectFacts()),
+    "PasswordCheck | None": (7, "check", True),
 }
 """By how a parameter is declared. A new public function is tried without being named here."""
 _LEFT_OUT: Final = {
@@ -49,8 +82,22 @@ _LEFT_OUT: Final = {
     ("Accounts", "login_of_subject"),
     ("Accounts", "replace_hash"),
 }
+_MADE: Final[dict[Any, dict[str, Any]]] = {
+    Auth: {},
+    blocking.Auth: {},
+    RemoteVerifier: {"url": "https://auth.example.com", "service_key": SERVICE_KEY},
+    blocking.RemoteVerifier: {"url": "https://auth.example.com", "service_key": SERVICE_KEY},
+    Policy: {},
+    Lifetimes: {"idle": 1.0, "absolute": 2.0},
+    PasswordPolicy: {},
+    PasswordHasher: {},
+    Argon2Profile: {"memory": 8, "passes": 1, "lanes": 1},
+    ApplicationSubjects: {},
+    Login: {"subject": "ann", "password_hash": ""},
+}
+"""What an application makes, and what each cannot do without."""
 _PLACES: Final = {"Auth": Auth, "Issuer": Issuer, "Revocation": Revocation, "Accounts": Accounts, "Logins": Logins}
-_ACCEPTED: Final = (TypeError, ValueError, Rejected)
+_ACCEPTED: Final = (TypeError, ValueError, Rejected, ConfigurationError)
 
 
 @pytest_asyncio.fixture
@@ -104,6 +151,49 @@ async def test_no_other_kind_is_taken(auth: Auth, place: str) -> None:
     assert standing is not None
 
 
+@pytest.mark.parametrize("made", _MADE, ids=lambda made: f"{made.__module__}.{made.__name__}")
+def test_nothing_is_made_of_another_kind(made: Any) -> None:
+    """Of every parameter of whatever an application makes; the error names the parameter."""
+    made(**_MADE[made])
+    for one in inspect.signature(made).parameters.values():
+        for value in _WRONG[str(one.annotation)]:
+            with pytest.raises(_ACCEPTED, match=one.name):
+                made(**_MADE[made] | {one.name: value})
+
+
+@pytest.mark.parametrize("url", [None, Path("app.db")], ids=["None", "Path"])
+@pytest.mark.parametrize("kind", [Auth, blocking.Auth])
+def test_what_a_store_is_named_by_is_said(kind: Any, url: Any) -> None:
+    """A path comes to hand; the message has the URL to write."""
+    with pytest.raises(TypeError, match=r"url must be a URL such as sqlite:///app\.db"):
+        kind(url)
+    if url is not None:
+        with pytest.raises(TypeError, match=r"sessions must be a URL such as sqlite:///app\.db"):
+            kind("memory://", sessions=url)
+
+
+@pytest.mark.parametrize("wrong", [[SERVICE_KEY, 7], {SERVICE_KEY: 1}], ids=["list", "mapping"])
+def test_a_wrong_secret_is_not_repeated(wrong: Any) -> None:
+    """In no error."""
+    with pytest.raises(TypeError) as caught:
+        Auth("memory://", secret=wrong)
+    assert SERVICE_KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("cooldown", [-1, -0.001, float("nan"), float("inf")])
+def test_a_cooldown_is_no_less_than_nothing(cooldown: float) -> None:
+    """Another one would ask for keys without end, or never."""
+    with pytest.raises((ConfigurationError, ValueError), match="key_cooldown"):
+        RemoteVerifier("https://auth.example.com", service_key=SERVICE_KEY, key_cooldown=cooldown)
+
+
+@pytest.mark.parametrize("token", [None, 7, b"token", True, ["token"]], ids=str)
+def test_a_bearer_token_is_text(token: Any) -> None:
+    """Refused where it is made, and not where it is verified."""
+    with pytest.raises(TypeError, match="token must be str"):
+        bearer(token)
+
+
 @pytest.mark.parametrize("user_id", [7, UUID(int=7)], ids=["int", "uuid"])
 async def test_the_remedy_is_named(auth: Auth, user_id: Any) -> None:
     """A key of a database is what comes to hand; what to write instead is in the message."""
@@ -119,7 +209,9 @@ async def test_the_remedy_is_named(auth: Auth, user_id: Any) -> None:
         Login(subject=user_id, password_hash="")
 
 
-@pytest.mark.parametrize("subject", ["", "x" * (MAX_SUBJECT + 1), "\ud800"], ids=["empty", "long", "half"])
+@pytest.mark.parametrize(
+    "subject", ["", "x" * (MAX_SUBJECT + 1), "\ud800", "a\0b"], ids=["empty", "long", "half", "NUL"]
+)
 async def test_nobody_is_nobody(subject: str) -> None:
     """Text that is no subject is refused before anybody is asked about it."""
 
@@ -130,6 +222,31 @@ async def test_nobody_is_nobody(subject: str) -> None:
         for action in (auth.login, auth.revoke_subject, auth.subject_changed, auth.epoch_of):
             with pytest.raises(Rejected):
                 await action(subject)
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\0b"], ids=["surrogate", "NUL"])
+async def test_what_no_store_keeps_is_rejected(auth: Auth, half: str) -> None:
+    """The same whichever store is behind, and nothing is ended or counted."""
+    account = await auth.accounts.register("ann@example.com", PASSWORD)
+    made = await auth.login(account.id)
+    accounts = auth.accounts
+    for call in (
+        auth.login(half), auth.revoke(half), auth.revoke_subject(half), auth.subject_changed(half), auth.epoch_of(half),
+        auth.revoke_subject(account.id, excepted=half), auth.login(account.id, amr=(half,)),
+        auth.login(account.id, device=Device(user_agent=half)), auth.issuer.reauthenticate(half, epoch=0),
+        auth.issuer.again(half, account.id), auth.issuer.again(made.session.id, half),
+        auth.revocation.revoke_token(made.session.id, half), auth.revocation.revoke_token(half, "id"),
+        accounts.get(half), accounts.disable(half), accounts.enable(half), accounts.set_roles(half, ()),
+        accounts.set_roles(account.id, (half,)), accounts.set_password(half, "eleven brown owls"),
+        accounts.check_password(half, PASSWORD), accounts.change_password(half, PASSWORD, "eleven brown owls"),
+        accounts.change_password(account.id, PASSWORD, "eleven brown owls", keep=half), accounts.page(search=half),
+        auth.logins.email_of(half), auth.logins.name_of(half),
+        accounts.adopt("b@example.com", account.password_hash, account_id=half),
+    ):  # fmt: skip
+        with pytest.raises(Rejected):
+            await call
+    assert await auth.sessions.find(made.session.id, now=auth.clock.now()) is not None
+    assert await accounts.get(account.id) == account
 
 
 @pytest.mark.parametrize("answer", [True, {"roles": ["admin"]}, ["admin"], "admin", 0], ids=str)

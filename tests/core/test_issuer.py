@@ -141,12 +141,13 @@ async def test_reauthentication_moves_the_session(auth: Auth) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_a_login_brought_along_is_as_old_as_it_was(auth: Auth, mode: Mode) -> None:
-    """Its ``auth_time`` is when the identity was proved, never later than now, and what is no time is refused."""
+    """Its ``auth_time`` is when the identity was proved, never later than now, and what is no time is refused, such as
+    one in milliseconds."""
     now = auth.clock.now()
-    for given, found in [(now - 86_400, now - 86_400), (now + 3600, now), (0.0, 0.0), (None, now)]:
+    for given, found in [(now - 86_400, now - 86_400), (now + 30, now), (0.0, 0.0), (None, now)]:
         identity = await auth.verify(presented(await auth.login("ann", mode=mode, auth_time=given)))
         assert identity.auth_time == pytest.approx(found, abs=2)
-    for given in (-1.0, float("nan"), float("inf")):
+    for given in (-1.0, float("nan"), float("inf"), now + 3600, now * 1000):
         with pytest.raises(ValueError, match="auth_time"):
             await auth.login("ann", mode=mode, auth_time=given)
 

@@ -222,6 +222,7 @@ class Accounts:
 
     async def get(self, account_id: str) -> Account:
         """The account. Raises `NotFound`."""
+        arguments.texts(account_id=account_id)
         account = await self._accounts.by_id(account_id)
         if account is None:
             raise NotFound("no such account")

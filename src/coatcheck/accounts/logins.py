@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from ..arguments import kinds, texts_or_none
+from ..arguments import answered, answered_or_none, kinds, texts, texts_or_none
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
 from ..issuer import Credentials
 from ..model import SubjectFacts
 from ..stores.base import SessionStore
-from ..subjects import ApplicationSubjects, Login, UserSource
+from ..subjects import ApplicationSubjects, Login, UserSource, facts_from
 from .changes import Changes
 from .journal import record
 from .passwords import PasswordHasher, PasswordPolicy, is_too_long
@@ -91,7 +91,7 @@ class Logins:
         key = self._key_of(name) if self._key_of else ""
         if is_too_long(password):
             refuse("the password is too long to be one", email=key, ip=ip)
-        known = await self._users.login_of(name)
+        known = answered_or_none(Login, await self._users.login_of(name), "login_of")
         # Under the subject, so that one who has two names is not tried twice as often. And under the name, in the form
         # that takes most spellings for one: an application may tell apart more, and which of them somebody has would
         # show in which of them may still be tried. Of our own accounts there is one form.
@@ -133,7 +133,8 @@ class Logins:
 
     async def set_password(self, subject: str, new: str) -> None:
         """Set the password, whatever it was, and end all sessions. Raises `NotFound`, `WeakPassword`, `Throttled`."""
-        kinds(str, subject=subject, new=new)
+        texts(subject=subject)
+        kinds(str, new=new)
         self._policy.check(new, email=(await self._login(subject)).email)
         new_hash = await self._passwords.hash(new)
         await self._changes.run(self._overwrite_hash(subject, new_hash))
@@ -141,14 +142,15 @@ class Logins:
 
     async def email_of(self, subject: str) -> str | None:
         """Their address, None where it is not known."""
-        kinds(str, subject=subject)
-        login = await self._users.login_of_subject(subject)
+        texts(subject=subject)
+        login = await self._login_of(subject)
         return login.email or None if login else None
 
     async def name_of(self, subject: str) -> str | None:
         """What to call them to their face: their address or the name that they log in with; None where neither is
         known."""
-        login = await self._users.login_of_subject(subject)
+        texts(subject=subject)
+        login = await self._login_of(subject)
         return login.email or login.name or None if login else None
 
     async def close(self) -> None:
@@ -157,7 +159,8 @@ class Logins:
         await self._passwords.close()
 
     async def _proved_again(self, subject: str, password: str, ip: str) -> _Proof:
-        kinds(str, subject=subject, password=password, ip=ip)
+        texts(subject=subject)
+        kinds(str, password=password, ip=ip)
         if is_too_long(password):
             refuse("the password is too long to be one", account=subject, ip=ip)
         attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
@@ -188,7 +191,7 @@ class Logins:
     async def _read(self, subject: str) -> tuple[Login | None, SubjectFacts | None]:
         if self._read_both is not None:
             return await self._read_both(subject)
-        return await self._users.login_of_subject(subject), await self._users.facts(subject)
+        return await self._login_of(subject), await facts_from(self._users, subject)
 
     async def _renewed(self, login: Login, password: str) -> Login:
         """Store the password under the present parameters, unless it was changed meanwhile or there is no room."""
@@ -196,25 +199,31 @@ class Logins:
             new_hash = await self._passwords.hash(password)
         except Throttled:
             return login
-        if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
+        if not await self._swap(login.subject, login.password_hash, new_hash):
             return login
         return replace(login, password_hash=new_hash)
 
+    async def _login_of(self, subject: str) -> Login | None:
+        return answered_or_none(Login, await self._users.login_of_subject(subject), "login_of_subject")
+
+    async def _swap(self, subject: str, old_hash: str, new_hash: str) -> bool:
+        return answered(bool, await self._users.replace_hash(subject, old_hash, new_hash), "replace_hash")
+
     async def _login(self, subject: str) -> Login:
-        login = await self._users.login_of_subject(subject)
+        login = await self._login_of(subject)
         if login is None:
             raise NotFound("no such account")
         return login
 
     async def _replace_hash(self, login: Login, new_hash: str, keep: str | None) -> Credentials | None:
-        if not await self._users.replace_hash(login.subject, login.password_hash, new_hash):
+        if not await self._swap(login.subject, login.password_hash, new_hash):
             raise Conflict("the password was changed in the meantime")
         return await self._changes.cut_off(login.subject, keep)
 
     async def _overwrite_hash(self, subject: str, new_hash: str) -> None:
         for _ in range(_OVERWRITES):
             old_hash = (await self._login(subject)).password_hash
-            if await self._users.replace_hash(subject, old_hash, new_hash):
+            if await self._swap(subject, old_hash, new_hash):
                 await self._changes.cut_off(subject, None)
                 return
         raise Conflict("the password was changed in the meantime")
@@ -242,7 +251,7 @@ class CheckedLogins:
             refuse("the application refuses", ip=ip)
         # Only now is it known whose epoch to read, and it must be read before the password is checked: so once more.
         epoch, _ = await self._sessions.standing_of(subject)
-        if await self._subjects.facts(subject) is None:
+        if await facts_from(self._subjects, subject) is None:
             refuse("disabled account", account=subject, ip=ip)
         if await self._subjects.subject_of(name, password) != subject:
             refuse("the application refuses by now", account=subject, ip=ip)

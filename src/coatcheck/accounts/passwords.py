@@ -12,12 +12,13 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final, TypeVar
 
 import argon2
 
+from .. import arguments
 from ..errors import ConfigurationError, Rejected, Throttled, WeakPassword
 from . import foreign_hashes
 from .foreign_hashes import Argon2Hash, StoredHash, Typed
@@ -104,6 +105,11 @@ class PasswordPolicy:
     the usual look-alikes (``0`` for ``o``, ``@`` for ``a``). Three characters each at least."""
 
     def __post_init__(self) -> None:
+        own = {item.name: item.default for item in fields(self)}
+        arguments.settings("password_policy.", own, **{name: getattr(self, name) for name in own})
+        object.__setattr__(self, "words", tuple(self.words))
+        if not all(isinstance(word, str) for word in self.words):
+            raise ConfigurationError("password_policy.words must be a list of texts")
         if not MIN_LENGTH <= self.min_length <= MAX_LENGTH:
             raise ConfigurationError(f"min_length of a password must be between {MIN_LENGTH} and {MAX_LENGTH}")
         if any(len(word) < _MIN_WORD for word in self.words):  # or somebody gave one text instead of a list
@@ -163,6 +169,10 @@ class Argon2Profile:
     memory: int
     passes: int
     lanes: int
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for what is no whole number."""
+        arguments.wholes(memory=self.memory, passes=self.passes, lanes=self.lanes)
 
 
 OWASP: Final = Argon2Profile(memory=19 * 1024, passes=2, lanes=1)
@@ -225,6 +235,10 @@ class PasswordHasher:
         waiting: int = 256,
         stored: Iterable[str] = (),
     ) -> None:
+        arguments.kinds(Argon2Profile, profile=profile)
+        arguments.wholes_or_none(concurrency=concurrency)
+        arguments.wholes(waiting=waiting)
+        stored = arguments.collection(str, stored, "stored", "[user.password_hash]")
         concurrency = _default_concurrency(profile) if concurrency is None else concurrency
         if concurrency < 1 or waiting < 0:
             raise ConfigurationError("password hashing needs concurrency >= 1 and waiting >= 0")

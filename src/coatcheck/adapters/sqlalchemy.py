@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
+from .. import arguments
 from ..background import called
 from ..errors import ConfigurationError, StoreUnavailable
 from ..model import SubjectFacts
@@ -53,7 +54,10 @@ class SqlAlchemyUsers(Generic[UserT]):
     answer, commit and then ``await auth.subject_changed(subject)``, or ``await auth.revoke_subject(subject)`` to end
     their sessions.
 
-    Raises `ConfigurationError` for an id of any other type.
+    They and ``fold`` are ordinary functions: one that is ``async`` is refused, and so is an answer of another kind.
+    ``is_active`` gives True or False; for any other column write ``bool(user.active)``.
+
+    Raises `ConfigurationError` for an id of any other type, and `TypeError` for a function that is none.
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class SqlAlchemyUsers(Generic[UserT]):
         is_active: Callable[[UserT], bool] = _always,
         fold: Callable[[str], str] = str,
     ) -> None:
+        arguments.functions(roles=roles, is_active=is_active, fold=fold)
+        if claims is not None:
+            arguments.functions(claims=claims)
         self._model = model
         self._sessions: sessionmaker[Session] | async_sessionmaker[AsyncSession]
         if isinstance(sessions, AsyncEngine):
@@ -95,18 +102,20 @@ class SqlAlchemyUsers(Generic[UserT]):
 
         def work(session: Session) -> SubjectFacts | None:
             user = self._by_subject(session, subject)
-            if user is None or not self._is_active(user):
+            if user is None or not arguments.answered(bool, self._is_active(user), "is_active"):
                 return None
-            roles = self._roles(user)
-            if isinstance(roles, str):
-                raise TypeError("roles must give a list of names, not one text")
-            return SubjectFacts(roles=frozenset(roles), claims=dict(self._claims(user)) if self._claims else {})
+            given = arguments.answered(Iterable, self._roles(user), "roles")  # type: ignore[type-abstract]
+            roles = arguments.collection(str, given, "roles", "['editor']")
+            claims: Mapping[str, Any] = {}
+            if self._claims is not None:
+                claims = arguments.answered(Mapping, self._claims(user), "claims")  # type: ignore[type-abstract]
+            return SubjectFacts(roles=frozenset(roles), claims=dict(claims))
 
         return await self._run(work)
 
     async def login_of(self, name: str) -> Login | None:
         """See `UserSource.login_of`."""
-        named = self._login == _storable(self._fold(name))
+        named = self._login == _storable(arguments.answered(str, self._fold(name), "fold"))
         return await self._run(lambda session: self._login_of(self._only(session, named)))
 
     async def login_of_subject(self, subject: str) -> Login | None:

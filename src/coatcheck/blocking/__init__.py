@@ -49,7 +49,7 @@ class Auth(Blocking[_async.Auth]):
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        settled, timed = policy or Policy(), clock or Clock()
+        settled, timed = Policy() if policy is None else policy, Clock() if clock is None else clock
 
         def make() -> _async.Auth:  # not a `partial`, whose repr would show the secrets
             return _async.Auth(
@@ -156,7 +156,7 @@ class RemoteVerifier(Blocking[_remote.RemoteVerifier]):
         allow_plain_http: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        settled, timed = policy or Policy(), clock or Clock()
+        settled, timed = Policy() if policy is None else policy, Clock() if clock is None else clock
 
         def make() -> _remote.RemoteVerifier:  # as above
             return _remote.RemoteVerifier(

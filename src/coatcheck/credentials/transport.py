@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from .. import arguments
 from ..errors import MalformedCredential
 from ..model import Mode
 from .cookies import CookieNames, find_pair
@@ -69,7 +70,8 @@ class Flaw:
 
 
 def bearer(token: str) -> Credential:
-    """A token from an Authorization header."""
+    """A token from an Authorization header. Raises `TypeError` for what is no text."""
+    arguments.kinds(str, token=token)
     return Credential(Carrier.BEARER, token, _as_sent(f"Bearer {token}"))
 
 

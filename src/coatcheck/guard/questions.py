@@ -8,7 +8,7 @@ from ..follower import Follower
 from ..model import Identity, Mode, Standing, SubjectFacts
 from ..policy import Policy
 from ..stores.base import SessionStore
-from ..subjects import SubjectSource
+from ..subjects import SubjectSource, facts_from
 from ..view import Overtaken, RevocationView
 
 _TRIES = 5
@@ -44,7 +44,7 @@ class Questions:
             standing = await self._sessions.find(identity.session_id, now=self._clock.now())
             if standing is None or standing.session.subject != identity.subject:
                 raise RevokedCredential("session is not live")
-            facts = await self._subjects.facts(identity.subject)
+            facts = await facts_from(self._subjects, identity.subject)
             if facts is None:
                 raise RevokedCredential("subject is unknown or disabled")
             if not self._follower.is_live() or self._follower.era != era:

@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
+from .. import arguments
 from ..adapters.flask import (
     Coatcheck,
     auth_of,
@@ -126,6 +127,7 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
 
     ``reader`` looks at ``flask.request`` for what the former system has issued. Raises `ConfigurationError` for a
     policy without a mode that has cookies."""
+    arguments.functions(reader=reader)
     mode = cookie_mode(auth.policy.modes)
 
     @app.before_request
@@ -133,7 +135,7 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
         scope = service_scope(request.environ, "", 0)
         if not is_visit(scope) or not presents_nothing(scope):
             return None
-        former = reader()
+        former = arguments.answered_or_none(Former, reader(), "the reader")
         if former is None:
             return None
         try:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .. import arguments
 from ..acting import note
 from ..adapters.asgi import ASGIApp, Receive, Scope, Send, arrival_of, check_origin, header, refuse
 from ..adapters.problems import problem_of
@@ -73,6 +74,14 @@ class Former:
     """How they proved who they are (RFC 8176)."""
     cookies: tuple[str, ...] = ()
     """Names of cookies that the browser is told to forget (those of the path ``/`` without a domain)."""
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` for what is of another kind, and `ValueError` for times that are none."""
+        arguments.kinds(str, subject=self.subject, credential=self.credential)
+        arguments.numbers(auth_time=self.auth_time)
+        if self.expires != float("inf"):
+            arguments.numbers(expires=self.expires)
+        arguments.collection(str, self.also, "also", "('name:7',)")
 
 
 Reader = Callable[[Scope], "Awaitable[Former | None] | Former | None"]
@@ -162,7 +171,7 @@ class TradeIn:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_visit(scope) and presents_nothing(scope):
             try:
-                former = await _awaited(self._reader(scope))
+                former = arguments.answered_or_none(Former, await _awaited(self._reader(scope)), "the reader")
                 made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
             except InvalidCredential as error:
                 note(log, logging.INFO, "former credential refused", reason=error.reason)

@@ -25,7 +25,7 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .conf import made
 from .requests import arrival_of
-from .users import DjangoUsers, is_active
+from .users import DjangoUsers
 
 Change = Callable[[Auth, str, Identity | None], Awaitable[Credentials | None]]
 """Given the subject and who is asking; the credentials are for the answer to them."""
@@ -84,7 +84,7 @@ def _after_save(instance: Any, using: str, **_: Any) -> None:
     subject = users.subject_of(instance)
     if users.subject_field in changed:
         _after_commit([str(before[users.subject_field])], _end, using)
-    if "is_active" in before and not is_active(instance):
+    if "is_active" in before and not instance.is_active:
         _after_commit([subject], _end, using)
         return
     if "password" in changed:

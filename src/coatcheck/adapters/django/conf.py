@@ -151,9 +151,10 @@ def _source(found: Mapping[str, Any]) -> Any:
     if not apps.is_installed("django.contrib.auth"):
         raise ConfigurationError("COATCHECK['users'] is 'django', but django.contrib.auth is not in INSTALLED_APPS")
     facts: Callable[[Any], SubjectFacts] = _object(found.get("facts", facts_of), "facts")
-    if not callable(facts):
-        raise ConfigurationError("COATCHECK['facts'] must be callable with a user")
-    return DjangoUsers(subject_field=found.get("subject_field", "pk"), facts=facts)
+    try:
+        return DjangoUsers(subject_field=found.get("subject_field", "pk"), facts=facts)
+    except TypeError as error:
+        raise ConfigurationError(f"COATCHECK: {error}; facts must be callable with a user") from None
 
 
 def _given_knower(found: Mapping[str, Any]) -> Knower:

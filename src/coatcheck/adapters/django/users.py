@@ -15,6 +15,7 @@ from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, 
 from django.db import connections, router, transaction
 from django.utils.functional import SimpleLazyObject
 
+from ... import arguments
 from ...background import called
 from ...errors import StoreUnavailable
 from ...model import Identity, SubjectFacts
@@ -42,9 +43,9 @@ def facts_of(user: Any) -> SubjectFacts:
     of these three gives nothing."""
     groups = getattr(user, "groups", None)
     roles = set() if groups is None else set(groups.values_list("name", flat=True)) - RESERVED
-    if getattr(user, "is_staff", False):
+    if _flag(user, "is_staff", absent=False):
         roles.add("staff")
-    if getattr(user, "is_superuser", False):
+    if _flag(user, "is_superuser", absent=False):
         roles |= {"superuser", "admin"}
     return SubjectFacts(roles=frozenset(roles))
 
@@ -57,6 +58,8 @@ class DjangoUsers:
     """
 
     def __init__(self, *, subject_field: str = "pk", facts: Callable[[Any], SubjectFacts] = facts_of) -> None:
+        arguments.texts(subject_field=subject_field)
+        arguments.functions(facts=facts)
         self.subject_field = subject_field
         self._facts_of = facts
 
@@ -65,7 +68,9 @@ class DjangoUsers:
 
         def read(alias: str) -> SubjectFacts | None:
             user = self.find(subject, alias)
-            return None if user is None or not is_active(user) else self._facts_of(user)
+            if user is None or not is_active(user):
+                return None
+            return arguments.answered_or_none(SubjectFacts, self._facts_of(user), "facts")
 
         return await in_database(read)
 
@@ -237,7 +242,15 @@ def _person(identity: Identity) -> Person:
 
 def is_active(user: Any) -> bool:
     """As Django's own backend sees it: a model without the field has active users only."""
-    return bool(getattr(user, "is_active", True))
+    return _flag(user, "is_active", absent=True)
+
+
+def _flag(user: Any, name: str, *, absent: bool) -> bool:
+    """Raises `TypeError` for what is neither True nor False: a method that lacks ``@property`` is always true."""
+    value = getattr(user, name, absent)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} of a user must be True or False, not {type(value).__name__}")
+    return value
 
 
 def from_django(password_hash: str) -> str:

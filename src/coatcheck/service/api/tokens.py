@@ -18,6 +18,7 @@ from ...credentials.opaque import REFRESH_PREFIX, SESSION_PREFIX
 from ...credentials.transport import Carrier, Credential, bearer, cookie
 from ...errors import InvalidCredential, RevokedCredential
 from ...model import Mode, Session
+from ...subjects import facts_from
 from ..feed import Shared
 from .access import ServiceKeys, from_our_pages
 from .answers import Active, Inactive, PublicKeys
@@ -129,7 +130,7 @@ async def _refresh_token(auth: Auth, token: str) -> Active:
     standing = await auth.sessions.find(session_id, now=auth.clock.now())
     if standing is None or standing.session.generation != generation or standing.session.mode is Mode.SESSION:
         raise RevokedCredential("refresh token is not current")
-    facts = await auth.subjects.facts(standing.session.subject)
+    facts = await facts_from(auth.subjects, standing.session.subject)
     if facts is None:
         raise RevokedCredential("subject is unknown or disabled")
     return _of_session(auth, standing.session, "refresh_token", facts.roles)

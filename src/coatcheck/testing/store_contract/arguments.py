@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from ...errors import Rejected
+from ...model import Account, Device
 from ...stores.base import AccountStore, SessionStore
 from .support import Contract, events_after, here, logged_in, new_session, new_subject
 
@@ -85,10 +86,12 @@ class ArgumentContract(Contract):
         assert await events_after(store, cursor) == []
         assert await store.find(session.id, now=session.created) is not None
 
-    async def test_half_a_character_is_none(self, store: Any) -> None:
-        """A lone surrogate is `Rejected` wherever text goes in."""
+    @pytest.mark.parametrize("half", ["\ud800", "a\0b"], ids=["surrogate", "NUL"])
+    async def test_what_is_no_text_is_rejected(self, store: Any, half: str) -> None:
+        """A lone surrogate and NUL, which not every database keeps, wherever text goes in; and nothing has changed."""
         session = await logged_in(store)
-        half, now = "\ud800", session.created
+        cursor = await here(store)
+        now = session.created
         for call in (
             store.standing_of(half),
             store.revoke_subject(half, now=now),
@@ -99,10 +102,39 @@ class ArgumentContract(Contract):
             store.revoke_token(session.id, half, now=now),
             store.update(session.id, 0, now=now, label=half),
             store.update(session.id, 0, now=now, amr=(half,)),
+            store.revoke_subject(session.subject, now=now, excepted=half),
             store.create(replace(new_session(now), subject=half), now=now),
+            store.create(replace(new_session(now), device=Device(user_agent=half)), now=now),
         ):
             with pytest.raises(Rejected):
                 await call
+        assert await events_after(store, cursor) == []
+        assert await store.find(session.id, now=now) is not None
+
+    @pytest.mark.parametrize("half", ["\ud800", "a\0b"], ids=["surrogate", "NUL"])
+    async def test_accounts_reject_what_is_no_text(self, store: Any, half: str) -> None:
+        """The same for a store that keeps accounts."""
+        if not isinstance(store, AccountStore):
+            return
+        account = Account(id=new_subject(), email="a@example.com", email_key=new_subject(), password_hash="")
+        for call in (
+            store.insert(replace(account, id=half)),
+            store.insert(replace(account, email=half)),
+            store.insert(replace(account, email_key=half)),
+            store.insert(replace(account, password_hash=half)),
+            store.insert(replace(account, roles=frozenset({half}))),
+            store.by_id(half),
+            store.by_email(half),
+            store.set_password_hash(half, "", expected=""),
+            store.set_password_hash(account.id, half, expected=""),
+            store.set_roles(half, ()),
+            store.set_disabled(half, True),
+            store.page(search=half),
+            store.count_failure(half, now=0.0, window=1.0),
+        ):
+            with pytest.raises(Rejected):
+                await call
+        assert await store.by_id(account.id) is None
 
     async def test_accounts_take_no_other_kind(self, store: Any) -> None:
         """The same for a store that keeps accounts."""
