@@ -109,3 +109,19 @@ def test_what_arrives(arrival: object) -> None:
     for peer, values, client in [(PROXY, [OTHER, PUBLIC], PUBLIC), ("", [PUBLIC], PUBLIC), (STREET, [OTHER], STREET)]:
         found = arrival(peer, values)
         assert found.client(("10.0.0.0/8", "unix")) == found.device(("10.0.0.0/8", "unix")).ip == client
+
+
+@pytest.mark.parametrize("name", ["X-Real-IP", "Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host"])
+def test_a_proxy_that_sends_something_else(name: str) -> None:
+    """From a private network it is no client, named or not, and the log says what is missing; from the street it is."""
+    for peer, trusted, client in [
+        (PROXY, [], ""),
+        (PROXY, ["10.0.0.0/8"], ""),
+        (STREET, [], STREET),
+        ("", ["unix"], ""),
+    ]:
+        scope = {"type": "http", "method": "GET", "scheme": "https", "client": (peer, 0) if peer else None}
+        headers = [(b"host", b"app.example"), (name.lower().encode(), b"203.0.113.9")]
+        found = arrival_of_asgi({**scope, "headers": headers})
+        assert found.client(trusted) == client
+        assert found.is_unbelieved(trusted)

@@ -28,7 +28,7 @@ from starlette.websockets import WebSocket
 from coatcheck import ApplicationSubjects, Auth, Credentials, Mode, blocking
 from coatcheck.adapters.asgi import AuthMiddleware as PlainMiddleware
 from coatcheck.adapters.flask import Coatcheck, exempt
-from coatcheck.adapters.kept import OWNER, mark_of
+from coatcheck.adapters.kept import OWNER, bind, mark_of, turn
 from coatcheck.adapters.starlette import AuthMiddleware
 from coatcheck.errors import ConfigurationError
 from coatcheck.service.fastapi import CurrentUser, mount_auth
@@ -321,3 +321,26 @@ def test_what_is_kept_after_the_view(is_later: bool) -> None:
         assert browser.get("/", base_url=BASE).status_code == 200
         with browser.session_transaction(base_url=BASE) as kept:
             assert (OWNER in kept) is is_later
+
+
+class _NotLoaded:
+    """A session of another library, which may not be asked anything yet."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("not loaded")
+
+
+def test_a_session_that_has_not_been_loaded_is_left_alone() -> None:
+    """It is no mapping, and a login beside it goes on."""
+    scope: dict[str, Any] = {"session": _NotLoaded()}
+    turn(scope, "ann")
+    turn(scope, None)
+    bind(scope, None)
+    assert set(scope) == {"session"}
+
+
+def test_another_librarys_session_middleware_inside_of_ours() -> None:
+    """It is refused as Starlette's is."""
+    other = type("SessionMiddleware", (), {"app": None})
+    with pytest.raises(ConfigurationError, match="stands inside of AuthMiddleware"):
+        PlainMiddleware(other(), Auth("memory://"))
