@@ -181,3 +181,12 @@ async def test_an_option_that_the_pooler_refuses_is_told(url: str) -> None:
     """At the start, as an error of the configuration."""
     with pytest.raises(ConfigurationError, match="option"):
         await SqlStore.postgresql(f"{url}&options=-c%20work_mem%3D8MB").open()
+
+
+async def test_statement_mode_is_told(pg_url: str) -> None:
+    """There are no transactions in it: at the start, by its name."""
+    with (
+        pgbouncer(shared_postgresql(), mode="statement") as pooler,
+        pytest.raises(ConfigurationError, match="statement mode"),
+    ):
+        await SqlStore.postgresql(pooler.url(pg_url.rpartition("/")[2])).open()
