@@ -19,7 +19,7 @@ from coatcheck.testing.store_contract.support import here, logged_in
 from tests.stores.redis_support import until_it_works
 from tests.stores.test_faults import OPERATIONS
 from tests.support.databases import shared_postgresql
-from tests.support.servers import PgBouncer, pgbouncer, postgresql
+from tests.support.servers import PgBouncer, free_port, pgbouncer, postgresql
 
 
 @pytest.fixture(scope="module", params=["transaction", "session"])
@@ -134,6 +134,17 @@ async def test_without_a_way_around_a_revocation_is_seen_by_looking(
             await direct.announce_keys(now=1.0)
             assert len((await reading).events) == 1
     assert [record.getMessage().count("listen=host:port") for record in caplog.records] == [1]
+
+
+async def test_a_listener_that_leads_nowhere_says_so_once(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In each outage; a revocation is seen by looking meanwhile."""
+    places = (f"127.0.0.1:{free_port()}", "%2Fno%2Fwhere")
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(_opened(f"{url}&listen={place}")) for place in places]
+        async with asyncio.timeout(20):
+            while any(store.database._listener.wakes < 4 for store in stores):  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+    assert [record.getMessage().count("see listen=") for record in caplog.records] == [1, 1]
 
 
 async def test_a_pooler_that_starts_again_is_found_again(pooler: PgBouncer, url: str) -> None:

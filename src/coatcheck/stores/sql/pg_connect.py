@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from ...errors import ConfigurationError, StoreUnavailable
-from ..turns import NoRoom
+from ..turns import KeptWaiting, NoRoom
 from . import pg_tls
 from .pg_link import Link, asyncpg
 from .pg_tls import check_files, public_context
@@ -77,7 +77,7 @@ class Server:
         except BaseException as error:
             link.terminate()
             if isinstance(error, TimeoutError):  # it was let in, and then nobody came: a pooler in session mode
-                raise NoRoom(_NO_ROOM) from error
+                raise KeptWaiting(_NO_ROOM) from error
             if isinstance(error, DRIVER_ERRORS):
                 raise StoreUnavailable(f"the database cannot be used ({type(error).__name__})") from error
             raise

@@ -21,7 +21,7 @@ from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, una
 from .feed import APPENDED, clock, given
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
-from .pg_link import asyncpg
+from .pg_link import Link, asyncpg
 from .pg_listen import Listener
 from .tables import VERSION_TABLE, metadata
 
@@ -56,7 +56,8 @@ class PostgresqlDatabase(Database):
         super().__init__(patience=patience)
         self._server = Server(url)
         self._listener = Listener(self._server)
-        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
+        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back, one_more=self._add)
+        self._spare: list[Link] = []
 
     async def open(self, *, migrate: bool, now: float) -> None:
         """See `Database.open`."""
@@ -81,6 +82,9 @@ class PostgresqlDatabase(Database):
         """See `Database.close`."""
         await self._listener.stop()
         await super().close()
+        await self._turns.stop()
+        while self._spare:
+            self._spare.pop().terminate()
 
     async def state(self) -> schema.SchemaState:
         """How the schema stands, without changing anything. For `schema_state`."""
@@ -180,10 +184,20 @@ class PostgresqlDatabase(Database):
 
         return await self._turns.run(work, PATIENCE)
 
+    async def _link(self) -> Link:
+        """A connection for the pool: one that was added, or a new one."""
+        while self._spare:
+            if not (link := self._spare.pop()).is_closed():
+                return link
+        return await self._server.connect()
+
+    async def _add(self) -> None:
+        self._spare.append(await self._server.connect())
+
     def _connect(self) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._server.connect,
+            async_creator=self._link,
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
