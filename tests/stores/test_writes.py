@@ -238,3 +238,18 @@ async def test_an_answer_counts_for_a_while(store: SqlStore, monkeypatch: pytest
             await found.check(ask)
     assert len(asked) == 2
     assert isinstance(store, ChecksWrites)
+
+
+async def test_what_no_question_clears_up_lasts_until_a_write_succeeds() -> None:
+    """Silence proves nothing of a disk that was full."""
+
+    async def ask() -> str:
+        return ""
+
+    found = refusals.Refusals()
+    found.note("full", 0.0, lasts=True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="full"):
+            await found.check(ask)
+    found.written()
+    await found.check(ask)

@@ -123,6 +123,10 @@ class PostgresqlDatabase(Database):
         """See `Database.is_refusal`."""
         return sqlstate(cause) in _REFUSALS
 
+    def can_tell(self, cause: BaseException) -> bool:
+        """See `Database.can_tell`. It does not tell of its disk."""
+        return sqlstate(cause) == _READ_ONLY
+
     async def why_no_writes(self) -> str:
         """See `Database.why_no_writes`."""
         asked = text("SELECT current_setting('transaction_read_only')")
