@@ -132,7 +132,7 @@ async def test_what_is_wrong_with_tls_is_told_apart(secure: Secure, tmp_path: Pa
         secure.url(f"sslmode=verify-ca&sslrootcert={none}"): "is none",
         secure.url(f"sslmode=verify-full&sslcert={none}"): "is none",
         secure.url(f"sslmode=verify-full&sslrootcert={other}"): "does not verify",
-        secure.url("sslmode=verify-ca"): "options in the database's URL",
+        secure.url("sslmode=verify-ca"): "needs sslrootcert",
     }
     for url, words in wrong.items():
         for opening in (SqlStore.postgresql(url).open(), schema_state(url)):
@@ -180,11 +180,15 @@ def plain() -> tuple[PostgreSQL, str]:
         "postgresql://postgres@%2F{folder}:{port}/{name}",
         "postgresql:///?dbname={name}&host=127.0.0.1&port={port}&user=postgres&client_encoding=utf8",
         "postgresql://postgres@127.0.0.1:1,127.0.0.1:{port}/{name}?target_session_attrs=read-write",
+        "postgresql://u:p@localhost:1/d?host={folder}&port={port}&user=postgres&dbname={name}",
+        "postgresql://u@127.0.0.1:{port}/d?host={folder}&user=postgres&dbname={name}",
+        "postgresql://u@127.0.0.1:{port},127.0.0.1/{name}?port={port}&user=postgres",
+        "postgresql://postgres@127.0.0.1:{port}/{name}?listen={folder}:{port}",
         "postgresql://p%6Fstgres@127.0.0.1:{port}/%74{rest}?load_balance_hosts=disable",
     ],
 )
 async def test_every_spelling_of_a_url_leads_there(plain: tuple[PostgreSQL, str], url: str) -> None:
-    """Hosts, sockets, ports, names: before the path or as options, escaped or not."""
+    """Hosts, sockets, ports, names: before the path or as options, which win as in libpq; escaped or not."""
     server, name = plain
     folder = str(server.directory).lstrip("/") if "%2F" in url else server.directory
     url = url.format(port=server.port, name=name, rest=name[1:], folder=str(folder).replace("/", "%2F"))
@@ -249,6 +253,12 @@ async def test_a_silent_server_hides_no_other(plain: tuple[PostgreSQL, str], spe
         assert await schema_state(url) is SchemaState.CURRENT
 
 
+def test_what_comes_from_neon_is_told_what_to_leave_out() -> None:
+    """``channel_binding=require`` is in the URL that it hands out."""
+    with pytest.raises(ConfigurationError, match="leave it out"):
+        open_store("postgresql://u:p@127.0.0.1/d?sslmode=require&channel_binding=require")
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -256,6 +266,16 @@ async def test_a_silent_server_hides_no_other(plain: tuple[PostgreSQL, str], spe
         ("channel_binding=require", "channel_binding"),
         ("gssencmode=require", "gssencmode"),
         ("sslmode=sometimes", "sslmode"),
+        ("sslmode=REQUIRE", "sslmode"),
+        ("listen=h:abc", "listen"),
+        ("listen=h:99999", "listen"),
+        ("listen=h:5432/d", "listen"),
+        ("listen=u%3Ahunter2%40h", "listen"),
+        ("port=99999", "port"),
+        ("port=abc", "port"),
+        ("host=h:5432", "host"),
+        ("sslnegotiation=maybe", "sslnegotiation"),
+        ("ssl_min_protocol_version=9", "ssl_min_protocol_version"),
         ("sslmod=require", "sslmod"),
         ("ssl=maybe", "ssl"),
         ("sslmode=require&sslrootcert=system", "sslrootcert"),

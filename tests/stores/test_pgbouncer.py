@@ -19,7 +19,7 @@ from coatcheck.testing.store_contract.support import here, logged_in
 from tests.stores.redis_support import until_it_works
 from tests.stores.test_faults import OPERATIONS
 from tests.support.databases import shared_postgresql
-from tests.support.servers import PgBouncer, pgbouncer, postgresql
+from tests.support.servers import PgBouncer, free_port, pgbouncer, postgresql
 
 
 @pytest.fixture(scope="module", params=["transaction", "session"])
@@ -136,6 +136,17 @@ async def test_without_a_way_around_a_revocation_is_seen_by_looking(
     assert [record.getMessage().count("listen=host:port") for record in caplog.records] == [1]
 
 
+async def test_a_listener_that_leads_nowhere_says_so_once(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In each outage; a revocation is seen by looking meanwhile."""
+    places = (f"127.0.0.1:{free_port()}", "%2Fno%2Fwhere")
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(_opened(f"{url}&listen={place}")) for place in places]
+        async with asyncio.timeout(20):
+            while any(store.database._listener.wakes < 4 for store in stores):  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+    assert [record.getMessage().count("see listen=") for record in caplog.records] == [1, 1]
+
+
 async def test_a_pooler_that_starts_again_is_found_again(pooler: PgBouncer, url: str) -> None:
     """Down it is unavailable; up again the first call succeeds, reading or writing."""
     async with _opened(url) as store:
@@ -181,3 +192,12 @@ async def test_an_option_that_the_pooler_refuses_is_told(url: str) -> None:
     """At the start, as an error of the configuration."""
     with pytest.raises(ConfigurationError, match="option"):
         await SqlStore.postgresql(f"{url}&options=-c%20work_mem%3D8MB").open()
+
+
+async def test_statement_mode_is_told(pg_url: str) -> None:
+    """There are no transactions in it: at the start, by its name."""
+    with (
+        pgbouncer(shared_postgresql(), mode="statement") as pooler,
+        pytest.raises(ConfigurationError, match="statement mode"),
+    ):
+        await SqlStore.postgresql(pooler.url(pg_url.rpartition("/")[2])).open()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from coatcheck.errors import StoreUnavailable
 from coatcheck.stores.redis import RedisStore
 from coatcheck.stores.sql import SqlStore, migrate
-from coatcheck.stores.turns import NoRoom, Turns
+from coatcheck.stores.turns import KeptWaiting, NoRoom, Turns
 from coatcheck.testing.store_contract.support import here, logged_in
 from tests.stores.redis_support import with_prefix
 from tests.support.databases import shared_postgresql
@@ -182,3 +184,80 @@ async def test_no_more_is_asked_for_than_was_let_in() -> None:
     turns = Turns(5)
     assert await asyncio.gather(*(turns.run(work(name), 5.0) for name in range(30))) == [*range(30)]
     assert 1 <= refusals <= 3
+
+
+async def test_more_are_asked_for_again_beside_those_who_work() -> None:
+    """Nobody waits for that, however long it takes; what is let in then is worked with."""
+    url = await _limited(2)
+    async with _opened(SqlStore.postgresql(url)) as store:
+        await _busy(store)
+        assert isinstance(store, SqlStore)
+        database: Any = store.database
+        connect, asked, gate = database._server.connect, asyncio.Event(), asyncio.Event()
+
+        async def slow() -> object:
+            asked.set()
+            await gate.wait()
+            return await connect()
+
+        database._server.connect = slow
+        database._turns._again = 0.0
+        async with asyncio.timeout(20):
+            await _busy(store)
+            await asked.wait()
+            server = shared_postgresql()
+            name = url.rpartition("/")[2]
+            await asyncio.to_thread(server.psql, f'ALTER ROLE "{name}" CONNECTION LIMIT 10')
+            gate.set()
+            count = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{name}'"
+            while int(await asyncio.to_thread(server.psql, count)) < 5:
+                await _busy(store)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+async def test_what_was_refused_is_asked_for_again_later(beside: bool) -> None:
+    """After a while, by one of those who work or beside them; where it is refused by silence less and less often."""
+    limit, running, most = 2, 0, 0
+
+    async def work() -> None:
+        nonlocal running, most
+        if running == limit:
+            raise NoRoom("full")
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    async def one_more() -> None:
+        if turns._room >= limit:
+            raise KeptWaiting("full")
+
+    async def many() -> None:
+        turns._again = 0.0
+        await asyncio.gather(*(turns.run(work, 5.0) for _ in range(30)))
+
+    turns = Turns(5, one_more=one_more if beside else None)
+    pauses = []
+    for _ in range(8):
+        await many()
+        pauses.append(turns._pause)
+    assert most == 2
+    if beside:
+        assert pauses == sorted(pauses)
+        assert (turns._pause, turns._again > time.monotonic() + 250.0) == (300.0, True)
+    limit = 5
+    await many()
+    assert most == 5
+
+
+async def test_who_comes_first_is_served_first() -> None:
+    """However many wait."""
+    served: list[int] = []
+
+    async def work(name: int) -> None:
+        await asyncio.sleep(0)
+        served.append(name)
+
+    turns = Turns(1)
+    await asyncio.gather(*(turns.run(partial(work, name)) for name in range(10)))
+    assert served == [*range(10)]

@@ -94,6 +94,19 @@ async def test_a_postgresql_that_only_reads(server: PostgreSQL, through: str) ->
             await _is_taken(store)
 
 
+async def test_connections_of_a_time_that_only_read_cost_nothing(server: PostgreSQL) -> None:
+    """They keep it for as long as they last; what they refused is tried once more on a new one."""
+    name = server.create_database()
+    await migrate(server.url(name))
+    async with _opened(server.url(name)) as store:
+        session = await logged_in(store)
+        await asyncio.to_thread(server.psql, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await store.database.engines[0].dispose()
+        await asyncio.gather(*(store.find(session.id, now=session.created) for _ in range(20)))
+        await asyncio.to_thread(server.psql, f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        await asyncio.gather(*(logged_in(store) for _ in range(10)))
+
+
 async def test_a_sqlite_file_that_cannot_grow(path: Path) -> None:
     """A refused write is remembered, though a smaller one finds room."""
     store = SqlStore.sqlite(path)
@@ -225,3 +238,18 @@ async def test_an_answer_counts_for_a_while(store: SqlStore, monkeypatch: pytest
             await found.check(ask)
     assert len(asked) == 2
     assert isinstance(store, ChecksWrites)
+
+
+async def test_what_no_question_clears_up_lasts_until_a_write_succeeds() -> None:
+    """Silence proves nothing of a disk that was full."""
+
+    async def ask() -> str:
+        return ""
+
+    found = refusals.Refusals()
+    found.note("full", 0.0, lasts=True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="full"):
+            await found.check(ask)
+    found.written()
+    await found.check(ask)

@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from ..errors import StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
 
 T = TypeVar("T")
 
 _AGAIN: Final = 10.0
 """Seconds for which no more connections are asked for than were let in."""
+_LONGEST: Final = 300.0
+"""The same where it is refused by silence, which is waited for: doubled each time up to this."""
 _PAUSE: Final = 0.1
 """Seconds before one is asked for again where none stands."""
 
@@ -25,15 +27,28 @@ class NoRoom(StoreUnavailable):
     """The server answers, and lets no further connection in. Nothing was done on it."""
 
 
+class KeptWaiting(NoRoom):
+    """It let the connection in and then did not serve it: a pooler in session mode."""
+
+
 class Turns:
     """At most so many work at once; fewer while the server lets fewer in. First come, first served.
 
-    ``alone``: called where not even one connection is let in."""
+    ``alone``: called where not even one connection is let in. ``one_more``: adds a connection to those that stand, or
+    raises `StoreUnavailable`; it is tried beside those who work. Without it one of them finds out."""
 
-    def __init__(self, most: int, alone: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        most: int,
+        alone: Callable[[], None] = lambda: None,
+        one_more: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._most = most
         self._room = most
         self._alone = alone
+        self._one_more = one_more
+        self._probe: asyncio.Task[None] | None = None
+        self._pause = _AGAIN
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._again = 0.0
@@ -60,8 +75,8 @@ class Turns:
                 await asyncio.sleep(_PAUSE)
 
     async def _take(self) -> None:
-        if time.monotonic() >= self._again:
-            self._room = self._most
+        if self._room < self._most and time.monotonic() >= self._again:
+            self._ask_again()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._grant()
@@ -71,6 +86,33 @@ class Turns:
             if turn.done() and not turn.cancelled():
                 self._give_back()
             raise
+
+    def _ask_again(self) -> None:
+        if self._one_more is None:
+            self._room = self._most
+        elif self._probe is None and self._taken >= self._room:
+            self._probe = asyncio.create_task(self._look(self._one_more))
+
+    async def _look(self, one_more: Callable[[], Awaitable[None]]) -> None:
+        """Add one after the other while there is somebody for it. Nobody waits for this."""
+        try:
+            while self._taken >= self._room < self._most:
+                await one_more()
+                self._pause = _AGAIN
+                self._room += 1
+                self._grant()
+        except (StoreUnavailable, ConfigurationError) as error:
+            self._again = time.monotonic() + self._pause
+            if isinstance(error, KeptWaiting):
+                self._pause = min(2 * self._pause, _LONGEST)
+        finally:
+            self._probe = None
+
+    async def stop(self) -> None:
+        """Look for no more connections. Idempotent."""
+        if (probe := self._probe) is not None:
+            probe.cancel()
+            await asyncio.wait({probe})
 
     def _refused(self) -> int:
         """How many others have a connection, or still try to."""

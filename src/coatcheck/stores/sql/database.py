@@ -87,6 +87,10 @@ class Database(ABC):
     async def why_no_writes(self) -> str:
         """Why the database takes no writes now, found out without one; empty as far as it does."""
 
+    def can_tell(self, cause: BaseException) -> bool:
+        """Whether `why_no_writes` finds out when this refusal is over."""
+        return True
+
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection was gone before COMMIT was sent, so that nothing was done. Tried again once."""
         return False
@@ -133,11 +137,13 @@ class Database(ABC):
         Transactions with a lock in common come one after the other, and each sees what those before it have done. Where
         there is only one writer at a time anyway, locks are nothing."""
         try:
-            return await self._protected(self._tries(partial(self.run_write, self._open_engine(0), work, locks)))
+            result = await self._protected(self._tries(partial(self.run_write, self._open_engine(0), work, locks)))
         except StoreUnavailable as error:
             if error.__cause__ is not None and self.is_refusal(driver_error(error.__cause__)):
-                self.refusals.note(str(error))
+                self.refusals.note(str(error), lasts=not self.can_tell(driver_error(error.__cause__)))
             raise
+        self.refusals.written()
+        return result
 
     async def run_read(self, engine: AsyncEngine, work: Work[T]) -> T:
         """One try of `read`."""

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from ...errors import ConfigurationError, StoreUnavailable
-from ..turns import NoRoom
+from ..turns import KeptWaiting, NoRoom
 from . import pg_tls
 from .pg_link import Link, asyncpg
 from .pg_tls import check_files, public_context
@@ -35,6 +35,8 @@ _MENDED: Final = {
 _TOO_MANY: Final = "53300"
 """SQLSTATE of every limit of connections: the server's, the database's and the role's."""
 _POOLER_IS_FULL: Final = "no more connections allowed"
+_STATEMENT_MODE: Final = "statement pooling mode"
+"""In what PgBouncer says to BEGIN then."""
 _NO_ROOM: Final = (
     "the database server lets no further connection in: allow more (max_connections, the role's CONNECTION LIMIT, the "
     "pooler's sizes), or ask for fewer with pool_size in the database's URL"
@@ -75,7 +77,7 @@ class Server:
         except BaseException as error:
             link.terminate()
             if isinstance(error, TimeoutError):  # it was let in, and then nobody came: a pooler in session mode
-                raise NoRoom(_NO_ROOM) from error
+                raise KeptWaiting(_NO_ROOM) from error
             if isinstance(error, DRIVER_ERRORS):
                 raise StoreUnavailable(f"the database cannot be used ({type(error).__name__})") from error
             raise
@@ -122,6 +124,11 @@ def explain(error: BaseException | None) -> ConfigurationError | None:
     if refused := _REFUSED.search(str(error)):
         return ConfigurationError(
             f"the pooler before the database refuses an option in the database's URL: {refused[1]}"
+        )
+    if _STATEMENT_MODE in str(error):
+        return ConfigurationError(
+            "the pooler before the database is in statement mode, in which there are no transactions: "
+            "Coatcheck needs pool_mode = transaction or session"
         )
     reason = _MENDED.get(sqlstate(error))
     return ConfigurationError(f"the database server {reason}") if reason else None

@@ -9,6 +9,7 @@ our statements: that is fewer trips.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ class Link(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
 
     pooled: bool = True
     """Whether a pooler stands between. Until that is known, only what works in either case is done."""
+    made: float = 0.0
+    """When it was settled, by the monotonic clock."""
     _limits: str = ""
 
     async def settle(self, limits: Mapping[str, str], timeout: float) -> None:
@@ -37,6 +40,7 @@ class Link(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
         # A pooler gives its clients a number of its own to cancel by, and not that of the server's process.
         set_up = f"{_settings(limits, local=False)} WHERE pg_backend_pid() = {self.get_server_pid()}"
         self.pooled = await self.execute(set_up, timeout=timeout) == "SELECT 0"
+        self.made = time.monotonic()
         self._limits = f"{_settings(limits, local=True)}; {_PRIMARY}"
 
     def set_up(self, options: Sequence[tuple[int, int, int]]) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import StoreUnavailable
+from ...errors import CoatcheckError
 from ...model import Event, EventKind
 from ..base import Hearer
 from ..turns import NoRoom
@@ -44,6 +44,11 @@ _PROBE: Final = 10.0
 """Seconds without any notice after which the connection is tried."""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the connection is made again; the last one repeats."""
+
+_TOLD: Final = 3
+"""Tries in vain, one after the other, after which the log says so: it is no server that merely starts again."""
+
+_BY_LOOKING: Final = "until then what other processes revoke is seen by looking, four times a second"
 
 _ASIDE: Final = 30.0
 """Seconds before it asks for a connection again where the server has no room."""
@@ -109,20 +114,26 @@ class Listener:
         self._wake = asyncio.Event()
 
     async def _run(self) -> None:
-        pauses = iter(_PAUSES)
+        pauses, failures = iter(_PAUSES), 0
         while True:
             try:
                 connection = self._connection = await self._server.connect(listens=True)
                 notify = await self._begin(connection)
                 connection.add_termination_listener(self._lost)
                 self._awaken()
-                pauses = iter(_PAUSES)
+                pauses, failures = iter(_PAUSES), 0
                 while True:
                     await self._serve(connection, notify)
-            except (StoreUnavailable, *DRIVER_ERRORS) as error:
+            except (CoatcheckError, *DRIVER_ERRORS) as error:
+                failures += 1
                 if isinstance(error, NoRoom):
                     self._pause = _ASIDE
                     self._warn(f"no connection is left to listen on; {error}")
+                elif failures == _TOLD:
+                    why = str(error) if isinstance(error, CoatcheckError) else type(error).__name__
+                    log.warning(
+                        "there is no connection to listen on (see listen= in the URL): %s: %s", why, _BY_LOOKING
+                    )
                 self._awaken()
             finally:
                 if self._connection is not None:
@@ -150,7 +161,7 @@ class Listener:
         """Once: it costs time, and nothing else."""
         if not self._has_warned:
             self._has_warned = True
-            log.warning("%s: until then what other processes revoke is seen by looking, four times a second", text)
+            log.warning("%s: %s", text, _BY_LOOKING)
 
     async def _serve(self, connection: Link, notify: _Notify) -> None:
         """Notify when asked to; otherwise see now and then that the connection still stands."""

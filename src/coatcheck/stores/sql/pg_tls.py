@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import ConfigurationError
+from .pg_link import asyncpg
 
 _HOST_MISMATCH: Final = frozenset((62, 64))
 """OpenSSL, X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
@@ -59,6 +60,11 @@ def explain(error: BaseException | None) -> str:
         return "the database server's certificate does not verify: is sslrootcert in the database's URL the right one?"
     if isinstance(error, ssl.SSLError) and any(sign in str(error) for sign in _BAD_FILES):
         return "a certificate or key that the database's URL names is none, or they do not belong together"
+    if isinstance(error, asyncpg.ClientConfigurationError) and "root certificate" in str(error):
+        return (
+            "sslmode=verify-ca in the database's URL needs sslrootcert, or the file ~/.postgresql/root.crt; "
+            "verify-full believes the authorities of this machine"
+        )
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
         return "the database server speaks no TLS, and sslmode in the database's URL demands it"
     return ""

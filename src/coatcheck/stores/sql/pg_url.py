@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from ...errors import ConfigurationError
 
@@ -22,8 +22,10 @@ POOL_SIZE: Final = 5
 APPLICATION: Final = "coatcheck"
 """The name under which the server shows our connections, unless the URL says ``application_name=``."""
 
+_ADDRESS: Final = ("host", "port", "user", "password", "dbname")
+"""What stands before the query as well. To libpq the query's counts, also where it is empty."""
 _FOR_THE_DRIVER: Final = frozenset((
-    "host", "port", "dbname", "user", "password", "passfile", "service", "options", "target_session_attrs",
+    "passfile", "service", "options", "target_session_attrs",
     "sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslnegotiation",
     "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib",
 ))  # fmt: skip
@@ -31,6 +33,9 @@ _VALUES: Final[Mapping[str, str]] = {
     "target_session_attrs": "primary|read-write",
     "sslmode": "disable|allow|prefer|require|verify-ca|verify-full",
     "ssl": "true",
+    "sslnegotiation": "postgres|direct",
+    "ssl_min_protocol_version": "TLSv1|TLSv1.1|TLSv1.2|TLSv1.3",
+    "ssl_max_protocol_version": "TLSv1|TLSv1.1|TLSv1.2|TLSv1.3",
     "channel_binding": "disable|prefer",
     "gssencmode": "disable|prefer",
     "gssdelegation": "0",
@@ -44,6 +49,8 @@ _VALUES: Final[Mapping[str, str]] = {
     "keepalives": "0|1",
 }
 """What is possible where not everything is, or where what is possible is what happens anyway."""
+_INSTEAD: Final[Mapping[str, str]] = {"channel_binding": "; leave it out, which is prefer"}
+"""What to do about a value that others hand out."""
 _IMPOSSIBLE: Final = frozenset(("hostaddr", "require_auth", "requirepeer", "sslcrldir"))
 _KEEPALIVES: Final = {
     "keepalives_idle": (socket.IPPROTO_TCP, "TCP_KEEPIDLE"),
@@ -57,6 +64,11 @@ _PUBLIC: Final = "system"
 """As ``sslrootcert``: the authorities that this machine trusts."""
 _LONGEST: Final = 60
 """Seconds for which it may be tried to connect: requests wait for it."""
+_DEFAULT_PORT: Final = "5432"
+_PLACE: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d*))?", re.ASCII)
+"""A host before the query and its port, as libpq reads them."""
+_LISTEN: Final = re.compile(r"(/.*?|\[[^\[\]/@]+\]|[^\s/:@?#\[\]]+)(?::(\d{1,5}))?", re.ASCII)
+_IPV6: Final = re.compile(r"\[?([0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?)\]?", re.ASCII)
 
 Option = tuple[int, int, int]
 """Of a socket: level, name, value."""
@@ -84,7 +96,7 @@ class Target:
         """Raises `ConfigurationError`, in words that repeat nothing of the URL but the names of options."""
         try:
             parts = urlsplit(url)
-            given = _options(parts.query)
+            where, given = _address(parts), _options(parts.query)
         except ValueError:
             raise ConfigurationError(
                 "this is not a database's URL: write postgresql://user:password@host:5432/database, "
@@ -92,6 +104,8 @@ class Target:
             ) from None
         if parts.scheme not in ("postgresql", "postgres") or parts.fragment:
             raise ConfigurationError("a PostgreSQL URL begins with postgresql:// and has no # (write %23)")
+        where.update({name: given.pop(name) for name in _ADDRESS if name in given})
+        given = _given(given)
         pool_size = _number(given, "pool_size", 1, 1000, POOL_SIZE)
         listen = given.pop("listen", "")
         timeout = _number(given, "connect_timeout", 1, _LONGEST, None)
@@ -102,30 +116,72 @@ class Target:
         # Asked at each new connection: of several servers, or behind one name, it may be another one every time.
         options.setdefault("target_session_attrs", "primary")
         public = _take_public(options)
-        # A path that names no database would hide ``dbname`` from the driver.
-        path = parts.path if parts.path != "/" else ""
-        parts = parts._replace(scheme="postgresql", path=path)
-        who, at, _ = parts.netloc.rpartition("@")
-        there = parts._replace(netloc=f"{who}{at}{listen}") if listen else parts
         named = {**options, **(public or {})}
         files = {name: named[name] for name in _FILES if named.get(name, _PUBLIC) != _PUBLIC}
         return cls(
-            dsns=_each(parts, options), listening=_each(there, options), pool_size=pool_size or POOL_SIZE,
+            dsns=_each(where, options), listening=_each(where | _listening(listen), options),
+            pool_size=pool_size or POOL_SIZE,
             connect_timeout=timeout, application=application, sockets=sockets, files=files, public=public,
         )  # fmt: skip
 
 
-def _each(parts: SplitResult, options: dict[str, str]) -> tuple[str, ...]:
-    who, at, hosts = parts.netloc.rpartition("@")
-    if hosts:
-        query = urlencode(options, quote_via=quote)
-        return tuple(urlunsplit(parts._replace(netloc=f"{who}{at}{host}", query=query)) for host in hosts.split(","))
-    names, ports = (options.get(name, "").split(",") for name in ("host", "port"))
-    if len(ports) not in (1, len(names)):
+def _address(parts: SplitResult) -> dict[str, str]:
+    """What stands before the query, under the names that it has there."""
+    who, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = who.partition(":")
+    found = [_PLACE.fullmatch(place) for place in hosts.split(",")]
+    if "@" in who or not all(found):
+        raise ValueError
+    places = [(place[1].strip("[]"), place[2] or "") for place in found if place]
+    values = (
+        ",".join(unquote(host) for host, _ in places),
+        ",".join(port for _, port in places) if any(port for _, port in places) else "",
+        unquote(user), unquote(password), unquote(parts.path.removeprefix("/")),
+    )  # fmt: skip
+    return dict(zip(_ADDRESS, values, strict=True))
+
+
+def _listening(listen: str) -> dict[str, str]:
+    """Where the servers themselves are, if that is said. Their ports are their own."""
+    if not listen:
+        return {}
+    found = [_LISTEN.fullmatch(place) for place in listen.split(",")]
+    if not all(found):
+        raise ConfigurationError(
+            "listen in the database's URL is host:port, or the directory of a socket (%2Frun%2Fpostgresql), without a "
+            "database; of several, with commas between them"
+        )
+    places = [(place[1], place[2] or _DEFAULT_PORT) for place in found if place]
+    return {"host": ",".join(host for host, _ in places), "port": ",".join(_port(port, "listen") for _, port in places)}
+
+
+def _each(where: Mapping[str, str], options: Mapping[str, str]) -> tuple[str, ...]:
+    """One URL for each host, with everything in the query: there the driver mistakes nothing for something else."""
+    hosts, ports = (where[name].split(",") for name in ("host", "port"))
+    if len(ports) not in (1, len(hosts)):
         raise ConfigurationError("the database's URL has as many ports as hosts, or one")
-    of_each = zip(names, ports * len(names), strict=False)
-    queries = [options | {"host": name, "port": port} for name, port in of_each]
-    return tuple(urlunsplit(parts._replace(query=urlencode(_given(query), quote_via=quote))) for query in queries)
+    if len(ports) > 1:
+        ports = [port or _DEFAULT_PORT for port in ports]
+    each = [
+        {"host": _host(host), "port": _port(port, "port")}
+        for host, port in zip(hosts, ports * len(hosts), strict=False)
+    ]
+    return tuple(f"postgresql://?{urlencode(_given({**options, **where, **one}), quote_via=quote)}" for one in each)
+
+
+def _host(host: str) -> str:
+    """As the driver takes it, which would read a port out of it."""
+    if found := _IPV6.fullmatch(host):
+        return f"[{found[1]}]"
+    if ":" in host and not host.startswith("/"):
+        raise ConfigurationError("host in the database's URL holds no port: that is port=")
+    return host
+
+
+def _port(port: str, name: str) -> str:
+    if port and not (re.fullmatch(r"\d{1,5}", port, re.ASCII) and 1 <= int(port) <= 65535):
+        raise ConfigurationError(f"{name} in the database's URL: a port is a number from 1 to 65535")
+    return port
 
 
 def _given(options: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +199,7 @@ def _options(query: str) -> dict[str, str]:
         if not equals or not re.fullmatch(r"\w{1,40}", unquote(name), re.ASCII):
             raise ValueError
         options[unquote(name)] = unquote(value)
-    return _given(options)
+    return options
 
 
 def _number(options: dict[str, str], name: str, least: int, most: int, default: int | None) -> int | None:
@@ -170,9 +226,12 @@ def _checked(given: Mapping[str, str]) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in given.items():
         possible = _VALUES.get(name)
-        if possible is not None and value.lower() not in possible.split("|"):
+        # The driver minds capitals, as libpq does.
+        said = value if name in _FOR_THE_DRIVER else value.lower()
+        if possible is not None and said not in possible.split("|"):
             choice = possible.replace("|", " or ")
-            raise ConfigurationError(f"{name} in the database's URL is {choice}: no other can be had")
+            instead = _INSTEAD.get(name, "")
+            raise ConfigurationError(f"{name} in the database's URL is {choice}: no other can be had{instead}")
         if name in _IMPOSSIBLE:
             raise ConfigurationError(f"{name} in the database's URL cannot be had here")
         if possible is None and name not in _FOR_THE_DRIVER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -21,7 +22,7 @@ from .database import DRIVER_ERRORS, PATIENCE, Database, Work, driver_error, una
 from .feed import APPENDED, clock, given
 from .locks import SCHEMA, Lock
 from .pg_connect import CONNECT_TIMEOUT, Server, explain, sqlstate
-from .pg_link import asyncpg
+from .pg_link import Link, asyncpg
 from .pg_listen import Listener
 from .tables import VERSION_TABLE, metadata
 
@@ -36,6 +37,8 @@ _ISOLATION: Final = "READ COMMITTED"
 """Whatever the server's default: a snapshot from before a lock was waited for hides what its holder has done."""
 _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock timeout: it surely is undone, and the same again may succeed."""
+_READ_ONLY: Final = "25006"
+"""A server or connection that only reads: it surely is undone, and a connection stays so for as long as it lasts."""
 _NO_PRIMARY: Final = frozenset({"25006", "55000"})
 """A server that only reads, or is still recovering: another connection may find the primary."""
 
@@ -56,7 +59,9 @@ class PostgresqlDatabase(Database):
         super().__init__(patience=patience)
         self._server = Server(url)
         self._listener = Listener(self._server)
-        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back)
+        self._turns = Turns(self._server.pool_size, alone=self._listener.step_back, one_more=self._add)
+        self._spare: list[Link] = []
+        self._fresh_from = 0.0
 
     async def open(self, *, migrate: bool, now: float) -> None:
         """See `Database.open`."""
@@ -81,6 +86,9 @@ class PostgresqlDatabase(Database):
         """See `Database.close`."""
         await self._listener.stop()
         await super().close()
+        await self._turns.stop()
+        while self._spare:
+            self._spare.pop().terminate()
 
     async def state(self) -> schema.SchemaState:
         """How the schema stands, without changing anything. For `schema_state`."""
@@ -109,11 +117,15 @@ class PostgresqlDatabase(Database):
 
     def is_lost(self, error: BaseException) -> bool:
         """See `Database.is_lost`. A COMMIT without an answer never comes here, a server that keeps silent neither."""
-        return isinstance(error, _Lost)
+        return isinstance(error, _Lost) or sqlstate(driver_error(error)) == _READ_ONLY
 
     def is_refusal(self, cause: BaseException) -> bool:
         """See `Database.is_refusal`."""
         return sqlstate(cause) in _REFUSALS
+
+    def can_tell(self, cause: BaseException) -> bool:
+        """See `Database.can_tell`. It does not tell of its disk."""
+        return sqlstate(cause) == _READ_ONLY
 
     async def why_no_writes(self) -> str:
         """See `Database.why_no_writes`."""
@@ -169,7 +181,14 @@ class PostgresqlDatabase(Database):
     async def run_write(self, engine: AsyncEngine, work: Work[T], locks: Sequence[Lock]) -> T:
         """See `Database.run_write`."""
         ordered = sorted(set(locks))
-        result, appended = await self._on_connection(engine, lambda found: found.run_sync(_write, work, ordered))
+        try:
+            result, appended = await self._on_connection(
+                engine, lambda found: found.run_sync(_write, work, ordered, self._fresh_from)
+            )
+        except DRIVER_ERRORS as error:
+            if sqlstate(driver_error(error)) == _READ_ONLY:
+                self._fresh_from = time.monotonic()
+            raise
         self._listener.announce(appended)
         return result
 
@@ -180,10 +199,20 @@ class PostgresqlDatabase(Database):
 
         return await self._turns.run(work, PATIENCE)
 
+    async def _link(self) -> Link:
+        """A connection for the pool: one that was added, or a new one."""
+        while self._spare:
+            if not (link := self._spare.pop()).is_closed():
+                return link
+        return await self._server.connect()
+
+    async def _add(self) -> None:
+        self._spare.append(await self._server.connect())
+
     def _connect(self) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._server.connect,
+            async_creator=self._link,
             pool_size=self._server.pool_size,
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT,
@@ -225,8 +254,13 @@ def _read(connection: Connection, work: Work[T]) -> T:
         raise
 
 
-def _write(connection: Connection, work: Work[T], locks: Sequence[Lock]) -> tuple[T, Sequence[Event]]:
-    """The result, and the events that were committed with it."""
+def _write(
+    connection: Connection, work: Work[T], locks: Sequence[Lock], fresh_from: float = 0.0
+) -> tuple[T, Sequence[Event]]:
+    """The result, and the events that were committed with it. On a connection that is no older than this."""
+    if _raw(connection).made < fresh_from:
+        _raw(connection).terminate()
+        connection.invalidate()
     transaction = connection.begin()
     connection.info[APPENDED] = []
     try:
