@@ -47,6 +47,14 @@ def _by_django(browser: Browser, user: User, mode: Mode) -> None:
     assert browser.post("/accounts/login/", fields, headers=PERSON).status_code == 302
 
 
+def _out_by_service(browser: Browser) -> None:
+    assert browser.post("/auth/logout", content_type="application/json", headers=OWN).status_code == 204
+
+
+def _out_by_django(browser: Browser) -> None:
+    assert browser.post("/accounts/logout/", headers=PERSON).status_code == 302
+
+
 @MODES
 @pytest.mark.parametrize("log_in", [_by_service, _by_page, _by_django])
 def test_a_form_of_another_login(browser: Browser, ann: User, bob: User, mode: Mode, log_in: Any) -> None:
@@ -66,6 +74,28 @@ def test_a_form_of_a_visitor_who_has_logged_in_since(browser: Browser, ann: User
     before = token_of(browser.get("/form"))
     browser.enter(ann, mode)
     assert send(browser, before).status_code == 403
+
+
+def test_a_form_whose_origin_is_hidden(browser: Browser, ann: User, bob: User) -> None:
+    """As by ``Referrer-Policy: no-referrer``: it is taken, as Django's check would refuse all of them."""
+    browser.enter(ann)
+    of_ann = token_of(browser.get("/form"))
+    browser.enter(bob)
+    assert send(browser, of_ann, Origin="null").content == b"posted by somebody"
+
+
+@MODES
+@pytest.mark.parametrize("log_out", [_out_by_service, _out_by_django])
+def test_a_form_of_before_a_logout(browser: Browser, ann: User, bob: User, mode: Mode, log_out: Any) -> None:
+    """It leads to the login, token or not, and is refused once somebody else has logged in."""
+    browser.enter(ann, mode)
+    of_ann = token_of(browser.get("/form"))
+    log_out(browser)
+    late = {"csrfmiddlewaretoken": of_ann}
+    answer = browser.post("/mine", late, headers={**PERSON, "Referer": "https://app.example/mine"})
+    assert (answer.status_code, answer.get("Location")) == (302, "/auth/login?next=%2Fmine")
+    browser.enter(bob, mode)
+    assert send(browser, of_ann).status_code == 403
 
 
 @MODES

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import login
-from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import engines
@@ -163,6 +163,7 @@ urlpatterns: list[Any] = [
     path("new-password", new_password),
     path("in-transaction", in_transaction),
     path("accounts/login/", LoginView.as_view(template_name="admin/login.html", next_page="/open")),
+    path("accounts/logout/", LogoutView.as_view(next_page="/open")),
     path("accounts/password/", PasswordChangeView.as_view(template_name="admin/login.html", success_url="/open")),
     path("admin/", admin.site.urls),
     path("auth/", include("coatcheck.service.django")),

@@ -120,8 +120,9 @@ def turn(request: HttpRequest, turns: Iterable[str | None]) -> None:
     session: Any = getattr(request, "session", None)
     before = getattr(request, "identity", None)
     for subject in turns:
-        if "CSRF_COOKIE" in request.META and (before is None or subject != before.subject):
-            rotate_token(request)  # forms of before are of another login
+        comes = subject is not None and (before is None or subject != before.subject)
+        if comes and "CSRF_COOKIE" in request.META:
+            rotate_token(request)  # forms of before are of another login; after a logout they are nobody's
         if subject is None or (before is not None and subject != before.subject):
             forget_messages(request)
         request.META[_TURNED] = mark_of(subject)
