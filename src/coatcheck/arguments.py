@@ -35,12 +35,17 @@ _REMEDIES: Final = {
 def texts(**named: object) -> None:
     """Raise `TypeError` unless each is a text, and `Rejected` for what not every store keeps: NUL, and half a
     character (a lone surrogate)."""
+    free_texts(**named)
+    if any("\0" in value for value in named.values() if isinstance(value, str)):
+        raise Rejected(UNSTORABLE)
+
+
+def free_texts(**named: object) -> None:
+    """The same for what names nothing, and is kept or looked for with NUL in it too."""
     for name, value in named.items():
         if not isinstance(value, str):
             remedy = _REMEDIES.get(name, "pass text")
             raise TypeError(f"{name} must be a text (str), not {_kind(value)}: {remedy}")
-        if "\0" in value:
-            raise Rejected(UNSTORABLE)
         if not value.isascii():
             try:
                 value.encode()

@@ -150,7 +150,7 @@ class Issuer:
         amr = arguments.collection(str, amr, "amr", "('pwd',)")
         device = Device() if device is None else device
         arguments.kinds(Device, device=device)
-        arguments.texts(user_agent=device.user_agent, ip=device.ip, label=device.label)
+        arguments.free_texts(user_agent=device.user_agent, ip=device.ip, label=device.label)
         mode = self._policy.modes[0] if mode is None else mode
         arguments.kinds(Mode, mode=mode)
         if mode not in self._policy.modes:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
-from ..arguments import collection, kinds, mappings_or_none, numbers, texts, wholes
+from ..arguments import collection, free_texts, kinds, mappings_or_none, numbers, texts, wholes
 from ..errors import Rejected
 from ..model import Account, Device, Mode, Session
 from .base import MAX_PAGE, Touch
@@ -108,7 +108,7 @@ def check_session(session: Session, *, now: float) -> None:
     )  # fmt: skip
     mappings_or_none(data=session.data)
     collection(str, session.amr, "amr", "('pwd',)")
-    texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
+    free_texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
 
 
 def check_touches(touches: Sequence[Touch], *, now: float) -> None:
