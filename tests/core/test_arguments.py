@@ -229,17 +229,17 @@ async def test_what_no_store_keeps_is_rejected(auth: Auth, half: str) -> None:
     """The same whichever store is behind, and nothing is ended or counted."""
     account = await auth.accounts.register("ann@example.com", PASSWORD)
     made = await auth.login(account.id)
-    accounts = auth.accounts
+    accounts, free = auth.accounts, half.replace("\0", "\ud800")  # what names nothing may hold a NUL
     for call in (
         auth.login(half), auth.revoke(half), auth.revoke_subject(half), auth.subject_changed(half), auth.epoch_of(half),
         auth.revoke_subject(account.id, excepted=half), auth.login(account.id, amr=(half,)),
-        auth.login(account.id, device=Device(user_agent=half)), auth.issuer.reauthenticate(half, epoch=0),
+        auth.login(account.id, device=Device(user_agent=free)), auth.issuer.reauthenticate(half, epoch=0),
         auth.issuer.again(half, account.id), auth.issuer.again(made.session.id, half),
         auth.revocation.revoke_token(made.session.id, half), auth.revocation.revoke_token(half, "id"),
         accounts.get(half), accounts.disable(half), accounts.enable(half), accounts.set_roles(half, ()),
         accounts.set_roles(account.id, (half,)), accounts.set_password(half, "eleven brown owls"),
         accounts.check_password(half, PASSWORD), accounts.change_password(half, PASSWORD, "eleven brown owls"),
-        accounts.change_password(account.id, PASSWORD, "eleven brown owls", keep=half), accounts.page(search=half),
+        accounts.change_password(account.id, PASSWORD, "eleven brown owls", keep=half), accounts.page(search=free),
         auth.logins.email_of(half), auth.logins.name_of(half),
         accounts.adopt("b@example.com", account.password_hash, account_id=half),
     ):  # fmt: skip
