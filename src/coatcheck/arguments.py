@@ -58,6 +58,11 @@ def texts_or_none(**named: object) -> None:
     texts(**{name: value for name, value in named.items() if value is not None})
 
 
+def free_texts_or_none(**named: object) -> None:
+    """The same, where one that is None was not given."""
+    free_texts(**{name: value for name, value in named.items() if value is not None})
+
+
 def subject(value: object, name: str = "subject") -> None:
     """Raise `TypeError` unless it is a text, and `Rejected` for one that is nobody's: empty or too long."""
     texts(**{name: value})

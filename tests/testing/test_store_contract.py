@@ -18,7 +18,8 @@ import time
 from dataclasses import replace
 
 from coatcheck.arguments import (
-    collection, mappings_or_none, numbers, numbers_or_none, texts, texts_or_none, wholes, wholes_or_none
+    collection, free_texts_or_none, mappings_or_none, numbers, numbers_or_none, texts, texts_or_none, wholes,
+    wholes_or_none,
 )
 from coatcheck.credentials.opaque import is_session_id
 from coatcheck.errors import Conflict, NotFound, Rejected
@@ -137,7 +138,7 @@ class TinyStore:
         wholes(version=version)
         numbers(now=now)
         numbers_or_none(authenticated=authenticated)
-        texts_or_none(label=label)
+        free_texts_or_none(label=label)
         mappings_or_none(data=data)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         row = self._live(session_id, now)
@@ -224,7 +225,7 @@ class TinyStore:
 
     async def sessions_of(self, subject, *, now, limit=50, cursor=None):
         texts(subject=subject)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
         rows = self._of(subject, now)
@@ -264,7 +265,7 @@ class TinyStore:
         return start
 
     async def events(self, cursor, *, wait):
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(wait=wait)
         start, page = self._start(cursor), 10_000
         if cursor is not None and start == len(self.log) and wait:

@@ -9,8 +9,9 @@ from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import EmailTaken, RevokedCredential
-from ...model import Account
+from ...auth import Auth
+from ...errors import EmailTaken, NotFound, RevokedCredential
+from ...model import Account, Identity
 from .. import delivery
 from ..refusals import OWN_ACCOUNT, Refusal
 from .access import ADMIN, note_refused, require_admin
@@ -62,7 +63,7 @@ async def invite(request: Request) -> Response:
 @accounts.get("/{id}", **described({200: AccountView}, problems=(401, 403, 404), security=COOKIE_OR_BEARER))
 async def subject(request: Request, id: str) -> Response:
     """One account."""
-    auth, _ = await require_admin(request)
+    auth, _ = await _asked_about(request, id)
     return answer_json(_view(await auth.accounts.get(id)))
 
 
@@ -75,7 +76,7 @@ async def subject(request: Request, id: str) -> Response:
 async def change_subject(request: Request, id: str) -> Response:
     """Replace the roles, or disable or enable. It counts at once; disabling ends all sessions. Nobody can take the
     role from, or disable, themself."""
-    auth, identity = await require_admin(request)
+    auth, identity = await _asked_about(request, id)
     body = await read_json(request, SubjectPatch)
     given = body.model_fields_set
     if id == identity.subject and (
@@ -103,7 +104,7 @@ async def change_subject(request: Request, id: str) -> Response:
 )
 async def logout_subject(request: Request, id: str) -> Response:
     """End all sessions of a subject."""
-    auth, _ = await require_admin(request)
+    auth, _ = await _asked_about(request, id)
     await read_json(request, NoBody, optional=True)
     if auth.has_accounts:
         await auth.accounts.get(id)
@@ -114,10 +115,18 @@ async def logout_subject(request: Request, id: str) -> Response:
 @routes.get("/{id}/sessions", **described({200: SessionPage}, problems=(401, 403, 404, 422), security=COOKIE_OR_BEARER))
 async def sessions_of_subject(request: Request, id: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """A subject's live sessions, newest first, page by page."""
-    auth, identity = await require_admin(request)
+    auth, identity = await _asked_about(request, id)
     if auth.has_accounts:
         await auth.accounts.get(id)
     return answer_json(await page_of(auth, id, identity.session_id, limit, cursor))
+
+
+async def _asked_about(request: Request, id: str) -> tuple[Auth, Identity]:
+    """As `require_admin`. Raises `NotFound` for what can be nobody's id."""
+    found = await require_admin(request)
+    if "\0" in id:
+        raise NotFound("no subject has this id")
+    return found
 
 
 def _view(account: Account) -> AccountView:

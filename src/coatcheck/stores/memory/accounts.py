@@ -9,7 +9,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final
 
-from ...arguments import collection, flags, free_texts, numbers, texts, texts_or_none, wholes
+from ...arguments import collection, flags, free_texts, free_texts_or_none, numbers, texts, wholes
 from ...errors import Conflict, EmailTaken
 from ...model import Account
 from ..base import (
@@ -86,7 +86,7 @@ class MemoryAccounts:
     async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
         """See `AccountStore.page`."""
         free_texts(search=search)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         wholes(limit=limit)
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
         needle = search.casefold()

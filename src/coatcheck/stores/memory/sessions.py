@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...arguments import (
     collection,
+    free_texts_or_none,
     mappings_or_none,
     numbers,
     numbers_or_none,
@@ -164,7 +165,7 @@ class MemorySessions:
         wholes(version=version)
         numbers(now=now)
         numbers_or_none(authenticated=authenticated)
-        texts_or_none(label=label)
+        free_texts_or_none(label=label)
         mappings_or_none(data=data)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         text = None if data is None else to_json(data)
@@ -247,7 +248,7 @@ class MemorySessions:
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         texts(subject=subject)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
@@ -266,7 +267,7 @@ class MemorySessions:
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. An append wakes the waiter at once."""
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(wait=wait)
         if cursor is not None and self._feed.start(cursor) == len(self._feed.events):
             await self._feed.grown(wait)

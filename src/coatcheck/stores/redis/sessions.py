@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ...arguments import (
     collection,
+    free_texts_or_none,
     mappings_or_none,
     numbers,
     numbers_or_none,
@@ -168,7 +169,7 @@ class RedisSessions:
         wholes(version=version)
         numbers(now=now)
         numbers_or_none(authenticated=authenticated)
-        texts_or_none(label=label)
+        free_texts_or_none(label=label)
         mappings_or_none(data=data)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         words: list[str | int] = []
@@ -249,7 +250,7 @@ class RedisSessions:
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`. A page may be short though more follow, where many dead rows lie between."""
         texts(subject=subject)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
         after = ("", "") if cursor is None else _text(unpack_cursor(cursor))
@@ -280,7 +281,7 @@ class RedisSessions:
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`. A message by whoever appends ends the wait; without one, it is read again every
         second. Events of different subjects may come in another order than that of their commits."""
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(wait=wait)
         begun = time.monotonic()
         after = None if cursor is None else feed.parse_cursor(cursor, len(self._scripts.shards))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningInsert
 
-from ...arguments import collection, flags, free_texts, numbers, texts, texts_or_none, wholes
+from ...arguments import collection, flags, free_texts, free_texts_or_none, numbers, texts, wholes
 from ...errors import CoatcheckError, Conflict, EmailTaken
 from ...model import Account
 from ..base import AccountPage, Counted
@@ -111,7 +111,7 @@ class SqlAccounts:
     async def page(self, *, search: str = "", limit: int = 50, cursor: str | None = None) -> AccountPage:
         """See `AccountStore.page`."""
         free_texts(search=search)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         wholes(limit=limit)
         size = page_size(limit)
         query = select(accounts).order_by(accounts.c.created.desc(), accounts.c.id.desc()).limit(size + 1)

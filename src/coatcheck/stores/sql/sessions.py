@@ -9,6 +9,7 @@ from typing import Any
 
 from ...arguments import (
     collection,
+    free_texts_or_none,
     mappings_or_none,
     numbers,
     numbers_or_none,
@@ -98,7 +99,7 @@ class SqlSessions:
         wholes(version=version)
         numbers(now=now)
         numbers_or_none(authenticated=authenticated)
-        texts_or_none(label=label)
+        free_texts_or_none(label=label)
         mappings_or_none(data=data)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         named: dict[str, str | float | None] = {
@@ -163,7 +164,7 @@ class SqlSessions:
     async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         texts(subject=subject)
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
         work = partial(operations.sessions_of, subject=subject, now=now, limit=limit, cursor=cursor)
@@ -195,7 +196,7 @@ class SqlSessions:
 
     async def events(self, cursor: str | None, *, wait: float) -> FeedRead:
         """See `SessionStore.events`."""
-        texts_or_none(cursor=cursor)
+        free_texts_or_none(cursor=cursor)
         numbers(wait=wait)
         end = time.monotonic() + wait
         while True:

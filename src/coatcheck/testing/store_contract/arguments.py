@@ -100,11 +100,11 @@ class ArgumentContract(Contract):
             store.find(half, now=now),
             store.revoke(half, now=now),
             store.revoke_token(session.id, half, now=now),
-            store.update(session.id, 0, now=now, label=half),
             store.update(session.id, 0, now=now, amr=(half,)),
             store.revoke_subject(session.subject, now=now, excepted=half),
             store.create(replace(new_session(now), subject=half), now=now),
             # What names nothing may hold a NUL.
+            store.update(session.id, 0, now=now, label=half.replace("\0", "\ud800")),
             store.create(replace(new_session(now), device=Device(user_agent=half.replace("\0", "\ud800"))), now=now),
         ):
             with pytest.raises(Rejected):
