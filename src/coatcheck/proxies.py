@@ -14,6 +14,11 @@ from typing import Final
 UNIX: Final = "unix"
 """In a list of proxies: whoever comes over a UNIX socket, where there is no address."""
 
+_MAPPED: Final = 96
+"""Bits before the IPv4 address in an IPv6 one (RFC 4291 §2.5.5.2)."""
+_MOST_HOPS: Final = 32
+"""The nearest hops, which are looked at. Whoever is further away is hidden by more proxies than anybody has."""
+
 _Address = IPv4Address | IPv6Address
 
 
@@ -33,6 +38,9 @@ def _listed(proxy: object) -> str:
         network = ip_network(proxy)
     except ValueError as error:
         raise ValueError(f"{proxy!r} is no address or network such as 10.0.0.7 or 10.0.0.0/8: {error}") from None
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED:
+        inside = network.network_address.ipv4_mapped  # as `_address` reads it
+        network = network if inside is None else IPv4Network((inside, network.prefixlen - _MAPPED))
     if network.prefixlen == 0:
         raise ValueError(f"{proxy!r} is everybody, and would believe whatever a client claims")
     return str(network)
@@ -43,19 +51,17 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str], *, si
     stands there for a UNIX socket. ``forwarded``: the values of ``X-Forwarded-For``. ``trusted``: as `all_listed` has
     it. ``signs``: whether the request says in any other way that a proxy has sent it on.
 
-    Whoever is not trusted and claims to speak for somebody else counts as itself; but an address that is of no
-    network out there (RFC 1918, RFC 4193 and their kin) is then surely a proxy's, and the client's is not known.
+    A trusted proxy that does not say leaves the client unknown. Whoever is not trusted and claims to speak for somebody
+    else counts as itself; but an address that is of no network out there (RFC 1918, RFC 4193 and their kin) is then
+    surely a proxy's, and the client's is not known.
     """
-    hops = [part.strip() for value in forwarded for part in value.split(",")]
     if not _is_trusted(peer, trusted):
         return "" if _is_private(peer) and is_unbelieved(peer, forwarded, trusted, signs=signs) else peer
-    if not hops and signs:
-        return ""  # it speaks for somebody, and does not say so where we look
-    found = "" if _address(peer) is None else peer
-    for hop in reversed(hops):
+    found = ""
+    for hop in reversed(_hops(forwarded)):
         address = _address(hop)
         if address is None:
-            break  # whoever added that does not know either
+            return ""  # whoever added that does not know either
         found = str(address)
         if not _is_trusted(found, trusted):
             break
@@ -64,10 +70,17 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[str], *, si
 
 def is_unbelieved(peer: str, forwarded: Sequence[str], trusted: Sequence[str], *, signs: bool = False) -> bool:
     """Whether the request claims to come from somebody else than the connection, and nobody believes that."""
-    hops = [part.strip() for value in forwarded for part in value.split(",")]
+    hops = _hops(forwarded)
     if _is_trusted(peer, trusted):
         return signs and not hops
     return _speaks_for_others(peer, hops) if hops else signs
+
+
+def _hops(forwarded: Sequence[str]) -> list[str]:
+    """The nearest last."""
+    if not forwarded:
+        return []
+    return [part.strip() for part in ",".join(forwarded).rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
 
 
 def _speaks_for_others(peer: str, hops: Sequence[str]) -> bool:

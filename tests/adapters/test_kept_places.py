@@ -28,7 +28,7 @@ from starlette.websockets import WebSocket
 from coatcheck import ApplicationSubjects, Auth, Credentials, Mode, blocking
 from coatcheck.adapters.asgi import AuthMiddleware as PlainMiddleware
 from coatcheck.adapters.flask import Coatcheck, exempt
-from coatcheck.adapters.kept import OWNER, bind, mark_of, turn
+from coatcheck.adapters.kept import OWNER, bind, binding, mark_of, turn
 from coatcheck.adapters.starlette import AuthMiddleware
 from coatcheck.errors import ConfigurationError
 from coatcheck.service.fastapi import CurrentUser, mount_auth
@@ -330,17 +330,30 @@ class _NotLoaded:
         raise RuntimeError("not loaded")
 
 
-def test_a_session_that_has_not_been_loaded_is_left_alone() -> None:
+async def test_a_session_that_has_not_been_loaded_is_left_alone() -> None:
     """It is no mapping, and a login beside it goes on."""
     scope: dict[str, Any] = {"session": _NotLoaded()}
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
     turn(scope, "ann")
     turn(scope, None)
     bind(scope, None)
+    await binding(scope, None, send)({"type": "http.response.start", "status": 200, "headers": []})
     assert set(scope) == {"session"}
+    assert len(sent) == 1
 
 
 def test_another_librarys_session_middleware_inside_of_ours() -> None:
     """It is refused as Starlette's is."""
-    other = type("SessionMiddleware", (), {"app": None})
+    other = type("SessionMiddleware", (), {"app": None, "__module__": "starsessions.middleware"})
     with pytest.raises(ConfigurationError, match="stands inside of AuthMiddleware"):
         PlainMiddleware(other(), Auth("memory://"))
+
+
+def test_a_middleware_of_the_same_name() -> None:
+    """One for sessions of a database is no concern of ours."""
+    other = type("SessionMiddleware", (), {"app": None, "__module__": "shop.database"})
+    PlainMiddleware(other(), Auth("memory://"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -103,3 +104,15 @@ async def test_values_that_are_none_of_ours(visitor: Visitor, auth: Auth, value:
     answers = await twice(visitor, form, email=EMAIL, password=PASSWORD, once=value)
     assert [answer.status_code for answer in answers] == [303, 303]
     assert len(cookies(answers)) == 2
+
+
+async def test_refused_sign_ups_leave_nothing_behind(visitor: Visitor, auth: Auth) -> None:
+    """One form, sent with as many addresses as there are, makes nothing grow but the limits' own counters."""
+    form = (await Visitor(auth).get("/auth/signup")).form("/auth/signup")
+    kept: Any = auth.counters
+    for fields in ({"password": "short"}, {"password": PASSWORD + "x", "email": EMAIL}, {"email": "no address"}):
+        for number in range(3):
+            before = set(kept._failures)
+            given = {"email": f"nobody{number}@example.com", "password": PASSWORD, **fields}
+            assert (await Visitor(auth).submit(form, **given)).title.startswith("Error")
+            assert not [name for name in set(kept._failures) - before if name.startswith("form:")]

@@ -64,7 +64,8 @@ SECOND: Final = (
     "make an application of its own for the other, or leave one out"
 )
 _SESSIONS: Final = "SessionMiddleware"
-"""What Starlette's is called, and others in its place (starsessions)."""
+_OF_LIBRARIES: Final = ("starlette", "starsessions")
+"""What keeps ``scope["session"]``; others of the name keep sessions of databases."""
 _INSIDE: Final = (
     "SessionMiddleware stands inside of AuthMiddleware, so what is kept there for one person would be handed to the "
     "next: add AuthMiddleware first, for what is added later stands outside"
@@ -244,11 +245,11 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, auth: GuardingKnower, *, exclude: Sequence[str] = ()) -> None:
         """Raises `ConfigurationError` also where one with another ``auth`` is inside: it would have the last word. So
-        with a ``SessionMiddleware``, Starlette's or another, whose sessions could not be kept apart."""
+        with a ``SessionMiddleware`` of Starlette or starsessions, whose sessions could not be kept apart."""
         for inner in layers(app):
             if isinstance(inner, AuthMiddleware) and inner.auth is not auth:
                 raise ConfigurationError(SECOND)
-            if any(kind.__name__ == _SESSIONS for kind in type(inner).__mro__):
+            if any(map(_keeps_sessions, type(inner).__mro__)):
                 raise ConfigurationError(_INSIDE)
         self.app: ASGIApp = app
         self.auth: GuardingKnower = auth
@@ -299,6 +300,10 @@ class AuthMiddleware:
         scope[IDENTITY] = None
         self.attach(scope, None)
         return True
+
+
+def _keeps_sessions(kind: type) -> bool:
+    return kind.__name__ == _SESSIONS and kind.__module__.partition(".")[0] in _OF_LIBRARIES
 
 
 def layers(app: object) -> Iterator[object]:

@@ -116,7 +116,7 @@ def bind(scope: Scope, identity: Identity | None, *, renewable: bool = False) ->
 def seal_in(scope: Scope) -> None:
     """Seal the session in the scope of a request, which is answered now."""
     kept = scope[_SESSION]
-    if isinstance(kept, MutableMapping):
+    if _is_kept(kept):
         seal(kept, scope.get(FOR))
 
 

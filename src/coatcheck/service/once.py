@@ -34,31 +34,29 @@ def new_value(auth: Auth) -> str:
     return auth.opaque.form_value(auth.clock.now())
 
 
-async def sent_before(auth: Auth, value: str, by: str) -> bool | None:
-    """Count a form, and say whether it was sent in the last moments by the same: ``by`` is a subject, or what the form
-    is for. False for the first time; None where it cannot be told, which is also later than that."""
-    counters, key, now = _counters(auth), _key(value, by), auth.clock.now()
+def is_recent(auth: Auth, value: str, *, since: float) -> bool:
+    """Whether this is the value of a form of ours, and what was made at ``since`` was made in the last moments."""
+    now = auth.clock.now()
+    return _is_fresh(auth, value, now) and now - since <= auth.policy.reuse_window
+
+
+async def _sent_before(auth: Auth, value: str, subject: str) -> bool | None:
+    """Count a form of somebody who has proved who they are, and say whether they sent it in the last moments. False for
+    the first time; None where it cannot be told, which is also later than that."""
+    counters, key, now = _counters(auth), _key(value, subject), auth.clock.now()
     if counters is None or not _is_fresh(auth, value, now):
         return None
     if await counters.count_failure(key, now=now, window=2 * LIFETIME) == 1:
         return False
-    return True if await sent_twice(auth, value, by) else None
-
-
-async def sent_twice(auth: Auth, value: str, by: str) -> bool:
-    """Whether a form was counted by `sent_before` twice, and all in the last moments."""
-    counters, now = _counters(auth), auth.clock.now()
-    if counters is None:
-        return False
-    [(count, ends)] = await counters.failures([_key(value, by)], now=now)
-    return count > 1 and now - (ends - 2 * LIFETIME) <= auth.policy.reuse_window
+    [(_, ends)] = await counters.failures([key], now=now)
+    return True if now - (ends - 2 * LIFETIME) <= auth.policy.reuse_window else None
 
 
 async def log_in_once(
     auth: Auth, arrival: Arrival, subject: str, *, value: str, epoch: int | None, remember: bool = False
 ) -> Credentials:
     """`log_in` in mode ``session``, with the form's value. Raises as that does."""
-    before = await sent_before(auth, value, subject)
+    before = await _sent_before(auth, value, subject)
     if before is None:
         return await log_in(auth, arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember)
     session_id = auth.opaque.session_of_form(value, subject)
