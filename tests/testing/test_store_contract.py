@@ -27,7 +27,7 @@ from coatcheck.model import Event, EventKind, Standing
 from coatcheck.stores.base import (
     MAX_ENDED, MAX_PAGE, MAX_TOKENS, FeedLost, FeedRead, Gone, Replayed, Reused, Rotated, SessionPage
 )
-from coatcheck.stores.rules import check_session, check_touches, next_number, pack_cursor, unpack_cursor
+from coatcheck.stores.rules import check_session, check_touches, check_update, next_number, pack_cursor, unpack_cursor
 
 
 class TinyStore:
@@ -134,12 +134,7 @@ class TinyStore:
         return Reused(row)
 
     async def update(self, session_id, version, *, now, data=None, label=None, authenticated=None, amr=None):
-        texts(session_id=session_id)
-        wholes(version=version)
-        numbers(now=now)
-        numbers_or_none(authenticated=authenticated)
-        free_texts_or_none(label=label)
-        mappings_or_none(data=data)
+        check_update(session_id, version, now=now, data=data, label=label, authenticated=authenticated)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         row = self._live(session_id, now)
         if row is None:

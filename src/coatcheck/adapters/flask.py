@@ -9,7 +9,6 @@ The answer of a view that looks at who is asking says ``Vary: Cookie, Authorizat
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -26,9 +25,10 @@ from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, ConfigurationError, CrossSite, LoginTooOld, NotLoggedIn, StoreUnavailable
 from ..model import Identity
 from . import demands
-from .flask_forms import IS_SERVICE, NOT_ACCEPTED, check_form, is_form, is_way_in, page_of_form, this_page
+from .flask_forms import IS_SERVICE, NOT_ACCEPTED, check_form, is_way_in, this_page
 from .flask_kept import bind, is_bound, seal_for
 from .problems import CONTENT_TYPE, INTERNAL, problem_of
+from .sent_forms import LOCAL_URL, is_form, page_of_form
 from .wsgi import FORM_FIELD, BlockingKnower, arrival_of, identify_arrival_leniently, presents_nothing, recognise
 
 __all__ = [
@@ -48,7 +48,6 @@ _READ: Final = "coatcheck.read"
 """Key of the request's environment: whether anybody has looked at who is asking."""
 _PAGES: Final = "coatcheck.pages"
 """Key of the request's environment: the `_Pages` of the view that refuses it."""
-_LOCAL_URL: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
 
 _request: Final = cast("LocalProxy[Request]", request)._get_current_object
 _app: Final = cast("LocalProxy[Flask]", current_app)._get_current_object
@@ -73,7 +72,7 @@ class _Pages(NamedTuple):
     def checked(self) -> _Pages:
         """Raises `ConfigurationError` for a path that might be read as another host's."""
         for name, page in (("login_view", self.login), ("renew_view", self.renew)):
-            if page is not None and page.startswith("/") and not _LOCAL_URL.fullmatch(page):
+            if page is not None and page.startswith("/") and not LOCAL_URL.fullmatch(page):
                 raise ConfigurationError(f"{name} must be a path such as /auth/login, or the name of an endpoint")
         return self
 
@@ -359,9 +358,11 @@ def _on_refusal(error: CoatcheckError) -> BaseResponse:
         return current_app.make_default_options_response()
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
-    page, by_form = _page_for(error, here), is_form(_request())
+    asked = _request()
+    page, by_form = _page_for(error, here), is_form(asked.environ, arrival_of(asked.environ))
     if page is not None and (by_form or _is_visit()):
-        response = redirect(_login_url(page, (page_of_form if by_form else this_page)(_request())), 303)
+        back = page_of_form(asked.environ, asked.scheme, asked.host) if by_form else this_page(asked)
+        response = redirect(_login_url(page, back), 303)
     elif isinstance(error, CrossSite) and by_form:
         response = Response(NOT_ACCEPTED, problem.status, content_type="text/html; charset=utf-8")
     else:
@@ -386,6 +387,6 @@ def _is_visit() -> bool:
 
 def _login_url(view: str, back: str) -> str:
     url = f"{quote(request.root_path)}{view}" if view.startswith("/") else url_for(view)
-    if not _LOCAL_URL.fullmatch(back):  # whoever follows it may take it for another host
+    if not LOCAL_URL.fullmatch(back):  # whoever follows it may take it for another host
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'next': back})}"

@@ -10,7 +10,8 @@ from flask import Request, current_app
 from ..blocking import Auth
 from ..credentials.opaque import CSRF_PREFIX
 from ..model import Identity
-from .wsgi import FORM_FIELD, arrival_of
+from .sent_forms import FORMS
+from .wsgi import FORM_FIELD
 
 NOT_ACCEPTED: Final = """<!doctype html>
 <html lang="en">
@@ -22,7 +23,6 @@ you were on and try again.</p>
 </html>
 """
 
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MAX_FORM: Final = 64 * 1024
 """Bytes of a form that is looked into before its view."""
 
@@ -45,28 +45,14 @@ def is_way_in(asked: Request, guard: object, *pages: str | None) -> bool:
 def check_form(auth: Auth, asked: Request, identity: Identity) -> None:
     """Raise `CrossSite` for a form with a token of ours that was made for another login, wherever it comes from: a tab
     that was opened as somebody else. The body is kept for the view, and one larger than a form of text left to it."""
-    if asked.mimetype in _FORMS and 0 < (asked.content_length or 0) <= _MAX_FORM:
+    if asked.mimetype in FORMS and 0 < (asked.content_length or 0) <= _MAX_FORM:
         asked.get_data(cache=True)
         token = asked.form.get(FORM_FIELD, "")
         if token.startswith(CSRF_PREFIX):
             auth.check_csrf_token(token, identity.session_id)
 
 
-def is_form(asked: Request) -> bool:
-    """Whether a person sends a form, and no script or program."""
-    by_person = asked.environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
-    if not by_person or arrival_of(asked.environ).by_bearer:
-        return False
-    return asked.mimetype in _FORMS and "text/html" in asked.environ.get("HTTP_ACCEPT", "")
-
-
 def this_page(asked: Request) -> str:
     """Where the request goes, to come back to."""
     query = asked.query_string.decode("latin-1")
     return quote(asked.root_path + asked.path) + (f"?{query}" if query else "")
-
-
-def page_of_form(asked: Request) -> str:
-    """The page that the form is on, where the browser says so; the address that it is sent to may be no page."""
-    origin, slash, path = (asked.referrer or "").removeprefix(f"{asked.scheme}://").partition("/")
-    return f"{slash}{path}" if origin == asked.host else ""

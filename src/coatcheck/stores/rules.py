@@ -12,7 +12,17 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
-from ..arguments import collection, free_texts, kinds, mappings_or_none, numbers, texts, wholes
+from ..arguments import (
+    collection,
+    free_texts,
+    free_texts_or_none,
+    kinds,
+    mappings_or_none,
+    numbers,
+    numbers_or_none,
+    texts,
+    wholes,
+)
 from ..errors import Rejected
 from ..model import Account, Device, Mode, Session
 from .base import MAX_PAGE, Touch
@@ -109,6 +119,24 @@ def check_session(session: Session, *, now: float) -> None:
     mappings_or_none(data=session.data)
     collection(str, session.amr, "amr", "('pwd',)")
     free_texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
+
+
+def check_update(
+    session_id: str,
+    version: int,
+    *,
+    now: float,
+    data: Mapping[str, Any] | None,
+    label: str | None,
+    authenticated: float | None,
+) -> None:
+    """Raise `TypeError` or `Rejected` for a change of a session that no store makes."""
+    texts(session_id=session_id)
+    wholes(version=version)
+    numbers(now=now)
+    numbers_or_none(authenticated=authenticated)
+    free_texts_or_none(label=label)
+    mappings_or_none(data=data)
 
 
 def check_touches(touches: Sequence[Touch], *, now: float) -> None:

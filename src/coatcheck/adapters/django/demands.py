@@ -19,9 +19,9 @@ from django.views import View as ClassView
 from ...errors import CoatcheckError, LoginTooOld, NotLoggedIn
 from .. import demands
 from ..demands import LOGGED_IN, Demand
+from ..sent_forms import is_form, page_of_form
 from .refusals import refused, renew_page, sent_to_login
-from .requests import EXEMPT, made_for, optional_user, wants_page
-from .sent_forms import is_form, page_of_form
+from .requests import EXEMPT, arrival_of, made_for, optional_user, wants_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -127,10 +127,12 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         untouched = _without_options(view) if request.method == "OPTIONS" else None
         if untouched is not None:
             return ClassView.options(untouched, request)
-        by_form = is_form(request)
+        by_form = is_form(request.META, arrival_of(request))
         if not by_form and not wants_page(request):
             return refused(request, error)
-        back = page_of_form(request) if by_form else request.get_full_path()
+        back = (
+            page_of_form(request.META, request.scheme or "", request.get_host()) if by_form else request.get_full_path()
+        )
         if isinstance(error, NotLoggedIn):
             return sent_to_login(request, login_url, back)
         page = (renew_url or renew_page(request)) if isinstance(error, LoginTooOld) else None

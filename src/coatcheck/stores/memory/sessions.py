@@ -12,7 +12,6 @@ from typing import Any, Final
 from ...arguments import (
     collection,
     free_texts_or_none,
-    mappings_or_none,
     numbers,
     numbers_or_none,
     texts,
@@ -41,6 +40,7 @@ from ..rules import (
     Verdict,
     check_session,
     check_touches,
+    check_update,
     judge,
     next_number,
     pack_cursor,
@@ -161,12 +161,7 @@ class MemorySessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
-        texts(session_id=session_id)
-        wholes(version=version)
-        numbers(now=now)
-        numbers_or_none(authenticated=authenticated)
-        free_texts_or_none(label=label)
-        mappings_or_none(data=data)
+        check_update(session_id, version, now=now, data=data, label=label, authenticated=authenticated)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         text = None if data is None else to_json(data)
         session = self._live(session_id, now)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from ...arguments import (
     collection,
     free_texts_or_none,
-    mappings_or_none,
     numbers,
     numbers_or_none,
     texts,
@@ -34,7 +33,7 @@ from ..base import (
     SessionPage,
     Touch,
 )
-from ..rules import check_session, check_touches, pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import check_session, check_touches, check_update, pack_cursor, page_size, to_json, unpack_cursor
 from . import feed
 from .feed import identity_of
 from .records import (
@@ -165,12 +164,7 @@ class RedisSessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
-        texts(session_id=session_id)
-        wholes(version=version)
-        numbers(now=now)
-        numbers_or_none(authenticated=authenticated)
-        free_texts_or_none(label=label)
-        mappings_or_none(data=data)
+        check_update(session_id, version, now=now, data=data, label=label, authenticated=authenticated)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         words: list[str | int] = []
         if data is not None:

@@ -10,7 +10,6 @@ from typing import Any
 from ...arguments import (
     collection,
     free_texts_or_none,
-    mappings_or_none,
     numbers,
     numbers_or_none,
     texts,
@@ -20,7 +19,7 @@ from ...arguments import (
 )
 from ...model import EventKind, Session, Standing
 from ..base import FeedRead, Hearer, Reused, Rotation, SessionPage, Touch
-from ..rules import check_session, check_touches, to_json
+from ..rules import check_session, check_touches, check_update, to_json
 from . import feed, operations
 from .database import Database
 from .feed import begin_anew
@@ -95,12 +94,7 @@ class SqlSessions:
         amr: tuple[str, ...] | None = None,
     ) -> Session | None:
         """See `SessionStore.update`."""
-        texts(session_id=session_id)
-        wholes(version=version)
-        numbers(now=now)
-        numbers_or_none(authenticated=authenticated)
-        free_texts_or_none(label=label)
-        mappings_or_none(data=data)
+        check_update(session_id, version, now=now, data=data, label=label, authenticated=authenticated)
         amr = None if amr is None else collection(str, amr, "amr", "('pwd',)")
         named: dict[str, str | float | None] = {
             "data": None if data is None else to_json(data),
