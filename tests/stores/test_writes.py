@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 from coatcheck.errors import StoreUnavailable
 from coatcheck.stores import refusals
 from coatcheck.stores.base import ChecksWrites
-from coatcheck.stores.redis import RedisStore
+from coatcheck.stores.redis import RedisStore, wake
 from coatcheck.stores.sql import SqlStore, migrate, sqlite
 from coatcheck.testing.store_contract.support import logged_in, new_session
 from tests.stores.redis_support import opened, with_prefix
@@ -172,6 +173,27 @@ async def test_a_redis_that_cannot_save(full: Redis) -> None:
         obstacle.rmdir()
         full.cli("BGSAVE")
         await _is_taken(store)
+
+
+async def test_who_listens_to_a_redis_that_cannot_save(
+    full: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It refuses to say whether it is still there, and that is an answer: nobody connects anew over it."""
+    monkeypatch.setattr(wake, "_SILENCE", 0.05)
+    async with opened(with_prefix(full.url())) as store:
+        await logged_in(store)
+        await _fails_to_save(full)
+        before = _refused_pings(full)
+        async with asyncio.timeout(20):
+            while _refused_pings(full) < before + 5:
+                await asyncio.sleep(0.01)
+        assert store._wake.listening.is_set()
+    assert "not woken" not in caplog.text
+
+
+def _refused_pings(server: Redis) -> int:
+    found = re.search(r"rejected_calls=(\d+)", server.info("commandstats", "cmdstat_ping"))
+    return int(found[1]) if found else 0
 
 
 async def _fails_to_save(server: Redis) -> Path:
