@@ -48,6 +48,22 @@ async def test_signing_up(auth: Auth) -> None:
     assert await live_sessions(auth) == 1
 
 
+async def test_signing_up_with_another_form(auth: Auth, clock: TravelClock) -> None:
+    """Only the form that made the account is taken for sent twice: not one that was shown later, nor the same later."""
+    form = (await Visitor(auth).get("/auth/signup")).form("/auth/signup")
+    await Visitor(auth).submit(form, email=EMAIL, password=PASSWORD)
+    clock.advance(2)
+    later = (await Visitor(auth).get("/auth/signup")).form("/auth/signup")
+    statuses = []
+    for sent, seconds in ((later, 0), (form, 0), (form, auth.policy.reuse_window)):
+        clock.advance(seconds)
+        statuses.append(
+            (await Visitor(auth).post(sent.action, sent.fields | {"email": EMAIL, "password": PASSWORD})).status_code
+        )
+    assert statuses == [409, 303, 409]
+    assert await live_sessions(auth) == 1
+
+
 async def test_two_processes(tmp_path: Path) -> None:
     """It holds also where two processes are asked."""
     url, hasher = f"sqlite:///{tmp_path}/app.db", PasswordHasher(Argon2Profile(memory=8, passes=1, lanes=1))

@@ -23,6 +23,8 @@ from .replaced import replaced
 
 LIFETIME: Final = 86400.0
 """Seconds for which a form is known to have been sent; an older one logs in as if it had no value."""
+_SKEW: Final = 1.0
+"""Seconds that another process's clock may be ahead."""
 _PAUSE: Final = 0.05
 _PAUSES: Final = 40
 """How often, and seconds how far apart, whoever comes second looks for what the first one makes: 2 s. The password was
@@ -34,10 +36,13 @@ def new_value(auth: Auth) -> str:
     return auth.opaque.form_value(auth.clock.now())
 
 
-def is_recent(auth: Auth, value: str, *, since: float) -> bool:
-    """Whether this is the value of a form of ours, and what was made at ``since`` was made in the last moments."""
+def may_have_made(auth: Auth, value: str, *, created: float) -> bool:
+    """Whether what was made at ``created`` (seconds since the epoch) was made in the last moments, and after this form
+    of ours was handed out."""
     now = auth.clock.now()
-    return _is_fresh(auth, value, now) and now - since <= auth.policy.reuse_window
+    if not _is_fresh(auth, value, now) or now - created > auth.policy.reuse_window:
+        return False
+    return created + _SKEW >= auth.opaque.read_form_value(value)
 
 
 async def _sent_before(auth: Auth, value: str, subject: str) -> bool | None:
@@ -99,6 +104,6 @@ def _key(value: str, by: str) -> str:
 
 def _is_fresh(auth: Auth, value: str, now: float) -> bool:
     try:
-        return 0 <= now - auth.opaque.read_form_value(value) + 1 <= LIFETIME
+        return 0 <= now - auth.opaque.read_form_value(value) + _SKEW <= LIFETIME
     except InvalidCredential:
         return False

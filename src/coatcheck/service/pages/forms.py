@@ -108,15 +108,15 @@ async def signup(visit: Visit) -> Response:
 
 
 async def _register(visit: Visit, entry: _Entry) -> str:
-    """The new account's id, also where it was made a moment ago, by a form of ours with the same password: it was sent
-    twice. Raises as `registration.register`."""
+    """The new account's id, also where it was made a moment ago, with the same password and since the form was handed
+    out: it was sent twice. Raises as `registration.register`."""
     try:
         account = await registration.register(
             visit.auth, entry.email, entry.password, invitation=entry.invitation, ip=visit.ip
         )
     except EmailTaken as taken:
         made = await visit.auth.accounts.find_by_email(entry.email)
-        if made is None or not once.is_recent(visit.auth, entry.once, since=made.created):
+        if made is None or not once.may_have_made(visit.auth, entry.once, created=made.created):
             raise
         try:
             return (await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)).subject
