@@ -17,6 +17,7 @@ from .credentials.keyring import Secrets
 from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Credential
 from .errors import ConfigurationError, InvalidCredential
+from .events import Events
 from .follower import Follower
 from .guard import Guard, Guards
 from .issuer import Credentials, Issuer
@@ -76,6 +77,8 @@ class Auth:
         arguments.kinds_or_none(Clock, clock=clock)
         self.policy: Policy = Policy() if policy is None else policy
         self.clock: Clock = Clock() if clock is None else clock
+        self.events: Events = Events(self.clock.now, self.policy.event_addresses)
+        """What happens to accounts, sessions and keys, for whoever subscribes."""
         self._url = url
         self._sessions = sessions
         self._secret = secret
@@ -106,7 +109,7 @@ class Auth:
             await self._follow_clock(sessions or store)
             parts = compose_parts(
                 store, sessions or store, secrets, policy=self.policy, clock=self.clock, subjects=self._subjects,
-                hasher=self._password_hasher, password_policy=self._password_policy,
+                hasher=self._password_hasher, password_policy=self._password_policy, events=self.events,
             )  # fmt: skip
             await parts.users.prepare()
             await self._ensure_keys(parts.keys, made)
@@ -183,7 +186,7 @@ class Auth:
     def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
         """An invitation for one address to register with these roles: ``/auth/signup?invitation=…``. It counts once and
         for ``lifetime`` seconds (7 d, at most 90). Raises `InvalidEmail` and `Rejected`."""
-        return invite(self.opaque, email, roles=roles, lifetime=lifetime, now=self.clock.now())
+        return invite(self.opaque, self.events, email, roles=roles, lifetime=lifetime, now=self.clock.now())
 
     async def epoch_of(self, subject: str) -> int:
         """The subject's epoch: ask *before* checking a password, and hand it to `login`."""

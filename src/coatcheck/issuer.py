@@ -6,7 +6,6 @@ asked. Then a race costs a refresh, never an access.
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 import sys
@@ -14,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import arguments, decide
-from .acting import note
+from . import acts, arguments, decide
 from .clock import Clock
 from .credentials.cookies import MAX_COOKIE_BYTES, SECURE
 from .credentials.jwt import AccessClaims, AccessTokens
@@ -28,14 +26,13 @@ from .errors import (
     RevokedCredential,
     SessionTooLarge,
 )
+from .events import Events
 from .follower import Follower
 from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
 from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
 from .subjects import SubjectSource, facts_from
-
-log = logging.getLogger("coatcheck.issuer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,7 @@ class Issuer:
         follower: Follower,
         clock: Clock,
         policy: Policy,
+        happened: Events,
     ) -> None:
         self._sessions = sessions
         self._subjects = subjects
@@ -79,6 +77,7 @@ class Issuer:
         self._apply = follower.apply
         self._clock = clock
         self._policy = policy
+        self._emit = happened.emit
 
     async def login(
         self,
@@ -187,8 +186,8 @@ class Issuer:
         credentials = self._credentials(standing, facts, now)
         for ended in await self._sessions.create(session, now=now, keep=keep):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
-            note(log, logging.INFO, "session ended for a newer one", subject=subject, session=ended)
-        note(log, logging.INFO, "login", subject=subject, session=session.id, mode=mode.value)
+            self._emit(acts.SESSION_ENDED, subject=subject, session=ended, reason="the subject had too many")
+        self._emit(acts.SESSION_STARTED, subject=subject, session=session.id, mode=mode.value)
         return credentials
 
     async def refresh(self, token: str, *, mode: Mode | None = None) -> Credentials:
@@ -205,10 +204,10 @@ class Issuer:
         try:
             credentials = await self._refresh(session_id, generation, mode)
         except InvalidCredential as error:
-            note(log, logging.WARNING, "refresh refused", reason=error.reason, session=session_id)
+            self._emit(acts.REFRESH_REFUSED, session=session_id, reason=error.reason)
             raise
         session = credentials.session
-        note(log, logging.INFO, "refreshed", subject=session.subject, session=session.id, mode=session.mode.value)
+        self._emit(acts.SESSION_REFRESHED, subject=session.subject, session=session.id, mode=session.mode.value)
         return credentials
 
     def session_of(self, token: str) -> str:
@@ -220,7 +219,7 @@ class Issuer:
         try:
             return self._opaque.read_refresh_token(token)
         except InvalidCredential as error:
-            note(log, logging.WARNING, "refresh refused", reason=error.reason)
+            self._emit(acts.REFRESH_REFUSED, reason=error.reason)
             raise
 
     async def _refresh(self, session_id: str, generation: int, mode: Mode | None) -> Credentials:
@@ -249,7 +248,7 @@ class Issuer:
         if isinstance(result, Reused):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
             subject = result.session.subject
-            note(log, logging.WARNING, "refresh token reused, session ended", subject=subject, session=session_id)
+            self._emit(acts.REFRESH_REUSED, subject=subject, session=session_id)
             raise ReusedCredential("refresh token was used before")
         return result.standing
 

@@ -22,6 +22,7 @@ from .credentials.jwt import AccessClaims, TokenReader
 from .credentials.keyring import TrustedKeys
 from .credentials.transport import Carrier, Credential
 from .errors import ConfigurationError, CrossSite, StoreUnavailable
+from .events import Events
 from .follower import Follower, report
 from .guard import Guard, Guards
 from .model import Identity
@@ -194,6 +195,8 @@ class RemoteVerifier:
             raise ConfigurationError("key_cooldown must be a number of seconds, and not negative")
         self.policy: Policy = Policy() if policy is None else policy
         self.clock: Clock = Clock() if clock is None else clock
+        self.events: Events = Events(self.clock.now, self.policy.event_addresses)
+        """What is refused here, for whoever subscribes."""
         self._service = IssuingService(url, service_key, timeout=timeout, tls=tls, allow_plain_http=allow_plain_http)
         self._key_cooldown = key_cooldown
         self._parts: _Parts | None = None
@@ -215,9 +218,25 @@ class RemoteVerifier:
         feed = _RemoteFeed(service, policy.max_staleness)
         follower = feed.follower = Follower(feed, table, view, clock, policy, keys.load)
         verifier = _AccessVerifier(
-            service, keys, access, follower=follower, table=table, view=view, clock=clock, policy=policy
+            service,
+            keys,
+            access,
+            follower=follower,
+            table=table,
+            view=view,
+            clock=clock,
+            policy=policy,
+            happened=self.events,
         )
-        guards = Guards(follower, table, view, clock, kids=lambda: access.keyring.retirements(), questions=None)
+        guards = Guards(
+            follower,
+            table,
+            view,
+            clock,
+            kids=lambda: access.keyring.retirements(),
+            questions=None,
+            happened=self.events,
+        )
         service.open()
         try:
             await follower.start()

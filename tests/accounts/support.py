@@ -12,6 +12,7 @@ import pytest
 from coatcheck.accounts import Accounts, Argon2Profile, Limits, PasswordHasher, PasswordPolicy, Throttle
 from coatcheck.accounts.changes import Renew
 from coatcheck.errors import RevokedCredential
+from coatcheck.events import Events
 from coatcheck.issuer import Credentials
 from coatcheck.model import Mode, Session, SubjectFacts
 from coatcheck.stores.memory import MemoryStore
@@ -66,6 +67,7 @@ class World:
             policy=policy or PasswordPolicy(),
             throttle=Throttle(store, key=b"k" * 32, limits=limits),
             now=self.clock.now,
+            events=Events(self.clock.now),
         )
         self.opened.append(accounts)
         return accounts

@@ -57,6 +57,7 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "tuple[Mode, ...]": ("jwt", b"jwt", 7, None, ("jwt",), datetime.timedelta(days=1)),
     "Lifetimes": (7.0, (1, 2), None, {"idle": 1, "absolute": 2}),
     "Literal['open', 'invited', 'closed']": ("Open", 7, None, b"open", ["open"]),
+    "Addresses": ("Masked", 7, None, b"none", ["none"], True),
     "str | Store | KeyedSessions": (None, 7, b"memory://", Path("app.db"), {}, object()),
     "str | SessionStore | None": (7, b"memory://", Path("app.db"), {}, object()),
     "str | bytes | Sequence[str | bytes] | None": (7, [7], [None], {}, {"a" * 32}),

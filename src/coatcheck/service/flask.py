@@ -6,14 +6,13 @@ verifies imports `coatcheck.adapters.flask`, which loads nothing of the service.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from .. import arguments
+from .. import acts, arguments
 from ..adapters.flask import (
     Coatcheck,
     auth_of,
@@ -39,8 +38,6 @@ from .envelope import MAX_BODY
 from .former import Former, cookie_mode, exchange, here, is_visit, presents_nothing, set_cookies
 from .refusals import BY_STATUS, TOO_LARGE, Refusal
 from .wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
-
-log = logging.getLogger("coatcheck.service")
 
 __all__ = [
     "Auth", "Coatcheck", "Former", "auth_blueprint", "csrf_token", "current_user", "deliver", "exempt", "fresh",
@@ -141,7 +138,7 @@ def trade_in_visits(app: Flask, auth: Auth, reader: Callable[[], Former | None],
         try:
             made = auth.run(lambda running: exchange(running, scope, former, mode=mode))
         except InvalidCredential as error:
-            log.info("former credential refused", extra={"reason": error.reason})
+            auth.events.emit(acts.FORMER_REFUSED, reason=error.reason)
             return None
         response = redirect(here(scope), 303)
         turns = scope[TURNS] = []

@@ -22,7 +22,7 @@ from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery, registration
 from ..api.bodies import read_form
-from ..api.problems import note_cross_site
+from ..api.problems import tell_cross_site
 from ..logins import chosen_mode
 from ..once import log_in_once
 from ..refusals import BY_STATUS, public_problem
@@ -229,7 +229,7 @@ def endpoint(handler: Handler) -> Endpoint:
         except CoatcheckError as error:
             problem = public_problem(error)
             if isinstance(error, CrossSite):
-                note_cross_site(request)
+                tell_cross_site(request)
             if problem.status >= 500:
                 unforeseen = None if isinstance(error, StoreUnavailable) else error
                 log.warning("cannot answer: %s", error, exc_info=unforeseen)
