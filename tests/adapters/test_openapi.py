@@ -12,10 +12,9 @@ from fastapi.security import APIKeyHeader
 from openapi_spec_validator import validate
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, fresh, requires
 from coatcheck.adapters.openapi import SECURITY_SCHEMES, secure
+from coatcheck.fastapi import CurrentUser, OptionalUser, fresh, mount_auth, requires
 from coatcheck.service.api import contract
-from coatcheck.service.fastapi import mount_auth
 
 NEEDED: list[dict[str, list[str]]] = [{"sessionCookie": []}, {"accessCookie": []}, {"bearer": []}]
 OPTIONAL = [*NEEDED, {}]

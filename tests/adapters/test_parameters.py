@@ -26,13 +26,27 @@ from coatcheck import (
     RemoteVerifier,
     Session,
     SubjectFacts,
+    django,
+    flask,
+    litestar,
+    starlette,
 )
-from coatcheck.adapters import demands, django, flask, litestar, starlette
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, auth_of, current_user, fresh, optional_user, requires
+from coatcheck.adapters import demands
 from coatcheck.credentials.arrival import Arrival
 from coatcheck.errors import ConfigurationError
+from coatcheck.fastapi import (
+    CurrentUser,
+    OptionalUser,
+    auth_app,
+    auth_of,
+    current_user,
+    deliver,
+    fresh,
+    mount_auth,
+    optional_user,
+    requires,
+)
 from coatcheck.model import Account
-from coatcheck.service.fastapi import auth_app, deliver, mount_auth
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Setting

@@ -25,13 +25,13 @@ mount_auth(app, Auth("sqlite:///app.db"))
 _LITESTAR: Final = """
 from litestar import Litestar
 from coatcheck import Auth
-from coatcheck.service.litestar import ServicePlugin
+from coatcheck.litestar import ServicePlugin
 app = Litestar(plugins=[ServicePlugin(Auth("sqlite:///app.db"))])
 """
 _FLASK: Final = """
 from flask import Flask
 from coatcheck import Policy
-from coatcheck.service.flask import Auth, mount_auth
+from coatcheck.flask import Auth, mount_auth
 app = Flask(__name__)
 mount_auth(app, Auth("sqlite:///app.db", policy=Policy(trusted_proxies={proxies!r})))
 """
@@ -44,11 +44,11 @@ from django.urls import include, path
 from coatcheck import Policy
 settings.configure(
     SECRET_KEY="for tests only", ROOT_URLCONF="main", ALLOWED_HOSTS=["*"], BASE_DIR=Path.cwd(),
-    INSTALLED_APPS=["coatcheck.adapters.django"], MIDDLEWARE=["coatcheck.adapters.django.AuthMiddleware"],
+    INSTALLED_APPS=["coatcheck.django"], MIDDLEWARE=["coatcheck.django.AuthMiddleware"],
     COATCHECK={{"policy": Policy(trusted_proxies={proxies!r})}}, LOGGING_CONFIG=None, {more}
 )
 app = get_wsgi_application()
-urlpatterns = [path("auth/", include("coatcheck.service.django"))]
+urlpatterns = [path("auth/", include("coatcheck.django.urls"))]
 """
 _TLS: Final = 'SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),'
 SOCKET: Final = "{socket}"

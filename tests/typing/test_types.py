@@ -44,7 +44,7 @@ def test_types_are_seen(checker: Sequence[str], tmp_path: Path) -> None:
     """They are no "Any": what an identity has not is an error, in the parameter of a FastAPI route as elsewhere."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from coatcheck.adapters.fastapi import CurrentUser, OptionalUser\n"
+        "from coatcheck.fastapi import CurrentUser, OptionalUser\n"
         "def name(user: CurrentUser) -> str:\n    return user.nickname\n"
         "def subject(user: OptionalUser) -> str:\n    return user.subject\n"
     )

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 
 from coatcheck import ApplicationSubjects, Auth, Login, SubjectFacts, UserSource
 from coatcheck.accounts import Accounts, Authenticated, Logins, PasswordHasher
-from coatcheck.adapters.sqlalchemy import SqlAlchemyUsers
+from coatcheck.sqlalchemy import SqlAlchemyUsers
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from coatcheck import Auth, ConfigurationError, Mode, Policy, SubjectFacts
-from coatcheck.adapters.fastapi import CurrentUser
+from coatcheck.fastapi import CurrentUser
 from coatcheck.service.app import alone, auth_app
 from tests.service.api.conftest import running
 from tests.service.api.world import (

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from ... import acts, decide
 from ...acting import known_as
 from ...adapters.asgi import arrival_of, check_origin, identify
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...auth import Auth
 from ...credentials.entropy import guessed
 from ...credentials.transport import Credential, taken

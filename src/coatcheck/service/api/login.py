@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...adapters.asgi import arrival_of, check_origin
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import problem_of
 from ...auth import Auth
 from ...credentials.csrf import Provenance

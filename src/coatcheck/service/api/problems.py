@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from ... import acts
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import CONTENT_TYPE, INTERNAL, Problem
 from ...errors import CoatcheckError, CrossSite, StoreUnavailable
 from ..envelope import with_headers

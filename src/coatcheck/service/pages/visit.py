@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ...acting import known_as
 from ...adapters.asgi import arrival_of, check_origin
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
 from ...credentials.opaque import OpaqueTokens
