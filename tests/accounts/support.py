@@ -17,6 +17,7 @@ from coatcheck.issuer import Credentials
 from coatcheck.model import Mode, Session, SubjectFacts
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
+from tests.support.patience import SOON
 
 CHEAP = Argon2Profile(memory=8, passes=1, lanes=1)
 EMAIL = "ada@lovelace.example"
@@ -124,7 +125,7 @@ class Hashing:
                 self._active += 1
                 self.most = max(self.most, self._active)
             try:
-                assert self.go.wait(10), "nobody let the hashing go on: the event loop is blocked"
+                assert self.go.wait(SOON), "nobody let the hashing go on: the event loop is blocked"
                 return inner(hasher, *args)
             finally:
                 with self._lock:

@@ -17,6 +17,7 @@ from coatcheck.events import Events
 from coatcheck.model import SubjectFacts
 from coatcheck.subjects import ApplicationSubjects, Login, UserSource
 from tests.accounts.support import CHEAP, ELSEWHERE, HERE, OTHER, PASSWORD, Hashing, StoreRevocation, World
+from tests.support.patience import SOON
 from tests.support.users import User, Users
 
 THIRD = "the third password here"
@@ -347,7 +348,7 @@ async def test_a_callable_overtaken_by_a_change(world: World, call: int) -> None
         return True
 
     login = asyncio.create_task(survives())
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(reached.wait(), SOON)
     password = OTHER
     await world.store.revoke_subject("7", now=world.clock.now())
     go_on.set()

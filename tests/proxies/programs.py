@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.patience import PATIENCE
 from tests.support.servers.processes import Server, free_port
 from tests.support.service import environment
 
@@ -130,7 +131,7 @@ class _Program(Server):
     def answers(self) -> bool:
         unix = isinstance(self.where, Path)
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             try:
                 connection.connect(str(self.where) if unix else ("127.0.0.1", self.where))
                 connection.sendall(b"GET /auth/readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")

@@ -16,8 +16,6 @@ MYPY = ("mypy", "--strict")
 PYRIGHT = ("pyright",)
 CHECKERS = pytest.mark.parametrize("checker", [MYPY, PYRIGHT], ids=["mypy", "pyright"])
 
-pytestmark = pytest.mark.timeout(400)
-
 
 def check(checker: Sequence[str], *files: Path) -> subprocess.CompletedProcess[str]:
     """Run a checker as `scripts/lint` does: pyright is the one bundled in its wheel, never one fetched."""
