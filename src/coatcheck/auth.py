@@ -11,6 +11,7 @@ from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordP
 from .accounts.composition import Given, can_authenticate, has_logins, source_of
 from .accounts.invitations import invite
 from .accounts.throttle import Counters
+from .applications import given
 from .clock import Clock
 from .credentials.jwt import AccessTokens
 from .credentials.keyring import Secrets
@@ -146,7 +147,9 @@ class Auth:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
-        """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object."""
+        """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object.
+        Raises `ConfigurationError` for an application that asks a request who is asking, see `coatcheck.fastapi`."""
+        given(app)
         async with self:
             yield {STATE_KEY: self}
 

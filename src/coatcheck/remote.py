@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
 from . import arguments
+from .applications import given
 from .clock import Clock
 from .credentials.jws import MAX_TOKEN
 from .credentials.jwt import AccessClaims, TokenReader
@@ -266,6 +267,7 @@ class RemoteVerifier:
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, RemoteVerifier]]:
         """An ASGI lifespan: ``FastAPI(lifespan=remote.lifespan)``. Adapters find this object in what it yields."""
+        given(app)
         async with self:
             yield {STATE_KEY: self}
 

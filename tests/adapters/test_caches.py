@@ -80,7 +80,7 @@ async def with_fastapi(auth: Auth) -> AsyncIterator[Served]:
         return HTMLResponse(user.subject if user else "nobody", headers=KEPT)
 
     @router.get("/value")
-    async def value(user: fastapi.CurrentUser | None = None) -> str:
+    async def value(user: fastapi.OptionalUser) -> str:
         return user.subject if user else "nobody"
 
     @router.get("/stream")

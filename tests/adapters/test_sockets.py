@@ -92,7 +92,7 @@ def with_fastapi(auth: Auth) -> Any:
         await echo(socket)
 
     @app.websocket("/both")
-    async def both(socket: WebSocket, user: CurrentUser | None, same: CurrentUser) -> None:
+    async def both(socket: WebSocket, user: OptionalUser, same: CurrentUser) -> None:
         await echo(socket)
 
     @app.websocket("/role", dependencies=[requires("admin")])

@@ -31,6 +31,7 @@ from ..model import Device, Identity, Mode, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
 from ..subjects import ApplicationSubjects, Login, UserSource
+from .attaching import attach
 from .dependencies import (
     CurrentUser,
     OptionalUser,
@@ -49,22 +50,24 @@ if TYPE_CHECKING:
     from ..service.delivery import deliver
     from ..service.former import Former, TradeIn, trade_in
     from ..service.visits import page_for
+    from ..starlette.middleware import AuthMiddleware
     from .mounting import mount_auth
 
 __all__ = [
-    "ApplicationSubjects", "Auth", "Authenticated", "CoatcheckError", "ConfigurationError", "Conflict",
-    "Credentials", "CurrentUser", "Device", "Ending", "Forbidden", "Former", "Identity", "InvalidCredential",
-    "InvalidLogin", "Lifetimes", "Login", "LoginTooOld", "Mode", "NotFound", "NotLoggedIn", "OptionalUser",
-    "Policy", "Refusal", "Rejected", "RemoteVerifier", "Session", "StoreUnavailable", "SubjectFacts", "Throttled",
-    "TradeIn", "UserSource", "auth_app", "auth_of", "current_user", "deliver", "fresh", "guard_websocket",
-    "guarded", "guarded_events", "lifespans", "mount_auth", "on_refusal", "optional_user", "page_for", "requires",
-    "trade_in",
+    "ApplicationSubjects", "Auth", "AuthMiddleware", "Authenticated", "CoatcheckError", "ConfigurationError",
+    "Conflict", "Credentials", "CurrentUser", "Device", "Ending", "Forbidden", "Former", "Identity",
+    "InvalidCredential", "InvalidLogin", "Lifetimes", "Login", "LoginTooOld", "Mode", "NotFound", "NotLoggedIn",
+    "OptionalUser", "Policy", "Refusal", "Rejected", "RemoteVerifier", "Session", "StoreUnavailable",
+    "SubjectFacts", "Throttled", "TradeIn", "UserSource", "attach", "auth_app", "auth_of", "current_user",
+    "deliver", "fresh", "guard_websocket", "guarded", "guarded_events", "lifespans", "mount_auth", "on_refusal",
+    "optional_user", "page_for", "requires", "trade_in",
 ]  # fmt: skip
 
 __getattr__ = lazily(
     __name__,
     {
         "coatcheck.fastapi.mounting": ("mount_auth",),
+        "coatcheck.starlette.middleware": ("AuthMiddleware",),
         "coatcheck.service.delivery": ("deliver",),
         "coatcheck.service.app": ("auth_app",),
         "coatcheck.service.visits": ("page_for",),

@@ -2,7 +2,7 @@
 
 The application is made with ``FastAPI(lifespan=auth.lifespan)``, where ``auth`` is an `Auth` or a `RemoteVerifier`;
 nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted. What would let a
-request say who is asking is refused when the route is made, see `fastapi_parameters`.
+request say who is asking is refused when the application starts, see `parameters`.
 
 A refusal is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
 code}``, with the status and headers of the problem. ``app.add_exception_handler(Refusal, on_refusal)`` makes it
@@ -11,17 +11,16 @@ code}``, with the status and headers of the problem. ``app.add_exception_handler
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException, WebSocketException, routing
-from fastapi.dependencies.models import Dependant
+from fastapi import Depends, HTTPException, WebSocketException
 from fastapi.params import Depends as Dependency
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from ..adapters import demands, openapi
+from ..adapters import demands
 from ..adapters import lifespans as found
 from ..adapters.asgi import IDENTITY, GuardingKnower, Scope, arrival_of, identify, identify_leniently, recognise
 from ..adapters.connections import LateGuard
@@ -33,9 +32,8 @@ from ..auth import Auth
 from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, InvalidCredential
 from ..model import Identity
-from . import parameters as fastapi_parameters
-from . import routes as fastapi_routes
-from .routes import LATE
+from .parameters import Ours
+from .routes import ASKED, LATE
 
 __all__ = [
     "CurrentUser", "OptionalUser", "Refusal", "auth_of", "current_user", "fresh", "lifespans", "on_refusal",
@@ -63,6 +61,18 @@ def auth_of(connection: HTTPConnection) -> Auth:
     return found.auth_of(connection)
 
 
+def _knower_of(scope: Scope) -> GuardingKnower:
+    knower = knower_of(scope)
+    try:
+        scope[ASKED].yes = True
+    except KeyError:
+        raise RuntimeError(
+            "this FastAPI application was not given to us, so nobody has looked at its routes: hand it to the "
+            "lifespan, auth.lifespan(app), or call coatcheck.fastapi.attach(app) before it starts"
+        ) from None
+    return knower
+
+
 @cache
 def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]:
     """The dependency that gives whoever meets the demand. One for each, so that FastAPI solves it once where a router
@@ -70,7 +80,7 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
 
     async def user(connection: HTTPConnection) -> Identity:
         scope = connection.scope
-        knower = knower_of(scope)
+        knower = _knower_of(scope)
         try:
             if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
                 return demand.check(scope[IDENTITY], knower.clock)
@@ -102,7 +112,7 @@ async def optional_user(connection: HTTPConnection) -> Identity | None:
     if IDENTITY in scope:
         known: Identity | None = scope[IDENTITY]
         return known
-    knower = knower_of(scope)
+    knower = _knower_of(scope)
     try:
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
         if identity is not None:
@@ -146,7 +156,7 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
 
 
 CurrentUser = Annotated[Identity, Depends(current_user)]
-"""Parameter type of a path operation that needs somebody logged in. ``CurrentUser | None`` is `OptionalUser`."""
+"""Parameter type of a path operation that needs somebody logged in."""
 
 OptionalUser = Annotated[Identity | None, Depends(optional_user)]
 """Parameter type of a path operation that serves everybody and wants to know who."""
@@ -164,48 +174,5 @@ def fresh(*, minutes: float) -> Dependency:
     return Dependency(_demanded(demands.fresh(minutes=minutes)))
 
 
-_ours: Final = fastapi_parameters.Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,), demanded=_demanded)
-fastapi_parameters.install(_ours)
-
-
-def _asks(dependant: Dependant) -> bool:
-    """Whether a route, or what it depends on, asks who is asking."""
-    return any(map(_ours.gives, _calls(dependant)))
-
-
-fastapi_routes.install(_asks)
-
-
-_openapi = FastAPI.openapi
-
-
-def _openapi_with_security(self: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, in which operations with our dependencies say so."""
-    document = _openapi(self)
-    for route in _routes(self):
-        calls = [call for call in _calls(getattr(route, "dependant", None)) if _ours.gives(call)]
-        needed = any(call is not optional_user for call in calls)
-        if calls:
-            for method in route.methods or ():
-                openapi.secure(document, route.path_format, method, optional=not needed)
-    return document
-
-
-def _routes(app: FastAPI) -> Iterable[Any]:
-    """All routes, with what the routers around them add. Newer versions of FastAPI put that together in a function."""
-    return getattr(routing, "iter_route_contexts", iter)(app.routes)
-
-
-def _calls(dependant: Dependant | None) -> Iterator[Callable[..., object] | None]:
-    """Everything that is called for a route."""
-    if dependant is not None:
-        yield dependant.call
-        for inner in dependant.dependencies:
-            yield from _calls(inner)
-
-
-# FastAPI shows what is a dependency of its class SecurityBase: one scheme each, never "or nothing", and each is solved
-# anew with every request; three that do nothing make it a third slower. `openapi` is the method that FastAPI offers for
-# changing the document, but no dependency knows its application, so it is the class's own that is changed. Documents in
-# which none of our dependencies stands are left alone.
-FastAPI.openapi = _openapi_with_security  # type: ignore[method-assign]
+OURS: Final = Ours(demands=_DEMANDED, optional=optional_user, others=(auth_of,))
+"""What is a dependency of ours."""

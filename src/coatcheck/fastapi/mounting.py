@@ -1,8 +1,4 @@
-"""The service within a FastAPI application: ``mount_auth(app, "sqlite:///app.db")``.
-
-Names that an application needs besides are here too, so that a small one imports one module. An application that only
-verifies imports `coatcheck.fastapi`, which loads nothing of the service.
-"""
+"""The service within a FastAPI application: ``mount_auth(app, "sqlite:///app.db")``."""
 
 from __future__ import annotations
 
@@ -12,14 +8,10 @@ from fastapi import FastAPI
 
 from ..auth import Auth
 from ..service.app import auth_app, refuse_second
-from ..service.delivery import deliver
-from ..service.visits import page_for
-from .dependencies import CurrentUser, OptionalUser, Refusal, auth_of, fresh, lifespans, on_refusal, requires
+from .attaching import attach
+from .dependencies import lifespans
 
-__all__ = [
-    "Auth", "CurrentUser", "OptionalUser", "Refusal", "auth_app", "auth_of", "deliver", "fresh", "lifespans",
-    "mount_auth", "on_refusal", "page_for", "requires",
-]  # fmt: skip
+__all__ = ["mount_auth"]
 
 
 def mount_auth(
@@ -42,4 +34,5 @@ def mount_auth(
         auth = Auth(auth)
     app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
     app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
+    attach(app)
     return auth

@@ -1,13 +1,10 @@
-"""How FastAPI reads the parameters of a route, so that none of ours is ever made of a request.
+"""What FastAPI must never make of a request.
 
 FastAPI takes a parameter whose type it does not find to be a dependency for a part of the query or the body:
-``user: Identity``, ``Annotated[Identity, requires]`` and the like would let a stranger say who they are. Here each is
-refused when the route is made, with what to write instead. ``CurrentUser | None`` does what it says, and of several
-demands in one ``Annotated`` all are met, where FastAPI asks the last one only.
-
-FastAPI has no hook for this, so two of its functions are replaced: ``analyze_param``, through which every parameter of
-every route and dependency goes, and ``get_dependant``, which reads what is to be called. That an identity cannot be
-made of data stands in the type itself too (`coatcheck.model.Identity`), for applications that do not load this.
+``user: Identity``, ``Annotated[Identity, requires]`` and the like would let a stranger say who they are. And of several
+demands in one ``Annotated`` it asks the last one only. Here each is refused, with what to write instead, before an
+application that was given to us serves anybody. That an identity cannot be made of data stands in the type itself too
+(`coatcheck.model.Identity`), for applications that were not.
 """
 
 from __future__ import annotations
@@ -18,18 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final, ForwardRef, NoReturn, get_args, get_origin
 
-from fastapi import params, routing
+from fastapi import params
 from fastapi.dependencies import utils
-from pydantic.fields import FieldInfo
 
-from ..adapters.demands import LOGGED_IN, Demand
+from ..adapters.demands import Demand
 from ..adapters.parameters import NEVER, is_of_ours, is_union, never_of_requests, unaliased
 from ..errors import ConfigurationError
-from ..model import Identity
 
 Dependable = Callable[..., Any]
 
-_EMPTY: Final = inspect.Parameter.empty
 _NAMES: Final = ("CurrentUser", "OptionalUser", "Identity")
 
 
@@ -43,8 +37,6 @@ class Ours:
     """The one that gives None for nobody."""
     others: tuple[Dependable, ...]
     """More of ours that are dependencies."""
-    demanded: Callable[[Demand], Dependable]
-    """Makes the dependency of a demand."""
 
     def asks(self, mark: object) -> bool:
         """Whether it is a ``Depends`` of one of ours that give an identity."""
@@ -54,18 +46,25 @@ class Ours:
         """Whether it is one of our dependencies that give an identity. What others have may have no hash."""
         return inspect.isfunction(call) and (call in self.demands or call is self.optional)
 
-    def read(self, name: str, annotation: Any, default: Any) -> tuple[Any, Any]:
-        """A parameter as FastAPI shall see it. Raises `ConfigurationError` for one that must not be."""
+    def check(self, call: Callable[..., Any]) -> None:
+        """Look at what is called for a route, and at each of its parameters. Raises `ConfigurationError`."""
+        self.check_call(call)
+        if self.gives(call) or any(call is other for other in self.others):
+            return
+        for one in utils.get_typed_signature(call).parameters.values():
+            self.check_parameter(one.name, one.annotation, one.default)
+
+    def check_parameter(self, name: str, annotation: Any, default: Any) -> None:
+        """Raises `ConfigurationError` for one that must not be made of a request."""
         annotation = unaliased(annotation)
         base, marks = _parts(annotation)
         if any(map(_is_unfinished, (*marks, default))) or isinstance(base, params.Depends) or is_of_ours(base):
             _refuse(name)
         found = [mark for mark in marks if isinstance(mark, params.Depends)]
         if any(self.asks(mark) for mark in found) and len(found) > 1:
-            return Annotated[base, self._all_of(name, found)], default
-        is_field = any(isinstance(mark, FieldInfo) for mark in (*marks, default))
-        if not (found or is_field) and is_union(base) and any(map(self._is_given, get_args(base))):
-            return self._maybe(name, get_args(base), default), _EMPTY
+            self._check_last(name, found)
+        if not found and is_union(base) and any(map(self._is_given, get_args(base))):
+            _refuse(name, "FastAPI asks nobody where a dependency is part of a union; OptionalUser is None for nobody")
         used = found[-1] if found else default
         if isinstance(used, params.Security) and used.scopes and self.asks(used):
             _refuse(name, "our dependencies do not know scopes of Security; roles are asked for by requires(...)")
@@ -74,7 +73,6 @@ class Ours:
                 self.check_call(base)
         elif never_of_requests(annotation) is not None or _is_forward(annotation):
             _refuse(name, kind=never_of_requests(annotation))
-        return annotation, default
 
     def check_call(self, call: Any) -> None:
         """Raise `ConfigurationError` for what must not be called with parts of a request."""
@@ -98,59 +96,18 @@ class Ours:
     def _is_given(self, annotation: Any) -> bool:
         return any(map(self.asks, _parts(unaliased(annotation))[1]))
 
-    def _maybe(self, name: str, members: tuple[Any, ...], default: Any) -> Any:
-        """What ``CurrentUser | None`` says. Nobody can tell what ``Annotated[Identity, requires("admin")] | None``
-        means for somebody else."""
-        given = [unaliased(member) for member in members if member is not type(None)]
-        marks = [mark for member in given for mark in _parts(member)[1] if isinstance(mark, params.Depends)]
-        simple = all(
-            mark.dependency is self.optional or self.demands.get(mark.dependency) == LOGGED_IN for mark in marks
-        )
-        if len(given) != 1 or not simple or default not in (None, _EMPTY):
-            _refuse(name, "only CurrentUser may be left open by `| None`")
-        return Annotated[Identity | None, params.Depends(self.optional)]
-
-    def _all_of(self, name: str, marks: list[params.Depends]) -> params.Depends:
-        """One dependency for several demands."""
-        if not all(map(self.asks, marks)):
-            _refuse(name, "FastAPI calls the last Depends of an Annotated only; put the others into dependencies=[...]")
-        demands = [self.demands[mark.dependency] for mark in marks if mark.dependency in self.demands]
-        ages = [demand.max_age for demand in demands if demand.max_age is not None]
-        roles = dict.fromkeys(role for demand in demands for role in demand.roles)
-        if not demands:
-            return marks[-1]
-        return params.Depends(self.demanded(Demand(roles=tuple(roles), max_age=min(ages, default=None))))
+    def _check_last(self, name: str, marks: list[params.Depends]) -> None:
+        """FastAPI asks the last one only, so that must ask for all that the others do."""
+        asked = [self.demands[mark.dependency] for mark in marks if mark.dependency in self.demands]
+        last = self.demands.get(marks[-1].dependency)
+        if not all(map(self.asks, marks)) or (asked and (last is None or not all(map(last.covers, asked)))):
+            _refuse(name, "FastAPI asks the last Depends of an Annotated only; put the others into dependencies=[...]")
 
 
 _WRITE: Final = (
     "Write `user: CurrentUser`, `user: OptionalUser` (None for nobody), "
     '`user: Annotated[Identity, requires("admin")]`, or `user: Identity = Depends(current_user)`.'
 )
-
-
-def install(ours: Ours) -> None:
-    """Have FastAPI read parameters so, in every application of this process."""
-    analyze, read, listed = utils.analyze_param, utils.get_dependant, utils.get_parameterless_sub_dependant
-
-    def analyze_param(*, param_name: str, annotation: Any, value: Any, **more: Any) -> Any:
-        annotation, value = ours.read(param_name, annotation, value)
-        return analyze(param_name=param_name, annotation=annotation, value=value, **more)
-
-    def get_dependant(*, call: Any, **more: Any) -> Any:
-        ours.check_call(call)
-        return read(call=call, **more)
-
-    def get_parameterless_sub_dependant(*, depends: Any, **more: Any) -> Any:
-        if _is_unfinished(depends):
-            what = 'requires("admin"), fresh(minutes=5) or Depends(current_user)'
-            raise ConfigurationError(f"dependencies=[...] takes {what}")
-        if isinstance(depends.dependency, params.Depends):
-            ours.check_call(depends.dependency)
-        return listed(depends=depends, **more)
-
-    utils.analyze_param = analyze_param
-    utils.get_dependant = get_dependant
-    setattr(routing, listed.__name__, get_parameterless_sub_dependant)  # which has it by its name
 
 
 def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...]]:

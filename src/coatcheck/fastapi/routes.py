@@ -1,82 +1,83 @@
-"""What FastAPI's routes do besides, where they ask who is asking: their answers say ``Vary: Cookie, Authorization``,
-what they keep in the framework's session is marked as that person's, and their WebSockets end when the session does.
+"""What happens around the routes of an application that was given to us, where they ask who is asking: answers say
+``Vary: Cookie, Authorization``, what the framework's session keeps is marked as that person's, and WebSockets end when
+the session does.
 
-A dependency cannot do it: it has no hand in an answer that the route makes itself, nor in what a WebSocket sends later.
-So the two functions are replaced that make the handler of a route.
+A dependency cannot do it: it has no hand in an answer that a route makes itself, nor in what a WebSocket sends later.
+So this stands around the application's router, further in than any middleware.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
-from fastapi import Request, Response, WebSocket, WebSocketDisconnect, routing
-from fastapi.dependencies.models import Dependant
-from starlette.exceptions import HTTPException
+from fastapi import WebSocketDisconnect
+from fastapi.routing import APIRouter
 
-from ..adapters.asgi import varying
+from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, varying
 from ..adapters.connections import GUARDED, LateGuard, serve_late
 from ..adapters.kept import FOR, seal_in
 from ..guard import Guard
 
-Handler = Callable[[Request], Awaitable[Response]]
-SocketHandler = Callable[[WebSocket], Awaitable[None]]
-
+ASKED: Final = "coatcheck.asked"
+"""Scope key: the `Asked` of a request."""
 LATE: Final = "coatcheck.late"
 """Scope key of a WebSocket: the `LateGuard` that waits for somebody."""
 
 
-def install(asks: Callable[[Dependant], bool]) -> None:
-    """Have FastAPI make routes so, in every application of this process. ``asks``: whether a route asks us."""
-    make_socket_handler = routing.get_websocket_app
-    make_handler = routing.get_request_handler
+class Asked:
+    """Whether a request has asked who is asking. An object, for whatever copies the scope hands it on."""
 
-    def get_request_handler(dependant: Dependant, *args: Any, **more: Any) -> Handler:
-        handler: Handler = make_handler(dependant, *args, **more)
-        return _varied(handler) if asks(dependant) else handler
+    __slots__ = ("yes",)
 
-    def get_websocket_app(*args: Any, **more: Any) -> SocketHandler:
-        return _guardable(make_socket_handler(*args, **more))
-
-    routing.get_websocket_app = get_websocket_app  # type: ignore[assignment]
-    routing.get_request_handler = get_request_handler  # type: ignore[assignment]
+    def __init__(self) -> None:
+        self.yes: bool = False
 
 
-def _varied(handler: Handler) -> Handler:
-    async def varied(request: Request) -> Response:
-        try:
-            response = await handler(request)
-        except HTTPException as error:
-            given = [(name.lower().encode(), value.encode("latin-1")) for name, value in (error.headers or {}).items()]
-            vary = dict(varying(given))[b"vary"].decode("latin-1")
-            error.headers = {**{n: v for n, v in (error.headers or {}).items() if n.lower() != "vary"}, "Vary": vary}
-            raise
-        finally:
-            if FOR in request.scope:
-                seal_in(request.scope)
-        response.raw_headers = varying(response.raw_headers)
-        return response
+class Around:
+    """The router's application with this around it."""
 
-    return varied
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
+    @classmethod
+    def put(cls, router: APIRouter) -> None:
+        """Once per router."""
+        if not isinstance(router.middleware_stack, cls):
+            router.middleware_stack = cls(router.middleware_stack)
 
-def _guardable(handler: SocketHandler) -> SocketHandler:
-    async def guardable(websocket: WebSocket) -> None:
-        scope = websocket.scope
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            asked = scope[ASKED] = Asked()
+
+            async def send_on(message: Message) -> None:
+                if asked.yes and message["type"] == "http.response.start":
+                    message["headers"] = varying(message.get("headers", ()))
+                    if FOR in scope:
+                        seal_in(scope)
+                await send(message)
+
+            await self._app(scope, receive, send_on)
+        elif scope["type"] == "websocket":
+            scope[ASKED] = Asked()
+            await self._guardable(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _guardable(self, scope: Scope, receive: Receive, send: Send) -> None:
         around: Guard | None = scope.get(GUARDED)
+        found: list[LateGuard] = []
 
         async def serve(late: LateGuard) -> None:
+            found.append(late)
             scope[LATE] = late
-            await handler(WebSocket(scope, late.receive, late.send))
+            await self._app(scope, late.receive, late.send)
 
         try:
-            if around is None:
-                await serve_late(serve, websocket.receive, websocket.send)
+            if around is None and LATE not in scope:  # an application in another has somebody around it
+                await serve_late(serve, receive, send)
             else:
-                await handler(websocket)
+                await self._app(scope, receive, send)
         except WebSocketDisconnect:  # so Starlette calls it that nothing goes out any more
-            guard = scope[LATE].entered if around is None else around
+            guard = found[0].entered if found else around
             if guard is None or guard.ended is None:
                 raise
-
-    return guardable

@@ -1,8 +1,4 @@
-"""The service's routes in a Flask application.
-
-Names that an application needs besides are here too, so that a small one imports one module. An application that only
-verifies imports `coatcheck.flask`, which loads nothing of the service.
-"""
+"""The service within a Flask application: ``mount_auth(app, "sqlite:///app.db")``."""
 
 from __future__ import annotations
 
@@ -30,19 +26,10 @@ from .kept import turn
 from .views import (
     Coatcheck,
     auth_of,
-    csrf_token,
-    current_user,
     exempt,
-    fresh,
-    login_required,
-    optional_user,
-    requires,
 )
 
-__all__ = [
-    "Auth", "Coatcheck", "Former", "auth_blueprint", "csrf_token", "current_user", "deliver", "exempt", "fresh",
-    "login_required", "mount_auth", "optional_user", "requires", "trade_in_visits",
-]  # fmt: skip
+__all__ = ["auth_blueprint", "deliver", "mount_auth", "trade_in_visits"]
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

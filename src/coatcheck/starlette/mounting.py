@@ -1,8 +1,4 @@
-"""The service within a Starlette application: ``mount_auth(app, "sqlite:///app.db")``.
-
-Names that an application needs besides are here too, so that a small one imports one module. An application that only
-verifies imports `coatcheck.starlette`, which loads nothing of the service.
-"""
+"""The service within a Starlette application: ``mount_auth(app, "sqlite:///app.db")``."""
 
 from __future__ import annotations
 
@@ -17,38 +13,12 @@ from ..adapters.asgi import SECOND
 from ..auth import Auth
 from ..errors import ConfigurationError
 from ..service.app import auth_app, refuse_second
-from ..service.delivery import deliver
-from ..service.visits import page_for
 from .middleware import (
     AuthMiddleware,
-    Refusal,
-    User,
-    current_user,
-    fresh,
     lifespans,
-    logged_in,
-    on_error,
-    optional_user,
-    requires,
 )
 
-__all__ = [
-    "Auth",
-    "AuthMiddleware",
-    "Refusal",
-    "User",
-    "auth_app",
-    "current_user",
-    "deliver",
-    "fresh",
-    "lifespans",
-    "logged_in",
-    "mount_auth",
-    "on_error",
-    "optional_user",
-    "page_for",
-    "requires",
-]  # fmt: skip
+__all__ = ["mount_auth"]
 
 
 def mount_auth(
