@@ -11,6 +11,11 @@ LOGIN_REFUSED: Final = Act(
     "login.refused", "it was not, or was not looked at (`throttled`)", refused=True, details=("reason", "email")
 )
 
+STEP_REQUIRED: Final = Act(
+    "login.step_required", "a password was right, and the subject has a second factor", details=("methods",)
+)
+STEP_PASSED: Final = Act("login.step_passed", "a second factor was right", details=("method",))
+
 SESSION_STARTED: Final = Act("session.started", "a login was completed", details=("mode",))
 SESSION_REFRESHED: Final = Act("session.refreshed", "a refresh token was exchanged", details=("mode",))
 SESSION_ENDED: Final = Act(

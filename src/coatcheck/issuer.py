@@ -257,11 +257,13 @@ class Issuer:
     ) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
-        Device, mode, data and ``remember`` go over; the id, ``auth_time`` and all credentials are new, the old ones
-        end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session ended meanwhile.
+        Device, mode, data and ``remember`` go over; ``amr`` grows; the id, ``auth_time`` and all credentials are new,
+        the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session
+        ended meanwhile.
         """
         arguments.texts(session_id=session_id)
         arguments.wholes(epoch=epoch)
+        amr = arguments.collection(str, amr, "amr", "('pwd',)")
         found = await self._sessions.find(session_id, now=self._clock.now())
         if found is None:
             raise RevokedCredential("session is not live")
@@ -273,7 +275,7 @@ class Issuer:
             epoch=epoch,
             remember=old.remember,
             device=old.device,
-            amr=amr,
+            amr=tuple(dict.fromkeys((*old.amr, *amr))),
             auth_time=auth_time,
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .accounts import Authenticated
+from .accounts import Proof
 from .adapters.connections import Ending, guarded, guarded_events
 from .adapters.demands import LOGGED_IN, Demand, fresh, requires
 from .adapters.problems import CONTENT_TYPE, Problem, problem_of
 from .adapters.wsgi import FORM_FIELD, BlockingKnower, Environ, identify, identify_leniently, recognise, scope_of
 from .blocking import Auth, RemoteVerifier
 from .errors import (
+    AttemptOver,
     CoatcheckError,
     ConfigurationError,
     Conflict,
     Forbidden,
     InvalidCredential,
     InvalidLogin,
+    InvalidStep,
     LoginTooOld,
     NotFound,
     NotLoggedIn,
     Rejected,
+    StepRequired,
     StoreUnavailable,
     Throttled,
 )
@@ -37,12 +40,53 @@ if TYPE_CHECKING:
     from .service.wsgi import WsgiAuthApp
 
 __all__ = [
-    "CONTENT_TYPE", "FORM_FIELD", "LOGGED_IN", "ApplicationSubjects", "Auth", "Authenticated", "BlockingKnower",
-    "CoatcheckError", "ConfigurationError", "Conflict", "Credentials", "Demand", "Device", "Ending", "Environ",
-    "Forbidden", "Identity", "InvalidCredential", "InvalidLogin", "Lifetimes", "Login", "LoginTooOld", "Mode",
-    "NotFound", "NotLoggedIn", "Policy", "Problem", "Rejected", "RemoteVerifier", "Session", "StoreUnavailable",
-    "SubjectFacts", "Throttled", "UserSource", "WsgiAuthApp", "fresh", "guarded", "guarded_events", "identify",
-    "identify_leniently", "problem_of", "recognise", "requires", "scope_of",
+    "CONTENT_TYPE",
+    "FORM_FIELD",
+    "LOGGED_IN",
+    "ApplicationSubjects",
+    "AttemptOver",
+    "Auth",
+    "BlockingKnower",
+    "CoatcheckError",
+    "ConfigurationError",
+    "Conflict",
+    "Credentials",
+    "Demand",
+    "Device",
+    "Ending",
+    "Environ",
+    "Forbidden",
+    "Identity",
+    "InvalidCredential",
+    "InvalidLogin",
+    "InvalidStep",
+    "Lifetimes",
+    "Login",
+    "LoginTooOld",
+    "Mode",
+    "NotFound",
+    "NotLoggedIn",
+    "Policy",
+    "Problem",
+    "Proof",
+    "Rejected",
+    "RemoteVerifier",
+    "Session",
+    "StepRequired",
+    "StoreUnavailable",
+    "SubjectFacts",
+    "Throttled",
+    "UserSource",
+    "WsgiAuthApp",
+    "fresh",
+    "guarded",
+    "guarded_events",
+    "identify",
+    "identify_leniently",
+    "problem_of",
+    "recognise",
+    "requires",
+    "scope_of",
 ]  # fmt: skip
 
 __getattr__ = lazily(

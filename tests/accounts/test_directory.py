@@ -299,7 +299,7 @@ READS = ("failures", "count_try", "by_email", "standing_of", "by_id", "settle_tr
 
 @pytest.mark.parametrize("broken", READS)
 async def test_a_store_failure_is_never_yes(world: World, account: Account, broken: str) -> None:
-    """Whatever call of the store fails, a login with the right password raises and makes no Authenticated."""
+    """Whatever call of the store fails, a login with the right password raises and makes no Proof."""
     gated = GatedStore(world.store)
     gated.fail(broken)
     with pytest.raises(StoreUnavailable):

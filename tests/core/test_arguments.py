@@ -135,7 +135,7 @@ async def test_no_other_kind_is_taken(auth: Auth, place: str) -> None:
         "email": "bob@example.com", "name": "ann@example.com", "password": PASSWORD, "current": PASSWORD,
         "new": "eleven brown owls", "password_hash": account.password_hash, "token": made.refresh_token, "roles": (),
         "credential": bearer(made.access_token),
-        "identity": await auth.verify(bearer(made.access_token)),
+        "identity": await auth.verify(bearer(made.access_token)), "attempt": "cca_", "method": "second_password",
     }  # fmt: skip
     for name, arguments, parameter in _calls(place, good):
         try:

@@ -19,7 +19,7 @@ _ASGI: Final = """
 import os
 from {framework} import {name}
 from coatcheck import Auth
-from coatcheck.service.{framework} import mount_auth
+from coatcheck.{framework} import mount_auth
 app = {name}()
 mount_auth(app, Auth("sqlite:///app.db"))
 """

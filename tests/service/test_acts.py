@@ -213,10 +213,12 @@ async def test_every_act_leaves_its_record(scene: Scene, acts: Callable[[Scene],
 
 
 async def test_every_name_is_met(scene: Scene) -> None:
-    """Each name of the list is of an act of this page, but for those of imports, trading in and connections."""
+    """Each name of the list is of an act of this page, but for those of imports, trading in, steps and
+    connections."""
     for acts in ACTS:
         await acts(scene)
     elsewhere = {"account.adopted", "former.traded_in", "former.refused", "connection.ended"}
+    elsewhere |= {"login.step_required", "login.step_passed"}
     assert scene.seen == {act.name for act in names.ACTS} - elsewhere
 
 

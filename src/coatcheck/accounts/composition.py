@@ -13,7 +13,7 @@ from ..stores.base import AccountStore, SessionStore
 from ..subjects import ApplicationSubjects, SubjectHook, SubjectSource, UserSource
 from .changes import Changes, Renew, Revocation
 from .directory import Accounts
-from .logins import Authenticated, CheckedLogins, Logins
+from .logins import CheckedLogins, Logins, Proof
 from .passwords import PasswordHasher, PasswordPolicy, common_passwords
 from .throttle import Counters, Throttle
 
@@ -32,7 +32,7 @@ class Users:
     logins: Logins | None = None
     checked: CheckedLogins | None = None
 
-    async def authenticate(self, name: str, password: str, *, ip: str) -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str) -> Proof:
         """See `Logins.authenticate`. Raises `ConfigurationError` where nobody can log in by name and password."""
         way = self.logins or self.checked
         if way is None:

@@ -25,7 +25,7 @@ from ..subjects import Login
 from . import foreign_hashes
 from .changes import Changes, Renew, Revocation
 from .emails import canonical
-from .logins import Authenticated, Logins
+from .logins import Logins, Proof
 from .passwords import PasswordHasher, PasswordPolicy
 from .throttle import Throttle
 
@@ -40,7 +40,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticatedAccount(Authenticated):
+class AuthenticatedAccount(Proof):
     """Someone has proved to be the owner of an account."""
 
     account: Account
@@ -281,9 +281,11 @@ class Accounts:
         """Finish the changes under way and end the hashing threads. The stores stay open. Idempotent."""
         await self.logins.close()
 
-    async def _with_account(self, proved: Authenticated) -> AuthenticatedAccount:
+    async def _with_account(self, proved: Proof) -> AuthenticatedAccount:
         account = await self.get(proved.subject)
-        return AuthenticatedAccount(subject=proved.subject, epoch=proved.epoch, email=account.email, account=account)
+        return AuthenticatedAccount(
+            subject=proved.subject, epoch=proved.epoch, at=proved.at, email=account.email, account=account
+        )
 
 
 def _login_of(account: Account | None) -> Login | None:

@@ -35,12 +35,16 @@ ReadBoth = Callable[[str], Awaitable[tuple[Login | None, SubjectFacts | None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """Someone has proved to be this subject."""
+class Proof:
+    """Who somebody is, and how that was shown."""
 
     subject: str
     epoch: int
-    """The subject's epoch, read before the password's hash was: give it to the new session."""
+    """The subject's epoch, read before what the proof rests on was: give it to the new session."""
+    amr: tuple[str, ...] = ("pwd",)
+    """How (RFC 8176): a password, where nothing else is said."""
+    at: float = 0.0
+    """When, in seconds since the Unix epoch by the store's clock."""
     email: str = ""
     """Their address, where it is known."""
 
@@ -83,7 +87,7 @@ class Logins:
         self._read_both = read_both
         self._nobody = secrets.token_hex(16)
 
-    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """Log in by name and password.
 
         Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
@@ -104,7 +108,7 @@ class Logins:
         proof = await self._proved(known.subject if known else self._nobody, password, attempt, shown=key, ip=ip)
         return _public(proof)
 
-    async def check_password(self, subject: str, password: str, *, ip: str = "") -> Authenticated:
+    async def check_password(self, subject: str, password: str, *, ip: str = "") -> Proof:
         """Prove again who one is. Raises as `authenticate` does and counts as a login."""
         return _public(await self._proved_again(subject, password, ip))
 
@@ -188,7 +192,8 @@ class Logins:
             refuse(self._events, verified.fault or "wrong password", subject=subject, email=shown, ip=ip)
         await self._throttle.success(attempt, now=self._now())
         self._events.emit(acts.LOGIN_PROVED, subject=subject, email=shown, ip=ip)
-        return _Proof(await self._renewed(login, password) if verified.needs_rehash else login, epoch)
+        login = await self._renewed(login, password) if verified.needs_rehash else login
+        return _Proof(login, epoch, self._now())
 
     async def _read(self, subject: str) -> tuple[Login | None, SubjectFacts | None]:
         if self._read_both is not None:
@@ -252,7 +257,7 @@ class CheckedLogins:
         self._now = now
         self._events = events
 
-    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """See `Logins.authenticate`; how alike unknown names and wrong passwords are is up to the application."""
         attempt = await admitted(self._throttle, self._events, f"name:{folded(name)}", ip, now=self._now())
         subject = await self._subjects.subject_of(name, password)
@@ -266,17 +271,18 @@ class CheckedLogins:
             refuse(self._events, "the application refuses by now", subject=subject, ip=ip)
         await self._throttle.success(attempt, now=self._now())
         self._events.emit(acts.LOGIN_PROVED, subject=subject, ip=ip)
-        return Authenticated(subject=subject, epoch=epoch)
+        return Proof(subject=subject, epoch=epoch, at=self._now())
 
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
     login: Login
     epoch: int
+    at: float
 
 
-def _public(proof: _Proof) -> Authenticated:
-    return Authenticated(subject=proof.login.subject, epoch=proof.epoch, email=proof.login.email)
+def _public(proof: _Proof) -> Proof:
+    return Proof(subject=proof.login.subject, epoch=proof.epoch, at=proof.at, email=proof.login.email)
 
 
 def folded(name: str) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 from .. import arguments
 from .. import auth as _async
 from .. import remote as _remote
-from ..accounts import Authenticated, PasswordHasher, PasswordPolicy
+from ..accounts import PasswordHasher, PasswordPolicy, Proof
 from ..accounts.composition import Given
 from ..clock import Clock
 from ..credentials.transport import Credential
 from ..events import Events
 from ..issuer import Credentials
+from ..logins import Steps
 from ..model import Device, Mode
 from ..policy import Policy
 from ..stores import KeyedSessions, Store, embedded_path
@@ -60,9 +61,11 @@ class Auth(Blocking[_async.Auth]):
                 url, sessions=sessions, secret=secret, policy=settled, subjects=subjects,
                 password_hasher=password_hasher, password_policy=password_policy, clock=timed,
             )  # fmt: skip
-            made.events = self.events
+            made.events, made.steps = self.events, self.steps
             return made
 
+        self.steps: Steps = Steps()
+        """The second factors that there are. One is added before the start."""
         self.events: Events = Events(timed.now, settled.event_addresses)
         """What happens to accounts, sessions and keys. Subscribers are called in the thread of the event loop, or in
         that of a request, and go along when the process is forked."""
@@ -91,7 +94,7 @@ class Auth(Blocking[_async.Auth]):
         """Raises `CrossSite` unless this is the session's CSRF token."""
         self.start()._life.inner.check_csrf_token(token, session_id)
 
-    def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """See `coatcheck.Auth.authenticate`."""
         return self.run(lambda auth: auth.authenticate(name, password, ip=ip))
 
@@ -118,6 +121,24 @@ class Auth(Blocking[_async.Auth]):
                 amr=amr,
                 auth_time=auth_time,
                 data=data,
+            )
+        )
+
+    def finish_login(
+        self,
+        attempt: str,
+        *,
+        method: str,
+        code: str = "",
+        credential: Mapping[str, Any] | None = None,
+        device: Device | None = None,
+        data: Mapping[str, Any] | None = None,
+        ip: str = "",
+    ) -> Credentials:
+        """See `coatcheck.Auth.finish_login`."""
+        return self.run(
+            lambda auth: auth.finish_login(
+                attempt, method=method, code=code, credential=credential, device=device, data=data, ip=ip
             )
         )
 

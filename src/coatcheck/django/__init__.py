@@ -12,7 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CoatcheckError, ConfigurationError, Conflict, InvalidLogin, Rejected, StoreUnavailable, Throttled
+from ..errors import (
+    AttemptOver,
+    CoatcheckError,
+    ConfigurationError,
+    Conflict,
+    InvalidLogin,
+    InvalidStep,
+    Rejected,
+    StepRequired,
+    StoreUnavailable,
+    Throttled,
+)
 from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Session, SubjectFacts
@@ -32,11 +43,11 @@ if TYPE_CHECKING:
     auth: Auth
 
 __all__ = [
-    "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials", "Device",
-    "DjangoUsers", "Former", "Identity", "InvalidLogin", "Lifetimes", "LoggedInRequest", "LoginRequiredMixin", "Mode",
-    "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "StoreUnavailable", "SubjectFacts", "Throttled",
-    "auth", "current_user", "cut_off", "deliver", "exempt", "facts_of", "fresh", "knower", "login_required",
-    "optional_user", "requires", "trade_in", "user_changed",
+    "AttemptOver", "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials",
+    "Device", "DjangoUsers", "Former", "Identity", "InvalidLogin", "InvalidStep", "Lifetimes", "LoggedInRequest",
+    "LoginRequiredMixin", "Mode", "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "StepRequired",
+    "StoreUnavailable", "SubjectFacts", "Throttled", "auth", "current_user", "cut_off", "deliver", "exempt",
+    "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
 ]  # fmt: skip
 
 _load = lazily(

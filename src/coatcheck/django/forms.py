@@ -20,7 +20,7 @@ from ..adapters.doubts import tell
 from ..blocking import Auth
 from ..credentials.cookies import CookieNames
 from ..credentials.transport import Carrier, Credential, cookie
-from ..errors import Conflict, InvalidCredential
+from ..errors import Conflict, InvalidCredential, StepRequired
 from ..issuer import Credentials
 from ..model import Mode
 from .kept import forget_messages, turn_at_login
@@ -62,6 +62,8 @@ def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
         )
     except Conflict as error:
         raise PermissionDenied("sessions were ended while the password was checked") from error
+    except StepRequired as error:
+        raise PermissionDenied("a second factor is required: log in on the service's own page") from error
     ending = auth.run(lambda inner: _named(inner, arrival.overwritten()))
     handed_out = request.identity if COOKIES in request.META else None  # type: ignore[attr-defined]
     if handed_out is not None:  # by an earlier step of the same request, and the browser never gets its cookie

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..accounts import Authenticated
+from ..accounts import Proof
 from ..adapters.connections import Ending, guarded, guarded_events
 from ..blocking import Auth, RemoteVerifier
 from ..errors import (
+    AttemptOver,
     CoatcheckError,
     ConfigurationError,
     Conflict,
     Forbidden,
     InvalidCredential,
     InvalidLogin,
+    InvalidStep,
     LoginTooOld,
     NotFound,
     NotLoggedIn,
     Rejected,
+    StepRequired,
     StoreUnavailable,
     Throttled,
 )
@@ -37,12 +40,52 @@ if TYPE_CHECKING:
     from .mounting import auth_blueprint, deliver, mount_auth, trade_in_visits
 
 __all__ = [
-    "ApplicationSubjects", "Auth", "Authenticated", "Coatcheck", "CoatcheckError", "ConfigurationError", "Conflict",
-    "Credentials", "Device", "Ending", "Forbidden", "Former", "Identity", "InvalidCredential", "InvalidLogin",
-    "Lifetimes", "Login", "LoginTooOld", "Mode", "NotFound", "NotLoggedIn", "Policy", "Rejected", "RemoteVerifier",
-    "Session", "StoreUnavailable", "SubjectFacts", "Throttled", "UserSource", "auth_blueprint", "auth_of",
-    "csrf_token", "current_user", "deliver", "exempt", "fresh", "guarded", "guarded_events", "login_required",
-    "mount_auth", "optional_user", "requires", "trade_in_visits",
+    "ApplicationSubjects",
+    "AttemptOver",
+    "Auth",
+    "Coatcheck",
+    "CoatcheckError",
+    "ConfigurationError",
+    "Conflict",
+    "Credentials",
+    "Device",
+    "Ending",
+    "Forbidden",
+    "Former",
+    "Identity",
+    "InvalidCredential",
+    "InvalidLogin",
+    "InvalidStep",
+    "Lifetimes",
+    "Login",
+    "LoginTooOld",
+    "Mode",
+    "NotFound",
+    "NotLoggedIn",
+    "Policy",
+    "Proof",
+    "Rejected",
+    "RemoteVerifier",
+    "Session",
+    "StepRequired",
+    "StoreUnavailable",
+    "SubjectFacts",
+    "Throttled",
+    "UserSource",
+    "auth_blueprint",
+    "auth_of",
+    "csrf_token",
+    "current_user",
+    "deliver",
+    "exempt",
+    "fresh",
+    "guarded",
+    "guarded_events",
+    "login_required",
+    "mount_auth",
+    "optional_user",
+    "requires",
+    "trade_in_visits",
 ]  # fmt: skip
 
 __getattr__ = lazily(

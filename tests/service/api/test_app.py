@@ -86,7 +86,7 @@ async def test_the_host_application_knows_the_same_people(mode: Mode) -> None:
     async def me(user: CurrentUser) -> dict[str, str]:
         return {"id": user.subject}
 
-    async with auth.lifespan() as state:
+    async with auth.lifespan(host) as state:
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:
             await host(dict(scope, state=dict(state)), receive, send)

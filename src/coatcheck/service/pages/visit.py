@@ -17,7 +17,7 @@ from ...adapters.lifespans import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
 from ...credentials.opaque import OpaqueTokens
-from ...errors import CoatcheckError, CrossSite, InvalidCredential, StoreUnavailable, Throttled
+from ...errors import CoatcheckError, CrossSite, InvalidCredential, StepRequired, StoreUnavailable, Throttled
 from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery, registration
@@ -42,6 +42,7 @@ DONE: Final = {
         "needed": "Log in to go on.",
         "logout": "You have been logged out.",
         "everywhere": "You have been logged out everywhere.",
+        "over": "That login was not finished in time, or has ended. Log in again.",
     },
     "account": {
         "welcome": "Your account has been made, and you are logged in.",
@@ -143,6 +144,11 @@ class Visit:
         """Make the session that a page hands out, one for a form that is sent twice, and end those that the browser
         had, whosever they were."""
         return await log_in_once(self.auth, self.arrival, subject, value=once, epoch=epoch, remember=remember)
+
+    def step_on(self, more: StepRequired, mode: Mode, next: str) -> Response:
+        """To the page of the steps, with the login under way in a cookie that goes there alone."""
+        cookies = delivery.attempt_cookie(self.request.scope, mode, more.attempt, more.expires_in)
+        return delivery.with_cookies(self.go(delivery.STEPS, next=next), cookies)
 
     def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
         """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
