@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Forbidden,
         InvalidCredential,
         InvalidLogin,
+        LimitReached,
         LoginTooOld,
         NotFound,
         NotLoggedIn,
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
         Throttled,
     )
     from .issuer import Credentials
-    from .model import Device, Identity, Mode, Session, SubjectFacts
+    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
     from .subjects import ApplicationSubjects, Login, UserSource
 
 __all__ = [
+    "ALL_KINDS",
+    "LOGOUT_KINDS",
+    "Access",
     "ApplicationSubjects",
     "Auth",
     "CoatcheckError",
@@ -44,7 +48,9 @@ __all__ = [
     "Identity",
     "InvalidCredential",
     "InvalidLogin",
+    "Kind",
     "Lifetimes",
+    "LimitReached",
     "Login",
     "LoginTooOld",
     "Mode",
@@ -64,6 +70,9 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ALL_KINDS": "model",
+    "LOGOUT_KINDS": "model",
+    "Access": "model",
     "ApplicationSubjects": "subjects",
     "Auth": "auth",
     "CoatcheckError": "errors",
@@ -76,7 +85,9 @@ _HOMES = {
     "Identity": "model",
     "InvalidCredential": "errors",
     "InvalidLogin": "errors",
+    "Kind": "model",
     "Lifetimes": "policy",
+    "LimitReached": "errors",
     "Login": "subjects",
     "LoginTooOld": "errors",
     "Mode": "model",

@@ -21,7 +21,7 @@ from .follower import Follower
 from .guard import Guard, Guards
 from .issuer import Credentials, Issuer
 from .keys import Keys
-from .model import Device, Identity, Mode
+from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
 from .parts import Parts, compose_parts
 from .policy import Policy
 from .revocation import Revocation
@@ -173,12 +173,16 @@ class Auth:
         amr: tuple[str, ...] = ("pwd",),
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
+        access: Access = PLAIN,
+        expires: float | None = None,
     ) -> Credentials:
         """Log in a subject whose identity the application has proved. See `Issuer.login`; to be safe against a
-        password change during the check, pass as ``epoch`` what `epoch_of` said before it."""
+        password change during the check, pass as ``epoch`` what `epoch_of` said before it. ``access``: what for, and
+        how far it goes, where it is no plain login."""
         return await self.issuer.login(
-            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data
-        )
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
+            access=access, expires=expires,
+        )  # fmt: skip
 
     def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
         """An invitation for one address to register with these roles: ``/auth/signup?invitation=…``. It counts once and
@@ -225,9 +229,11 @@ class Auth:
         """End one session everywhere. See `Revocation.revoke`."""
         return await self.revocation.revoke(session_id, wait=wait)
 
-    async def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
-        """End all sessions of a subject everywhere. See `Revocation.revoke_subject`."""
-        await self.revocation.revoke_subject(subject, excepted=excepted, wait=wait)
+    async def revoke_subject(
+        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+    ) -> None:
+        """End all sessions of a subject everywhere, or those of some kinds. See `Revocation.revoke_subject`."""
+        await self.revocation.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait)
 
     async def subject_changed(self, subject: str) -> None:
         """Make changed roles or claims of an application's own user count at once, everywhere. First write them, then

@@ -18,7 +18,7 @@ from ..accounts.composition import Given
 from ..clock import Clock
 from ..credentials.transport import Credential
 from ..issuer import Credentials
-from ..model import Device, Mode
+from ..model import ALL_KINDS, PLAIN, Access, Device, Kind, Mode
 from ..policy import Policy
 from ..stores import KeyedSessions, Store, embedded_path
 from ..stores.base import SessionStore
@@ -97,6 +97,8 @@ class Auth(Blocking[_async.Auth]):
         amr: tuple[str, ...] = ("pwd",),
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
+        access: Access = PLAIN,
+        expires: float | None = None,
     ) -> Credentials:
         """See `coatcheck.Auth.login`."""
         return self.run(
@@ -109,6 +111,8 @@ class Auth(Blocking[_async.Auth]):
                 amr=amr,
                 auth_time=auth_time,
                 data=data,
+                access=access,
+                expires=expires,
             )
         )
 
@@ -132,9 +136,11 @@ class Auth(Blocking[_async.Auth]):
         """See `coatcheck.Auth.revoke`."""
         return self.run(lambda auth: auth.revoke(session_id, wait=wait))
 
-    def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
+    def revoke_subject(
+        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+    ) -> None:
         """See `coatcheck.Auth.revoke_subject`."""
-        self.run(lambda auth: auth.revoke_subject(subject, excepted=excepted, wait=wait))
+        self.run(lambda auth: auth.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait))
 
     def subject_changed(self, subject: str) -> None:
         """See `coatcheck.Auth.subject_changed`."""
