@@ -25,7 +25,7 @@ from bench.speed.tail_others import PASSWORD
 from coatcheck import Mode
 from coatcheck.accounts import PasswordHasher
 from coatcheck.adapters.asgi import IDENTITY
-from coatcheck.service.starlette import Auth, mount_auth
+from coatcheck.starlette import Auth, mount_auth
 
 auth = Auth(os.environ["DATABASE"], sessions=os.environ.get("SESSIONS") or None)
 

@@ -2,9 +2,7 @@
 
 from fastapi import FastAPI
 
-from coatcheck import Auth
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, CurrentUser, auth_app
 
 auth = Auth("sqlite:///app.db")
 app = FastAPI(lifespan=auth.lifespan)

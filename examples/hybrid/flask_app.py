@@ -5,9 +5,7 @@ from html import escape
 from flask import Flask, jsonify, redirect, request
 from werkzeug.wrappers import Response
 
-from coatcheck import Mode, Policy
-from coatcheck.blocking import Auth
-from coatcheck.service.flask import current_user, login_required, mount_auth
+from coatcheck.flask import Auth, Mode, Policy, current_user, login_required, mount_auth
 
 app = Flask(__name__)
 auth = mount_auth(app, Auth("sqlite:///app.db", policy=Policy(modes=(Mode.SESSION, Mode.JWT))))

@@ -6,9 +6,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from coatcheck import Auth, Mode, Policy
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, CurrentUser, Mode, OptionalUser, Policy, auth_app
 
 auth = Auth("sqlite:///app.db", policy=Policy(modes=(Mode.SESSION, Mode.JWT)))
 app = FastAPI(lifespan=auth.lifespan)

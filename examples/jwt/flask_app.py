@@ -3,9 +3,7 @@
 from flask import Flask, jsonify, request
 from werkzeug.wrappers import Response
 
-from coatcheck import Mode, Policy
-from coatcheck.blocking import Auth
-from coatcheck.service.flask import current_user, fresh, login_required, mount_auth
+from coatcheck.flask import Auth, Mode, Policy, current_user, fresh, login_required, mount_auth
 
 app = Flask(__name__)
 auth = mount_auth(app, Auth("sqlite:///app.db", policy=Policy(modes=(Mode.JWT,), access_lifetime=300)))

@@ -2,9 +2,7 @@
 
 from fastapi import FastAPI
 
-from coatcheck import Auth, Mode, Policy
-from coatcheck.adapters.fastapi import CurrentUser, fresh
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, CurrentUser, Mode, Policy, auth_app, fresh
 
 policy = Policy(modes=(Mode.JWT,), access_lifetime=300)
 auth = Auth("sqlite:///app.db", policy=policy)

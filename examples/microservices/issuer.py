@@ -2,8 +2,7 @@
 
 from fastapi import FastAPI
 
-from coatcheck import Auth
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, auth_app
 
 KEYS = [f"a-key-of-the-{name}" for name in ("orders-service-0001", "reports-service-001", "gateway-service-001")]
 

@@ -4,8 +4,7 @@ import os
 
 from fastapi import FastAPI
 
-from coatcheck import RemoteVerifier
-from coatcheck.adapters.fastapi import CurrentUser
+from coatcheck.fastapi import CurrentUser, RemoteVerifier
 
 auth = RemoteVerifier(os.environ["ISSUER"], service_key=os.environ["SERVICE_KEY"])
 app = FastAPI(lifespan=auth.lifespan)

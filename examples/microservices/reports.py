@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from coatcheck import RemoteVerifier
-from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
+from coatcheck.asgi import IDENTITY, AuthMiddleware, RemoteVerifier
 
 auth = RemoteVerifier(os.environ["ISSUER"], service_key=os.environ["SERVICE_KEY"])
 

@@ -10,10 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from fastapi import Body, FastAPI, HTTPException, Request, Response
 
-from coatcheck import Auth, Mode, SubjectFacts
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.errors import Conflict, InvalidLogin
-from coatcheck.service import auth_app, deliver
+from coatcheck.fastapi import Auth, Conflict, CurrentUser, InvalidLogin, Mode, SubjectFacts, auth_app, deliver
 
 hasher = PasswordHasher()
 NOBODY = hasher.hash(token_hex())  # an unknown name takes as long as a wrong password

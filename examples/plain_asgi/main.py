@@ -5,9 +5,7 @@ import json
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from coatcheck import Auth
-from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware, Receive, Scope, Send
-from coatcheck.service import auth_app
+from coatcheck.asgi import IDENTITY, Auth, AuthMiddleware, Receive, Scope, Send, auth_app
 
 auth = Auth("sqlite:///app.db")
 

@@ -5,9 +5,7 @@ from html import escape
 from flask import Flask, redirect, request
 from werkzeug.wrappers import Response
 
-from coatcheck import Mode, Policy
-from coatcheck.blocking import Auth
-from coatcheck.service.flask import login_required, mount_auth, optional_user, requires
+from coatcheck.flask import Auth, Mode, Policy, login_required, mount_auth, optional_user, requires
 
 app = Flask(__name__)
 auth = mount_auth(app, Auth("sqlite:///app.db", policy=Policy(modes=(Mode.SESSION,))))

@@ -7,10 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from coatcheck import Auth, Mode, Policy
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, requires
-from coatcheck.model import Identity
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, CurrentUser, Identity, Mode, OptionalUser, Policy, auth_app, requires
 
 auth = Auth("sqlite:///app.db", policy=Policy(modes=(Mode.SESSION,)))
 app = FastAPI(lifespan=auth.lifespan)

@@ -5,9 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 
-from coatcheck import Auth, Mode, Policy
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.service import auth_app
+from coatcheck.fastapi import Auth, CurrentUser, Mode, Policy, auth_app
 
 auth = Auth("sqlite:///app.db", policy=Policy(modes=(Mode.JWT_COOKIE,), access_lifetime=60))
 app = FastAPI(lifespan=auth.lifespan)

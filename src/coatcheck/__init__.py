@@ -4,25 +4,29 @@ Each is loaded when it is first asked for. The pytest plugin is imported in ever
 and must cost nothing where no test uses it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazily import lazily
 
 if TYPE_CHECKING:
     from .auth import Auth
     from .credentials.transport import Credential, bearer
     from .errors import (
+        AttemptOver,
         CoatcheckError,
         ConfigurationError,
         Conflict,
         Forbidden,
         InvalidCredential,
         InvalidLogin,
+        InvalidStep,
         LimitReached,
         LoginTooOld,
         NotFound,
         NotLoggedIn,
         Rejected,
         SessionEnded,
+        StepRequired,
         StoreUnavailable,
         Throttled,
     )
@@ -37,6 +41,7 @@ __all__ = [
     "LOGOUT_KINDS",
     "Access",
     "ApplicationSubjects",
+    "AttemptOver",
     "Auth",
     "CoatcheckError",
     "ConfigurationError",
@@ -48,6 +53,7 @@ __all__ = [
     "Identity",
     "InvalidCredential",
     "InvalidLogin",
+    "InvalidStep",
     "Kind",
     "Lifetimes",
     "LimitReached",
@@ -61,6 +67,7 @@ __all__ = [
     "RemoteVerifier",
     "Session",
     "SessionEnded",
+    "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",
     "Throttled",
@@ -69,50 +76,57 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ALL_KINDS": "model",
-    "LOGOUT_KINDS": "model",
-    "Access": "model",
-    "ApplicationSubjects": "subjects",
-    "Auth": "auth",
-    "CoatcheckError": "errors",
-    "ConfigurationError": "errors",
-    "Conflict": "errors",
-    "Credential": "credentials.transport",
-    "Credentials": "issuer",
-    "Device": "model",
-    "Forbidden": "errors",
-    "Identity": "model",
-    "InvalidCredential": "errors",
-    "InvalidLogin": "errors",
-    "Kind": "model",
-    "Lifetimes": "policy",
-    "LimitReached": "errors",
-    "Login": "subjects",
-    "LoginTooOld": "errors",
-    "Mode": "model",
-    "NotFound": "errors",
-    "NotLoggedIn": "errors",
-    "Policy": "policy",
-    "Rejected": "errors",
-    "RemoteVerifier": "remote",
-    "Session": "model",
-    "SessionEnded": "errors",
-    "StoreUnavailable": "errors",
-    "SubjectFacts": "model",
-    "Throttled": "errors",
-    "UserSource": "subjects",
-    "bearer": "credentials.transport",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """PEP 562: called once for each name."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-    return found
+__getattr__ = lazily(
+    __name__,
+    {
+        "coatcheck.auth": ("Auth",),
+        "coatcheck.credentials.transport": (
+            "Credential",
+            "bearer",
+        ),
+        "coatcheck.errors": (
+            "AttemptOver",
+            "CoatcheckError",
+            "ConfigurationError",
+            "Conflict",
+            "Forbidden",
+            "InvalidCredential",
+            "InvalidLogin",
+            "InvalidStep",
+            "LimitReached",
+            "LoginTooOld",
+            "NotFound",
+            "NotLoggedIn",
+            "Rejected",
+            "SessionEnded",
+            "StepRequired",
+            "StoreUnavailable",
+            "Throttled",
+        ),
+        "coatcheck.issuer": ("Credentials",),
+        "coatcheck.model": (
+            "ALL_KINDS",
+            "LOGOUT_KINDS",
+            "Access",
+            "Device",
+            "Identity",
+            "Kind",
+            "Mode",
+            "Session",
+            "SubjectFacts",
+        ),
+        "coatcheck.policy": (
+            "Lifetimes",
+            "Policy",
+        ),
+        "coatcheck.remote": ("RemoteVerifier",),
+        "coatcheck.subjects": (
+            "ApplicationSubjects",
+            "Login",
+            "UserSource",
+        ),
+    },
+)
 
 
 def __dir__() -> list[str]:

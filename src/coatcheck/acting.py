@@ -1,8 +1,7 @@
-"""Who acts, and from where: what each record of a security-relevant act says besides what was done (ASVS 16.2.1)."""
+"""Who acts, and from where: what each event says besides what was done (ASVS 16.2.1)."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,20 +41,9 @@ def known_as(subject: str, session: str) -> None:
     _actor.set(replace(_actor.get(), by=subject, by_session=session))
 
 
-def note(log: logging.Logger, level: int, act: str, **details: str) -> None:
-    """One record: the act, its details, who did it and from where. What cannot be printed is escaped, so that nothing a
-    client wrote begins a line of its own (ASVS 16.4.1)."""
-    actor = _actor.get()
-    said = {"by": actor.by, "by_session": actor.by_session, "ip": actor.ip} | {
-        name: value for name, value in details.items() if value
-    }
-    log.log(level, act, extra={name: printable(value) for name, value in said.items() if value})
-
-
-def who() -> dict[str, str]:
-    """Who acts, for records that have a form of their own; without what is not known."""
-    actor = _actor.get()
-    return {name: value for name, value in (("by", actor.by), ("ip", actor.ip)) if value}
+def actor() -> Actor:
+    """Whoever acts."""
+    return _actor.get()
 
 
 def printable(text: str) -> str:

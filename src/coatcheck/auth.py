@@ -4,39 +4,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from . import arguments, secret_file
-from .accounts import Accounts, Authenticated, Logins, PasswordHasher, PasswordPolicy
+from .accounts import PasswordHasher, PasswordPolicy, Proof
 from .accounts.composition import Given, can_authenticate, has_logins, source_of
 from .accounts.invitations import invite
-from .accounts.throttle import Counters
+from .applications import given
 from .clock import Clock
-from .credentials.jwt import AccessTokens
 from .credentials.keyring import Secrets
-from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Credential
 from .errors import ConfigurationError, InvalidCredential
-from .follower import Follower
-from .guard import Guard, Guards
-from .issuer import Credentials, Issuer
+from .events import Events
+from .guard import Guard
+from .issuer import Credentials
 from .keys import Keys
+from .logins import Answer, Steps
 from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
-from .parts import Parts, compose_parts
+from .parts import compose_parts
 from .policy import Policy
-from .revocation import Revocation
+from .running import Running, not_running
 from .stores import KeyedSessions, Store, embedded_path, open_store
 from .stores.base import AccountStore, SessionStore
-from .subjects import SubjectSource
-from .table import Table
-from .verifier import STATE_KEY, Known, Verifier
-from .writes import Writes
+from .verifier import STATE_KEY, Known
 
 _FORGOTTEN = ("memory://", "sqlite://")
 """Gone with the process."""
 
 
-class Auth:
+class Auth(Running):
     """Sessions, tokens, revocation and, unless the application has its own users, accounts.
 
     ``url``: the database, ``sqlite:///app.db`` (a file, made and migrated when it is missing), ``postgresql://…`` or
@@ -76,14 +72,17 @@ class Auth:
         arguments.kinds_or_none(Clock, clock=clock)
         self.policy: Policy = Policy() if policy is None else policy
         self.clock: Clock = Clock() if clock is None else clock
+        self.events: Events = Events(self.clock.now, self.policy.event_addresses)
+        """What happens to accounts, sessions and keys, for whoever subscribes."""
+        self.steps: Steps = Steps()
+        """The second factors that there are. One is added before the start."""
         self._url = url
         self._sessions = sessions
         self._secret = secret
         self._subjects = source_of(subjects)
         self._password_hasher = password_hasher
         self._password_policy = PasswordPolicy() if password_policy is None else password_policy
-        self._parts: Parts | None = None
-        self.known: Known = _not_running
+        self.known: Known = not_running
         """`AccessVerifier.known` while it runs: the hit path, without a detour on the way to it."""
 
     def __repr__(self) -> str:
@@ -103,10 +102,15 @@ class Auth:
             await _open(store, self._url)
             if sessions is not None:
                 await _open(sessions, self._sessions)
+            if len(self.steps) and not isinstance(store, AccountStore):
+                raise ConfigurationError(
+                    "second factors need a SQL database: name one first, and this one as sessions=..."
+                )
             await self._follow_clock(sessions or store)
             parts = compose_parts(
                 store, sessions or store, secrets, policy=self.policy, clock=self.clock, subjects=self._subjects,
-                hasher=self._password_hasher, password_policy=self._password_policy,
+                hasher=self._password_hasher, password_policy=self._password_policy, events=self.events,
+                steps=self.steps,
             )  # fmt: skip
             await parts.users.prepare()
             await self._ensure_keys(parts.keys, made)
@@ -119,13 +123,14 @@ class Auth:
                 secret_file.secret_beside(path).unlink(missing_ok=True)
             raise
         parts.maintenance.start()
+        self.steps.settle()
         self._parts = parts
         self.known = parts.verifier.known
 
     async def close(self) -> None:
         """Stop following, write what is unwritten, close the stores. Idempotent."""
         parts, self._parts = self._parts, None
-        self.known = _not_running
+        self.known = not_running
         if parts is None:
             return
         async with AsyncExitStack() as steps:  # last in, first out; one that fails or is cancelled skips no other
@@ -143,7 +148,9 @@ class Auth:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Auth]]:
-        """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object."""
+        """An ASGI lifespan: ``FastAPI(lifespan=auth.lifespan)``. What it yields is where adapters find this object.
+        Raises `ConfigurationError` for an application that asks a request who is asking, see `coatcheck.fastapi`."""
+        given(app)
         async with self:
             yield {STATE_KEY: self}
 
@@ -154,7 +161,7 @@ class Auth:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """Who has this name and password, and the epoch to hand to `login`. See `coatcheck.accounts.Logins`.
 
         ``ip``: the client's address, for the limits. Raises `InvalidLogin`, alike for unknown and wrong, `Throttled`,
@@ -178,16 +185,53 @@ class Auth:
     ) -> Credentials:
         """Log in a subject whose identity the application has proved. See `Issuer.login`; to be safe against a
         password change during the check, pass as ``epoch`` what `epoch_of` said before it. ``access``: what for, and
-        how far it goes, where it is no plain login."""
+        how far it goes, where it is no plain login.
+
+        Raises `StepRequired` for a login of a subject with a second factor, unless ``amr`` says that more than one was
+        proved (``mfa``, RFC 8176): then nobody is logged in, and `finish_login` goes on."""
+        arguments.kinds(Access, access=access)
+        if len(self.steps) and access.kind is Kind.LOGIN:
+            arguments.subject(subject)
+            chosen = self.policy.modes[0] if mode is None else mode
+            arguments.kinds(Mode, mode=chosen)
+            arguments.flags(remember=remember)
+            await self.attempts.check(
+                subject, epoch=epoch, amr=amr, at=auth_time, mode=chosen, remember=remember,
+                label="" if device is None else device.label,
+            )  # fmt: skip
         return await self.issuer.login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
             access=access, expires=expires,
         )  # fmt: skip
 
+    async def finish_login(
+        self,
+        attempt: str,
+        *,
+        method: str,
+        code: str = "",
+        credential: Mapping[str, Any] | None = None,
+        device: Device | None = None,
+        data: Mapping[str, Any] | None = None,
+        ip: str = "",
+    ) -> Credentials:
+        """Go on with a login for which `StepRequired` was raised: ``attempt`` is what that holds. ``method`` and
+        ``code`` or ``credential``: the step, and the answer to it. ``device`` and ``data`` as in `login`; ``ip``: the
+        client's address, for the limits.
+
+        Raises `InvalidStep` for a wrong answer, `AttemptOver` where it has to begin anew, `Throttled`, and what `login`
+        raises."""
+        arguments.kinds(str, attempt=attempt, method=method, code=code, ip=ip)
+        arguments.mappings_or_none(credential=credential, data=data)
+        arguments.kinds_or_none(Device, device=device)
+        answer = Answer(code=code, credential=dict(credential or {}))
+        where = Device() if device is None else device
+        return await self.attempts.finish(attempt, method=method, answer=answer, device=where, data=data, ip=ip)
+
     def invite(self, email: str, *, roles: Iterable[str] = (), lifetime: float = 604800.0) -> str:
         """An invitation for one address to register with these roles: ``/auth/signup?invitation=…``. It counts once and
         for ``lifetime`` seconds (7 d, at most 90). Raises `InvalidEmail` and `Rejected`."""
-        return invite(self.opaque, email, roles=roles, lifetime=lifetime, now=self.clock.now())
+        return invite(self.opaque, self.events, email, roles=roles, lifetime=lifetime, now=self.clock.now())
 
     async def epoch_of(self, subject: str) -> int:
         """The subject's epoch: ask *before* checking a password, and hand it to `login`."""
@@ -241,83 +285,6 @@ class Auth:
         await self.revocation.subject_changed(subject)
 
     @property
-    def verifier(self) -> Verifier:
-        return self._running.verifier
-
-    @property
-    def issuer(self) -> Issuer:
-        return self._running.issuer
-
-    @property
-    def revocation(self) -> Revocation:
-        return self._running.revocation
-
-    @property
-    def subjects(self) -> SubjectSource:
-        """Who says what roles a subject has: our own accounts or the application."""
-        return self._running.users.subjects
-
-    @property
-    def sessions(self) -> SessionStore:
-        return self._running.sessions
-
-    @property
-    def keys(self) -> Keys:
-        return self._running.keys
-
-    @property
-    def follower(self) -> Follower:
-        return self._running.follower
-
-    @property
-    def writes(self) -> Writes:
-        """Whether the stores take writes."""
-        return self._running.maintenance.writes
-
-    @property
-    def guards(self) -> Guards:
-        """The guarded connections of this process."""
-        return self._running.guards
-
-    @property
-    def table(self) -> Table:
-        return self._running.table
-
-    @property
-    def opaque(self) -> OpaqueTokens:
-        return self._running.opaque
-
-    @property
-    def access_tokens(self) -> AccessTokens:
-        return self._running.access
-
-    @property
-    def accounts(self) -> Accounts:
-        """Our own accounts. Raises `ConfigurationError` when the application has its own users."""
-        accounts = self._running.users.accounts
-        if accounts is None:
-            raise ConfigurationError("this Auth was made with subjects=..., so it keeps no accounts of its own")
-        return accounts
-
-    @property
-    def logins(self) -> Logins:
-        """Proving who one is and changing passwords, for our own accounts or an application's `UserSource`. Raises
-        `ConfigurationError` when there is neither."""
-        logins = self._running.users.logins
-        if logins is None:
-            raise ConfigurationError("the subjects=... of this Auth say nothing of passwords: see UserSource")
-        return logins
-
-    @property
-    def counters(self) -> Counters:
-        """Counters in the database that all processes share. Raises `ConfigurationError` when it has none: Redis alone
-        keeps only sessions."""
-        store = self._running.store
-        if not isinstance(store, AccountStore):
-            raise ConfigurationError("this needs a SQL database: name one first, and this one as sessions=...")
-        return store
-
-    @property
     def password_policy(self) -> PasswordPolicy:
         """Which passwords may be chosen."""
         return self._password_policy
@@ -337,14 +304,6 @@ class Auth:
         """Whether `authenticate` can say yes to anybody: with `logins`, or where the application checks passwords."""
         return can_authenticate(self._subjects)
 
-    @property
-    def is_running(self) -> bool:
-        return self._parts is not None
-
-    @property
-    def _running(self) -> Parts:
-        return self._parts or _not_running()
-
     async def _follow_clock(self, sessions: SessionStore) -> None:
         """Before anything is dated: what a machine with a wrong clock makes shall not be from another time."""
         began = self.clock.monotonic()
@@ -358,10 +317,6 @@ class Auth:
                 text = "the secret file beside the database is missing, and the keys in it were sealed with that secret"
                 raise ConfigurationError(f"{text}; restore the file from your backup") from error
             raise
-
-
-def _not_running(*_: object) -> NoReturn:
-    raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
 
 
 async def _open(store: SessionStore, url: object) -> None:

@@ -17,6 +17,9 @@
     │   └── SessionEnded            what a guarded connection stood on has ended while it was open
     ├── NotLoggedIn                 nothing was presented where somebody is needed (HTTP 401)
     ├── InvalidLogin                unknown account, wrong password or disabled account, alike (HTTP 401)
+    │   ├── StepRequired            who it is was proved, and more is required (HTTP 202 from the service)
+    │   ├── InvalidStep             a wrong answer to a step
+    │   └── AttemptOver             the login under way was finished, has ended, or is none of ours
     ├── Throttled                   too many tries (HTTP 429)
     ├── CrossSite                   a state-changing request rode on a cookie from elsewhere (HTTP 403)
     ├── Forbidden                   a known subject without the right (HTTP 403)
@@ -107,6 +110,27 @@ class InvalidLogin(CoatcheckError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class StepRequired(InvalidLogin):
+    """Who it is was proved, and more is required: nobody is logged in yet. Go on with `Auth.finish_login`."""
+
+    def __init__(self, methods: tuple[str, ...], attempt: str, *, expires_in: int) -> None:
+        super().__init__("a further step is required")
+        self.methods = methods
+        """The steps of which one is needed, such as ``("totp", "recovery_code")``."""
+        self.attempt = attempt
+        """The login under way, ``cca_…``: a secret of whoever is logging in. For their browser or program alone."""
+        self.expires_in = expires_in
+        """Whole seconds in which it must be finished."""
+
+
+class InvalidStep(InvalidLogin):
+    """A wrong answer to a step. The login under way goes on, as often as the limits allow."""
+
+
+class AttemptOver(InvalidLogin):
+    """The login under way was finished, has ended, or is none of ours: it begins anew."""
 
 
 class Throttled(CoatcheckError):

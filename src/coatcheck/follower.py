@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .clock import Clock
 from .errors import ConfigurationError, StoreUnavailable
@@ -20,9 +20,6 @@ from .policy import Policy
 from .stores.base import CLOCK_STEP, Feed, FeedLost, FeedRead, Founder, Herald
 from .table import Table
 from .view import RevocationView
-
-if TYPE_CHECKING:
-    from .guard import Guards
 
 log = logging.getLogger("coatcheck.follower")
 
@@ -47,6 +44,22 @@ class Lease:
 
     def __init__(self) -> None:
         self.deadline: float = float("-inf")
+
+
+class Listener(Protocol):
+    """Who hears of everything in the same step as the view and the table. Nothing of it waits."""
+
+    def apply(self, event: Event) -> None:
+        """An event."""
+
+    def keys_loaded(self) -> None:
+        """The signing keys may be others."""
+
+    def clock_jumped(self) -> None:
+        """Deadlines that were worked out before may be wrong."""
+
+    def feed_lost(self) -> None:
+        """What came between is unknown."""
 
 
 class Follower:
@@ -88,7 +101,7 @@ class Follower:
         self.era: int = 0
         """Counts the losses of the feed. What a store said in an earlier era cannot be checked against the view: events
         that came after it may have been pruned before the view was built anew."""
-        self.guards: Guards | None = None
+        self.listener: Listener | None = None
         """The long-lived connections, which hear of everything that the table hears of."""
         self._task: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -170,8 +183,8 @@ class Follower:
             self._table.remove_token(event.session_id, event.token_id)
         else:
             self._table.withdraw_access_tokens()
-        if self.guards is not None:
-            self.guards.apply(event)
+        if self.listener is not None:
+            self.listener.apply(event)
 
     def _told(self, events: Sequence[Event]) -> None:
         """Act at once upon events that are yet to be read. The lease stays as it is: this proves nothing about others,
@@ -229,8 +242,8 @@ class Follower:
         if self._clock.follow(read.now, began, self._clock.monotonic()):
             log.warning("the store's clock has jumped; credentials are verified again")
             self._table.clear()
-            if self.guards is not None:
-                self.guards.clock_jumped()
+            if self.listener is not None:
+                self.listener.clock_jumped()
         self._note_clock(read.behind)
         if not self._feed:  # once an era: another read that began without a cursor only adds to the view
             self._view.cover(await self._covered_since(read, era))
@@ -240,8 +253,8 @@ class Follower:
             await self._load_keys()
             self._check_era(era)
             self._table.withdraw_access_tokens()
-            if self.guards is not None:
-                self.guards.keys_loaded()
+            if self.listener is not None:
+                self.listener.keys_loaded()
         self._view.forget(read.now, self._clock.monotonic())
         self._cursor, self._heights, self._taken = read.cursor, read.heights, self._clock.monotonic()
         if not read.more:
@@ -305,8 +318,8 @@ class Follower:
         """The cursor, or what is known, proves nothing any more: trust nothing, and build the view anew from what the
         feed keeps. The view is emptied here and not when that is read: what this process ends meanwhile stays known."""
         log.warning("feed lost, starting again: %s", why)
-        if self.guards is not None:
-            self.guards.feed_lost()
+        if self.listener is not None:
+            self.listener.feed_lost()
         self.lease.deadline = float("-inf")
         self._table.clear()
         self._view.reset()

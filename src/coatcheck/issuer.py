@@ -6,7 +6,6 @@ asked. Then a race costs a refresh, never an access.
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 import sys
@@ -16,8 +15,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from . import arguments, decide
-from .acting import note
+from . import acts, arguments, decide
 from .clock import Clock
 from .credentials.cookies import MAX_COOKIE_BYTES, SECURE
 from .credentials.jwt import AccessClaims, AccessTokens, ActClaim, CnfClaim
@@ -31,6 +29,7 @@ from .errors import (
     RevokedCredential,
     SessionTooLarge,
 )
+from .events import Events
 from .follower import Follower
 from .model import (
     NEVER,
@@ -50,8 +49,6 @@ from .policy import CLOCK_LEEWAY, Policy
 from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
 from .subjects import SubjectSource, facts_from
-
-log = logging.getLogger("coatcheck.issuer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +83,7 @@ class Issuer:
         follower: Follower,
         clock: Clock,
         policy: Policy,
+        happened: Events,
     ) -> None:
         self._sessions = sessions
         self._subjects = subjects
@@ -95,6 +93,7 @@ class Issuer:
         self._apply = follower.apply
         self._clock = clock
         self._policy = policy
+        self._emit = happened.emit
 
     async def login(
         self,
@@ -219,11 +218,10 @@ class Issuer:
         credentials = self._credentials(standing, facts, now)
         for ended in await self._sessions.create(session, now=now, keep=keep):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
-            note(log, logging.INFO, "session ended for a newer one", subject=subject, session=ended)
-        kind = "" if access.kind is Kind.LOGIN else access.kind.value
-        note(
-            log, logging.INFO, "login", subject=subject, session=session.id, mode=mode.value, kind=kind,
-            client=access.client, actor=access.actor,
+            self._emit(acts.SESSION_ENDED, subject=subject, session=ended, reason="the subject had too many")
+        self._emit(
+            acts.SESSION_STARTED, subject=subject, session=session.id, mode=mode.value,
+            kind="" if access.kind is Kind.LOGIN else access.kind.value, client=access.client, actor=access.actor,
         )  # fmt: skip
         return credentials
 
@@ -243,10 +241,10 @@ class Issuer:
         try:
             credentials = await self._refresh(session_id, generation, mode, proved_key)
         except InvalidCredential as error:
-            note(log, logging.WARNING, "refresh refused", reason=error.reason, session=session_id)
+            self._emit(acts.REFRESH_REFUSED, session=session_id, reason=error.reason)
             raise
         session = credentials.session
-        note(log, logging.INFO, "refreshed", subject=session.subject, session=session.id, mode=session.mode.value)
+        self._emit(acts.SESSION_REFRESHED, subject=session.subject, session=session.id, mode=session.mode.value)
         return credentials
 
     def session_of(self, token: str) -> str:
@@ -258,7 +256,7 @@ class Issuer:
         try:
             return self._opaque.read_refresh_token(token)
         except InvalidCredential as error:
-            note(log, logging.WARNING, "refresh refused", reason=error.reason)
+            self._emit(acts.REFRESH_REFUSED, reason=error.reason)
             raise
 
     async def _refresh(self, session_id: str, generation: int, mode: Mode | None, proved_key: str) -> Credentials:
@@ -289,7 +287,7 @@ class Issuer:
         if isinstance(result, Reused):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
             subject = result.session.subject
-            note(log, logging.WARNING, "refresh token reused, session ended", subject=subject, session=session_id)
+            self._emit(acts.REFRESH_REUSED, subject=subject, session=session_id)
             raise ReusedCredential("refresh token was used before")
         return result.standing
 
@@ -298,12 +296,13 @@ class Issuer:
     ) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
-        Device, mode, data, ``remember`` and what it is for go over; the id, ``auth_time`` and all credentials are new,
-        the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session
-        ended meanwhile.
+        Device, mode, data, ``remember`` and what it is for go over; ``amr`` grows; the id, ``auth_time`` and all
+        credentials are new, the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential`
+        when the old session ended meanwhile.
         """
         arguments.texts(session_id=session_id)
         arguments.wholes(epoch=epoch)
+        amr = arguments.collection(str, amr, "amr", "('pwd',)")
         found = await self._sessions.find(session_id, now=self._clock.now())
         if found is None:
             raise RevokedCredential("session is not live")
@@ -317,7 +316,7 @@ class Issuer:
             epoch=epoch,
             remember=old.remember,
             device=old.device,
-            amr=amr,
+            amr=tuple(dict.fromkeys((*old.amr, *amr))),
             auth_time=auth_time,
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,

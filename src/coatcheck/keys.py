@@ -7,20 +7,18 @@ only after `Policy.key_lead`; an old one verifies until its last token has expir
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from .acting import note
+from . import acts
 from .clock import Clock
 from .credentials.jwt import AccessTokens
 from .credentials.keyring import Keyring, Secrets, SigningKey
 from .errors import Conflict, NotFound
+from .events import Events
 from .policy import CLOCK_LEEWAY, VIEW_MARGIN, Policy
 from .stores.base import KeyStore, SealedKey, SessionStore
-
-log = logging.getLogger("coatcheck.keys")
 
 _PURPOSE: Final = "signing-keys"
 _TRIES: Final = 5
@@ -37,6 +35,7 @@ class Keys:
         access: AccessTokens,
         clock: Clock,
         policy: Policy,
+        happened: Events,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -44,6 +43,7 @@ class Keys:
         self._access = access
         self._clock = clock
         self._policy = policy
+        self._emit = happened.emit
         self._loading = asyncio.Lock()
 
     async def load(self) -> None:
@@ -95,7 +95,7 @@ class Keys:
             await self._add(present, signs_from=now)
         await self._store.delete_key(kid)
         await self._sessions.announce_keys(now=now)
-        note(log, logging.WARNING, "signing key withdrawn", kid=kid)
+        self._emit(acts.KEY_WITHDRAWN, kid=kid)
         await self.load()
 
     async def list(self) -> Sequence[SealedKey]:
@@ -130,7 +130,7 @@ class Keys:
             if other.retires is None:
                 await self._store.set_retirement(other.kid, retires)
         await self._sessions.announce_keys(now=now)
-        note(log, logging.INFO, "signing key added", kid=key.kid, algorithm=key.algorithm)
+        self._emit(acts.KEY_ADDED, kid=key.kid, algorithm=key.algorithm)
         return key.kid
 
     def _check_secret(self, present: Sequence[SealedKey]) -> None:

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from . import arguments, origins, proxies
+from . import addresses, arguments, origins, proxies
+from .addresses import Addresses
 from .errors import ConfigurationError
 from .model import Kind, Mode
 
@@ -136,12 +137,19 @@ class Policy:
     """Who may make an account of ours for themselves: everybody, whoever has an invitation for their address
     (`Auth.invite`), or nobody. ``closed`` for what is internal: accounts are then made by an operator."""
 
+    event_addresses: Addresses = "clear"
+    """How mail and network addresses are shown in events, and so in the log: ``clear``, as they are; ``masked``, the
+    first letter and the domain (``a…@example.com``), and the network (``192.0.2.0/24``, ``2001:db8:1::/48``); ``none``,
+    not at all."""
+
     def __post_init__(self) -> None:
         own = {item.name: item.default for item in fields(self)}
         arguments.settings("policy.", own, **{name: getattr(self, name) for name in own})
         object.__setattr__(self, "modes", tuple(self.modes))
         if self.registration not in ("open", "invited", "closed"):
             raise ConfigurationError("policy.registration must be 'open', 'invited' or 'closed'")
+        if self.event_addresses not in addresses.CHOICES:
+            raise ConfigurationError("policy.event_addresses must be 'clear', 'masked' or 'none'")
         if not all(isinstance(mode, Mode) for mode in self.modes):
             raise ConfigurationError("policy.modes must hold members of coatcheck.Mode")
         object.__setattr__(self, "kinds", tuple(self.kinds))

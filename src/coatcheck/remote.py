@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
 from . import arguments, decide
+from .applications import given
 from .clock import Clock
 from .credentials.jws import MAX_TOKEN
 from .credentials.jwt import AccessClaims, TokenReader
 from .credentials.keyring import TrustedKeys
 from .credentials.transport import Carrier, Credential
 from .errors import ConfigurationError, CrossSite, StoreUnavailable
+from .events import Events
 from .follower import Follower, report
 from .guard import Guard, Guards
 from .model import Identity
@@ -195,6 +197,8 @@ class RemoteVerifier:
             raise ConfigurationError("key_cooldown must be a number of seconds, and not negative")
         self.policy: Policy = Policy() if policy is None else policy
         self.clock: Clock = Clock() if clock is None else clock
+        self.events: Events = Events(self.clock.now, self.policy.event_addresses)
+        """What is refused here, for whoever subscribes."""
         self._service = IssuingService(url, service_key, timeout=timeout, tls=tls, allow_plain_http=allow_plain_http)
         self._key_cooldown = key_cooldown
         self._parts: _Parts | None = None
@@ -216,9 +220,25 @@ class RemoteVerifier:
         feed = _RemoteFeed(service, policy.max_staleness)
         follower = feed.follower = Follower(feed, table, view, clock, policy, keys.load)
         verifier = _AccessVerifier(
-            service, keys, access, follower=follower, table=table, view=view, clock=clock, policy=policy
+            service,
+            keys,
+            access,
+            follower=follower,
+            table=table,
+            view=view,
+            clock=clock,
+            policy=policy,
+            happened=self.events,
         )
-        guards = Guards(follower, table, view, clock, kids=lambda: access.keyring.retirements(), questions=None)
+        guards = Guards(
+            follower,
+            table,
+            view,
+            clock,
+            kids=lambda: access.keyring.retirements(),
+            questions=None,
+            happened=self.events,
+        )
         service.open()
         try:
             await follower.start()
@@ -248,6 +268,7 @@ class RemoteVerifier:
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, RemoteVerifier]]:
         """An ASGI lifespan: ``FastAPI(lifespan=remote.lifespan)``. Adapters find this object in what it yields."""
+        given(app)
         async with self:
             yield {STATE_KEY: self}
 

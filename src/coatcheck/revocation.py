@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
-from . import arguments
-from .acting import note
+from . import acts, arguments
 from .clock import Clock
 from .errors import Rejected
+from .events import Events
 from .follower import Follower
 from .model import ALL_KINDS, Event, EventKind, Kind
 from .policy import Policy
 from .stores.base import SessionStore
-
-log = logging.getLogger("coatcheck.revocation")
 
 
 class Revocation:
@@ -27,10 +24,13 @@ class Revocation:
     Ids are text, and anything else is a `TypeError` (pass ``str(user.id)``); a subject that nobody has is `Rejected`.
     """
 
-    def __init__(self, sessions: SessionStore, follower: Follower, clock: Clock, policy: Policy) -> None:
+    def __init__(
+        self, sessions: SessionStore, follower: Follower, clock: Clock, policy: Policy, happened: Events
+    ) -> None:
         self._sessions = sessions
         self._follower = follower
         self._clock = clock
+        self._emit = happened.emit
         self._staleness = policy.max_staleness
 
     async def revoke(self, session_id: str, *, wait: bool = False) -> bool:
@@ -42,7 +42,7 @@ class Revocation:
         ended = await self._sessions.revoke(session_id, now=now)
         self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
         if ended is not None:
-            note(log, logging.INFO, "session revoked", subject=ended.subject, session=session_id)
+            self._emit(acts.SESSION_ENDED, subject=ended.subject, session=session_id)
         await self._bound(wait)
         return ended is not None
 
@@ -77,10 +77,7 @@ class Revocation:
             spared=spared,
         )  # fmt: skip
         self._follower.apply(event)
-        note(
-            log, logging.INFO, "subject cut off", subject=subject, excepted=excepted or "",
-            spared=" ".join(sorted(spared)),
-        )  # fmt: skip
+        self._emit(acts.SUBJECT_CUT_OFF, subject=subject, excepted=excepted or "", spared=" ".join(sorted(spared)))
         await self._bound(wait)
         return epoch
 
@@ -93,10 +90,10 @@ class Revocation:
         whole = await self._sessions.revoke_token(session_id, token_id, now=now)
         event = Event(kind=EventKind.TOKEN_REVOKED, at=now, session_id=session_id, token_id=token_id)
         self._follower.apply(event)
-        note(log, logging.INFO, "token revoked", session=session_id, token_id=token_id)
+        self._emit(acts.TOKEN_REVOKED, session=session_id, token_id=token_id)
         if whole:
             self._follower.apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=session_id))
-            note(log, logging.WARNING, "session ended: too many of its tokens were revoked", session=session_id)
+            self._emit(acts.SESSION_ENDED, session=session_id, reason="too many of its tokens were revoked")
         await self._bound(wait)
 
     async def subject_changed(self, subject: str, *, wait: bool = False) -> int:
@@ -107,7 +104,7 @@ class Revocation:
         now = self._clock.now()
         version = await self._sessions.step_version(subject, now=now)
         self._follower.apply(Event(kind=EventKind.SUBJECT_CHANGED, at=now, subject=subject, number=version))
-        note(log, logging.INFO, "subject changed", subject=subject)
+        self._emit(acts.SUBJECT_CHANGED, subject=subject)
         await self._bound(wait)
         return version
 

@@ -7,17 +7,17 @@ the table.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import decide
+from . import acts, decide
 from .clock import Clock
 from .credentials.jwt import AccessClaims, AccessTokens, TokenReader
 from .credentials.opaque import OpaqueTokens
 from .credentials.transport import Carrier, Credential
 from .errors import InvalidCredential, MalformedCredential, RevokedCredential, StoreUnavailable
+from .events import Events
 from .follower import Follower
 from .model import Access, Identity, Mode, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
@@ -25,8 +25,6 @@ from .stores.base import SessionStore
 from .subjects import SubjectSource, facts_from
 from .table import TAIL, Entry, Table
 from .view import Overtaken, RevocationView
-
-log = logging.getLogger("coatcheck.verifier")
 
 Known = Callable[[bytes], Identity | None]
 
@@ -52,6 +50,7 @@ class AccessVerifier(ABC):
         view: RevocationView,
         clock: Clock,
         policy: Policy,
+        happened: Events,
     ) -> None:
         self._access = access
         self._follower = follower
@@ -59,6 +58,7 @@ class AccessVerifier(ABC):
         self._view = view
         self._clock = clock
         self._policy = policy
+        self._emit = happened.emit
         self.known: Known = _hit_path(table, follower, clock)
         """``known(key) -> Identity | None``: the hit. Synchronous; no I/O, no lock, no crypto. ``key`` is
         `Credential.key`: the bytes of the header it came in."""
@@ -74,7 +74,7 @@ class AccessVerifier(ABC):
             return await self._verify(credential)
         except InvalidCredential as error:
             self._table.remove(credential.key)
-            log.info("credential refused", extra={"reason": error.reason, "carrier": credential.carrier.value})
+            self._emit(acts.CREDENTIAL_REFUSED, reason=error.reason, carrier=credential.carrier.value)
             raise
 
     async def _verify(self, credential: Credential) -> Identity:
@@ -179,8 +179,11 @@ class Verifier(AccessVerifier):
         view: RevocationView,
         clock: Clock,
         policy: Policy,
+        happened: Events,
     ) -> None:
-        super().__init__(access=access, follower=follower, table=table, view=view, clock=clock, policy=policy)
+        super().__init__(
+            access=access, follower=follower, table=table, view=view, clock=clock, policy=policy, happened=happened
+        )
         self._sessions = sessions
         self._subjects = subjects
         self._opaque = opaque

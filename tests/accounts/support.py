@@ -12,10 +12,12 @@ import pytest
 from coatcheck.accounts import Accounts, Argon2Profile, Limits, PasswordHasher, PasswordPolicy, Throttle
 from coatcheck.accounts.changes import Renew
 from coatcheck.errors import RevokedCredential
+from coatcheck.events import Events
 from coatcheck.issuer import Credentials
 from coatcheck.model import Mode, Session, SubjectFacts
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
+from tests.support.patience import SOON
 
 CHEAP = Argon2Profile(memory=8, passes=1, lanes=1)
 EMAIL = "ada@lovelace.example"
@@ -66,6 +68,7 @@ class World:
             policy=policy or PasswordPolicy(),
             throttle=Throttle(store, key=b"k" * 32, limits=limits),
             now=self.clock.now,
+            events=Events(self.clock.now),
         )
         self.opened.append(accounts)
         return accounts
@@ -122,7 +125,7 @@ class Hashing:
                 self._active += 1
                 self.most = max(self.most, self._active)
             try:
-                assert self.go.wait(10), "nobody let the hashing go on: the event loop is blocked"
+                assert self.go.wait(SOON), "nobody let the hashing go on: the event loop is blocked"
                 return inner(hasher, *args)
             finally:
                 with self._lock:

@@ -299,7 +299,7 @@ READS = ("failures", "count_try", "by_email", "standing_of", "by_id", "settle_tr
 
 @pytest.mark.parametrize("broken", READS)
 async def test_a_store_failure_is_never_yes(world: World, account: Account, broken: str) -> None:
-    """Whatever call of the store fails, a login with the right password raises and makes no Authenticated."""
+    """Whatever call of the store fails, a login with the right password raises and makes no Proof."""
     gated = GatedStore(world.store)
     gated.fail(broken)
     with pytest.raises(StoreUnavailable):
@@ -331,20 +331,20 @@ async def test_every_event_is_logged(world: World, caplog: pytest.LogCaptureFixt
         await accounts.authenticate(EMAIL, PASSWORD, ip="203.0.113.9")
     await accounts.enable(account.id)
     assert records(caplog) == [
-        ("registered", ""),
-        ("login ok", ""),
-        ("login refused", "wrong password"),
-        ("login refused", "wrong password"),
-        ("login refused", "throttled"),
-        ("login refused", "unknown account"),
-        ("login refused", "unknown account"),
-        ("login ok", ""),
-        ("password changed", ""),
-        ("password set", ""),
-        ("roles set", ""),
-        ("disabled", ""),
-        ("login refused", "disabled account"),
-        ("enabled", ""),
+        ("account.registered", ""),
+        ("login.proved", ""),
+        ("login.refused", "wrong password"),
+        ("login.refused", "wrong password"),
+        ("login.refused", "throttled"),
+        ("login.refused", "unknown account"),
+        ("login.refused", "unknown account"),
+        ("login.proved", ""),
+        ("password.changed", ""),
+        ("password.set", ""),
+        ("account.roles_set", ""),
+        ("account.disabled", ""),
+        ("login.refused", "disabled account"),
+        ("account.enabled", ""),
     ]
     text = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert EMAIL in text
@@ -370,7 +370,7 @@ async def test_nothing_is_injected_into_the_log(world: World, caplog: pytest.Log
     for email in (f"x{evil}@lovelace.example", EMAIL):
         with pytest.raises(InvalidLogin):
             await world.accounts.authenticate(email, PASSWORD, ip=f"192.0.2.1{evil}")
-    mine = [record for record in caplog.records if record.name == "coatcheck.accounts"]
+    mine = [record for record in caplog.records if record.name == "coatcheck.events"]
     assert len(mine) == 2
     for record in mine:
         assert record.getMessage().isprintable()

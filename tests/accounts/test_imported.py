@@ -176,7 +176,7 @@ async def test_the_first_login_costs_no_more(
         if url.startswith("memory"):  # which is gone with the process
             afresh = Accounts(
                 store, store, before.revocation, passwords=PasswordHasher(CHEAP), policy=PasswordPolicy(),
-                throttle=Throttle(store, key=b"k" * 32), now=before.clock.now,
+                throttle=Throttle(store, key=b"k" * 32), now=before.clock.now, events=before.events,
             )  # fmt: skip
             await afresh.prepare()
             await _alike(afresh, work)

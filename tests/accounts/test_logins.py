@@ -13,9 +13,11 @@ from werkzeug.security import generate_password_hash
 from coatcheck.accounts import CheckedLogins, Limits, Logins, PasswordHasher, PasswordPolicy, Rate, Throttle
 from coatcheck.accounts.changes import Changes
 from coatcheck.errors import Conflict, InvalidLogin, NotFound, StoreUnavailable, Throttled, WeakPassword
+from coatcheck.events import Events
 from coatcheck.model import SubjectFacts
 from coatcheck.subjects import ApplicationSubjects, Login, UserSource
 from tests.accounts.support import CHEAP, ELSEWHERE, HERE, OTHER, PASSWORD, Hashing, StoreRevocation, World
+from tests.support.patience import SOON
 from tests.support.users import User, Users
 
 THIRD = "the third password here"
@@ -42,6 +44,7 @@ class Application:
             policy=PasswordPolicy(),
             throttle=Throttle(store, key=b"k" * 32, limits=Limits(**limits)),
             now=clock.now,
+            events=Events(clock.now),
         )
         self.opened.append(logins)
         return logins
@@ -259,13 +262,14 @@ async def test_names_are_not_logged(app: Application, caplog: pytest.LogCaptureF
     for name in ("ada", "hunter2 in the wrong field"):
         with pytest.raises(InvalidLogin):
             await app.logins.authenticate(name, OTHER, ip=HERE)
-    assert "account='7'" in caplog.text
+    assert 'subject="7"' in caplog.text
     for secret in ("hunter2", PASSWORD, OTHER, "argon2id", "pbkdf2"):
         assert secret not in caplog.text
 
 
 def checked(world: World, subjects: ApplicationSubjects) -> CheckedLogins:
-    return CheckedLogins(subjects, world.store, throttle=Throttle(world.store, key=b"k" * 32), now=world.clock.now)
+    throttle, now = Throttle(world.store, key=b"k" * 32), world.clock.now
+    return CheckedLogins(subjects, world.store, throttle=throttle, now=now, events=Events(now))
 
 
 async def test_a_callable(world: World) -> None:
@@ -344,7 +348,7 @@ async def test_a_callable_overtaken_by_a_change(world: World, call: int) -> None
         return True
 
     login = asyncio.create_task(survives())
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(reached.wait(), SOON)
     password = OTHER
     await world.store.revoke_subject("7", now=world.clock.now())
     go_on.set()

@@ -14,6 +14,7 @@ import pytest
 from coatcheck.accounts import PasswordHasher
 from coatcheck.accounts.priority import NICER
 from tests.accounts.support import CHEAP
+from tests.support.patience import PATIENCE
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is the whole process's")
 
@@ -83,7 +84,9 @@ asyncio.run(main())
 @linux
 def test_hashing_does_not_starve() -> None:
     """Beside a neighbour that would fill the only core, hashing gets a twentieth of it at least."""
-    done = subprocess.run([sys.executable, "-c", _STARVED], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _STARVED], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     ours, theirs = map(int, done.stdout.split())
     assert theirs < 20 * ours

@@ -41,15 +41,15 @@ from starlette.responses import JSONResponse, Response  # noqa: E402
 from starlette.routing import Mount, Route  # noqa: E402
 
 from coatcheck import Auth, blocking  # noqa: E402
+from coatcheck import django as django_service  # noqa: E402
+from coatcheck import fastapi as fastapi_service  # noqa: E402
+from coatcheck import flask as flask_service  # noqa: E402
+from coatcheck import litestar as litestar_service  # noqa: E402
+from coatcheck import starlette as starlette_service  # noqa: E402
 from coatcheck.adapters.asgi import AuthMiddleware as PlainMiddleware  # noqa: E402
-from coatcheck.adapters.litestar import OptionalUser  # noqa: E402
-from coatcheck.adapters.starlette import CoatcheckBackend  # noqa: E402
-from coatcheck.service import auth_app  # noqa: E402
-from coatcheck.service import django as django_service  # noqa: E402
-from coatcheck.service import fastapi as fastapi_service  # noqa: E402
-from coatcheck.service import flask as flask_service  # noqa: E402
-from coatcheck.service import litestar as litestar_service  # noqa: E402
-from coatcheck.service import starlette as starlette_service  # noqa: E402
+from coatcheck.asgi import auth_app  # noqa: E402
+from coatcheck.litestar import OptionalUser  # noqa: E402
+from coatcheck.starlette import CoatcheckBackend  # noqa: E402
 from coatcheck.testing.clock import TravelClock  # noqa: E402
 from tests.adapters.apps.support import served  # noqa: E402
 from tests.adapters.test_no_circles import Threads  # noqa: E402
@@ -220,7 +220,7 @@ async def in_django(arguments: dict[str, Any], how: str) -> AsyncIterator[Site]:
         path("put", put_async if is_async else put),
         path("got", got_async if is_async else got),
         path("enter", enter),
-        path("auth/", include("coatcheck.service.django")),
+        path("auth/", include("coatcheck.django.urls")),
     )
     await asyncio.to_thread(call_command, "migrate", verbosity=0)
     engine = f"django.contrib.sessions.backends.{'db' if is_async else how}"

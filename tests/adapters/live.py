@@ -22,8 +22,8 @@ from starlette.responses import StreamingResponse
 from coatcheck import Auth, Identity, Policy, SubjectFacts
 from coatcheck.adapters.asgi import AuthMiddleware
 from coatcheck.adapters.connections import guard_websocket, guarded_events
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.adapters.litestar import CoatcheckPlugin
+from coatcheck.fastapi import CurrentUser
+from coatcheck.litestar import CoatcheckPlugin
 
 SECRET = "a secret of the tests, 32 bytes or more"
 POLICY = Policy(max_staleness=1.0)

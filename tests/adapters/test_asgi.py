@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from coatcheck import Auth, ConfigurationError, Credentials, Identity, Mode, SubjectFacts
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
-from coatcheck.adapters.starlette import AuthMiddleware as StarletteMiddleware
 from coatcheck.credentials.cookies import DEVELOPMENT, SECURE
+from coatcheck.fastapi import CurrentUser, OptionalUser, attach
+from coatcheck.starlette import AuthMiddleware as StarletteMiddleware
 from coatcheck.stores.memory import MemoryStore
 from tests.adapters.apps.support import served
 from tests.support.gates import GatedStore
@@ -83,6 +83,8 @@ def with_fastapi(auth: Auth) -> Any:
     @app.api_route("/mine", methods=["GET", "POST"])
     async def mine(user: CurrentUser) -> str:
         return user.subject
+
+    attach(app)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         scope["state"] = {"coatcheck": auth}

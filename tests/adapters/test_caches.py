@@ -19,10 +19,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from coatcheck import Auth, ConfigurationError, Mode, SubjectFacts
-from coatcheck.adapters import asgi, fastapi, flask, litestar, starlette
+from coatcheck import Auth, ConfigurationError, Mode, SubjectFacts, fastapi, flask, litestar, starlette
+from coatcheck.adapters import asgi
 from coatcheck.blocking import Auth as BlockingAuth
-from coatcheck.service.flask import Coatcheck
+from coatcheck.flask import Coatcheck
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps import django_wsgi
 from tests.adapters.apps.flask import WsgiServed
@@ -80,7 +80,7 @@ async def with_fastapi(auth: Auth) -> AsyncIterator[Served]:
         return HTMLResponse(user.subject if user else "nobody", headers=KEPT)
 
     @router.get("/value")
-    async def value(user: fastapi.CurrentUser | None = None) -> str:
+    async def value(user: fastapi.OptionalUser) -> str:
         return user.subject if user else "nobody"
 
     @router.get("/stream")
@@ -168,7 +168,7 @@ async def with_django(auth: BlockingAuth) -> AsyncIterator[Served]:
     from django.urls import path
     from django.views.decorators.cache import cache_page
 
-    from coatcheck.adapters.django import current_user, login_required, optional_user
+    from coatcheck.django import current_user, login_required, optional_user
 
     def page(request: Any) -> HttpResponse:
         user = optional_user(request)

@@ -15,9 +15,9 @@ from litestar import post as litestar_post
 from litestar.testing import TestClient as LitestarClient
 
 from coatcheck import ApplicationSubjects, Auth, Mode, Policy, blocking
-from coatcheck.service import auth_app, deliver
-from coatcheck.service import flask as flask_service
-from coatcheck.service import litestar as litestar_service
+from coatcheck import flask as flask_service
+from coatcheck import litestar as litestar_service
+from coatcheck.asgi import auth_app, deliver
 
 BASE = "https://app.example"
 POLICY = Policy(origins=("https://front.example",))

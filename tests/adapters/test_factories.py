@@ -26,12 +26,16 @@ setup()
 
 from django.test import Client, override_settings  # noqa: E402 - needs settings
 
-from coatcheck import Auth  # noqa: E402
+from coatcheck import (  # noqa: E402
+    Auth,
+    fastapi,
+    flask,
+    starlette,
+)
 from coatcheck.accounts import PasswordHasher  # noqa: E402
-from coatcheck.adapters.django import conf  # noqa: E402
 from coatcheck.blocking import Auth as BlockingAuth  # noqa: E402
-from coatcheck.service import fastapi, flask, starlette  # noqa: E402
-from coatcheck.service.litestar import ServicePlugin  # noqa: E402
+from coatcheck.django import conf  # noqa: E402
+from coatcheck.litestar import ServicePlugin  # noqa: E402
 from tests.adapters.apps.support import served  # noqa: E402
 from tests.adapters.suite.contract import CHEAP  # noqa: E402
 

@@ -12,18 +12,19 @@ from fastapi.responses import JSONResponse
 
 from coatcheck import Auth, Identity, Mode
 from coatcheck.adapters.asgi import AuthMiddleware, Receive, Scope, Send
-from coatcheck.adapters.fastapi import (
+from coatcheck.fastapi import (
     CurrentUser,
     OptionalUser,
     Refusal,
+    auth_app,
     auth_of,
     current_user,
     fresh,
     lifespans,
+    mount_auth,
     on_refusal,
     requires,
 )
-from coatcheck.service.fastapi import auth_app, mount_auth
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Headers, Setting

@@ -16,7 +16,10 @@ from werkzeug.test import Client
 
 import coatcheck
 from coatcheck import ConfigurationError, Identity, Mode, SubjectFacts
-from coatcheck.adapters.flask import (
+from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.credentials.cookies import DEVELOPMENT
+from coatcheck.errors import CrossSite, InvalidCredential, InvalidLogin, NotLoggedIn, StoreUnavailable
+from coatcheck.flask import (
     Coatcheck,
     auth_of,
     csrf_token,
@@ -27,9 +30,6 @@ from coatcheck.adapters.flask import (
     optional_user,
     requires,
 )
-from coatcheck.blocking import Auth, RemoteVerifier
-from coatcheck.credentials.cookies import DEVELOPMENT
-from coatcheck.errors import CrossSite, InvalidCredential, InvalidLogin, NotLoggedIn, StoreUnavailable
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask, request
 
 from coatcheck import Mode, SubjectFacts
-from coatcheck.adapters.flask import Coatcheck, csrf_token, login_required
 from coatcheck.blocking import Auth
+from coatcheck.flask import Coatcheck, csrf_token, login_required
 from coatcheck.issuer import Credentials
 
 HTTPS = "https://app.example"

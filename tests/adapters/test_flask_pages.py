@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from coatcheck.adapters import flask
+from coatcheck import flask
 from coatcheck.blocking import Auth
 from coatcheck.errors import ConfigurationError
-from coatcheck.service.flask import mount_auth
+from coatcheck.flask import mount_auth
 
 
 def test_login_required_with_its_call() -> None:

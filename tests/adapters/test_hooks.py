@@ -13,9 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from coatcheck import Auth, InvalidLogin, Login, Mode, SubjectFacts
 from coatcheck.accounts import PasswordHasher
-from coatcheck.adapters.django.users import DjangoUsers, facts_of, is_active
-from coatcheck.adapters.sqlalchemy import SqlAlchemyUsers
+from coatcheck.django.users import DjangoUsers, facts_of, is_active
 from coatcheck.service.former import Former
+from coatcheck.sqlalchemy import SqlAlchemyUsers
 from tests.accounts.support import CHEAP
 
 PASSWORD = "nine brown owls"

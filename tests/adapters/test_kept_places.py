@@ -27,13 +27,13 @@ from starlette.websockets import WebSocket
 
 from coatcheck import ApplicationSubjects, Auth, Credentials, Mode, blocking
 from coatcheck.adapters.asgi import AuthMiddleware as PlainMiddleware
-from coatcheck.adapters.flask import Coatcheck, exempt
 from coatcheck.adapters.kept import OWNER, bind, binding, mark_of, turn
-from coatcheck.adapters.starlette import AuthMiddleware
 from coatcheck.errors import ConfigurationError
-from coatcheck.service.fastapi import CurrentUser, mount_auth
-from coatcheck.service.litestar import ServicePlugin
-from coatcheck.service.starlette import mount_auth as mount_on_starlette
+from coatcheck.fastapi import CurrentUser, mount_auth
+from coatcheck.flask import Coatcheck, exempt
+from coatcheck.litestar import ServicePlugin
+from coatcheck.starlette import AuthMiddleware
+from coatcheck.starlette import mount_auth as mount_on_starlette
 from tests.adapters.apps.support import ServedASGI, served
 
 BASE = "https://app.example"

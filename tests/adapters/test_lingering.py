@@ -23,10 +23,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from coatcheck import Auth, Identity, Mode, SubjectFacts
-from coatcheck.adapters import asgi, fastapi, flask, litestar, starlette
+from coatcheck import Auth, Identity, Mode, SubjectFacts, fastapi, flask, litestar, starlette
+from coatcheck.adapters import asgi
 from coatcheck.blocking import Auth as BlockingAuth
-from coatcheck.service.flask import Coatcheck
+from coatcheck.flask import Coatcheck
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps import django_wsgi
 from tests.adapters.apps.flask import WsgiServed
@@ -209,7 +209,7 @@ async def with_django(auth: BlockingAuth) -> AsyncIterator[Served]:
     from django.test import override_settings
     from django.urls import path
 
-    from coatcheck.adapters.django import current_user, login_required
+    from coatcheck.django import current_user, login_required
 
     @login_required
     def show(request: Any, visit: str) -> Any:

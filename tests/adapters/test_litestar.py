@@ -22,9 +22,19 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck import Auth, Identity, Mode
-from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser, OptionalUser, auth_of, fresh, logged_in, requires
 from coatcheck.errors import ConfigurationError, NotLoggedIn
-from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver
+from coatcheck.litestar import (
+    CoatcheckPlugin,
+    CurrentUser,
+    OptionalUser,
+    ServicePlugin,
+    auth_of,
+    auth_routes,
+    deliver,
+    fresh,
+    logged_in,
+    requires,
+)
 
 EMAIL, PASSWORD = "ann@example.com", "nine brown owls"
 

@@ -33,17 +33,17 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response  #
 from starlette.routing import Route  # noqa: E402
 
 from coatcheck import Auth, blocking  # noqa: E402
+from coatcheck import django as django_adapter  # noqa: E402
+from coatcheck import fastapi as fastapi_service  # noqa: E402
+from coatcheck import flask as flask_service  # noqa: E402
+from coatcheck import starlette as starlette_service  # noqa: E402
 from coatcheck.accounts import PasswordHasher  # noqa: E402
-from coatcheck.adapters import django as django_adapter  # noqa: E402
-from coatcheck.adapters.litestar import fresh as litestar_fresh  # noqa: E402
-from coatcheck.adapters.litestar import logged_in as litestar_logged_in  # noqa: E402
-from coatcheck.adapters.litestar import on_refusal as litestar_on_refusal  # noqa: E402
 from coatcheck.clock import Clock  # noqa: E402
 from coatcheck.errors import CoatcheckError  # noqa: E402
-from coatcheck.service import fastapi as fastapi_service  # noqa: E402
-from coatcheck.service import flask as flask_service  # noqa: E402
-from coatcheck.service import starlette as starlette_service  # noqa: E402
-from coatcheck.service.litestar import ServicePlugin, page_for  # noqa: E402
+from coatcheck.litestar import ServicePlugin, page_for  # noqa: E402
+from coatcheck.litestar import fresh as litestar_fresh  # noqa: E402
+from coatcheck.litestar import logged_in as litestar_logged_in  # noqa: E402
+from coatcheck.litestar import on_refusal as litestar_on_refusal  # noqa: E402
 from coatcheck.testing.clock import TravelClock  # noqa: E402
 from tests.adapters.apps.support import served  # noqa: E402
 from tests.adapters.suite.contract import CHEAP  # noqa: E402
@@ -90,7 +90,7 @@ async def with_django(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBas
         path("test", user_passes_test(lambda user: False)(page)),
         path("signup", user_passes_test(lambda user: False, login_url="/auth/signup")(page)),
         path("proof", user_passes_test(lambda user: False, login_url="/auth/reauthenticate")(page)),
-        path("auth/", include("coatcheck.service.django")),
+        path("auth/", include("coatcheck.django.urls")),
     ]
     auth = blocking.Auth(**arguments)
     given = {"users": "coatcheck", "auth": auth}

@@ -12,10 +12,9 @@ from fastapi.security import APIKeyHeader
 from openapi_spec_validator import validate
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, fresh, requires
 from coatcheck.adapters.openapi import SECURITY_SCHEMES, secure
+from coatcheck.fastapi import CurrentUser, OptionalUser, attach, fresh, mount_auth, requires
 from coatcheck.service.api import contract
-from coatcheck.service.fastapi import mount_auth
 
 NEEDED: list[dict[str, list[str]]] = [{"sessionCookie": []}, {"accessCookie": []}, {"bearer": []}]
 OPTIONAL = [*NEEDED, {}]
@@ -66,6 +65,7 @@ def app() -> FastAPI:
     around.get("/around")(nothing)
     app.include_router(around, dependencies=[fresh(minutes=1)])
     app.websocket("/live")(logged_in)
+    attach(app)
     return app
 
 
@@ -125,6 +125,7 @@ def test_other_schemes_stay() -> None:
     @app.get("/")
     async def home(user: OptionalUser, key: Annotated[str, Depends(KEY)]) -> None: ...
 
+    attach(app)
     assert security_of(app.openapi()) == {"get /": [*NEEDED, {"APIKeyHeader": []}, {}]}
     assert set(app.openapi()["components"]["securitySchemes"]) == {*SECURITY_SCHEMES, "APIKeyHeader"}
 
@@ -134,6 +135,7 @@ def test_documents_without_us() -> None:
     app = FastAPI()
     app.get("/")(nothing)
     app.get("/key", dependencies=[Depends(KEY)])(nothing)
+    attach(app)
     assert app.openapi() == get_openapi(title=app.title, version=app.version, routes=app.routes)
 
 
@@ -148,6 +150,25 @@ def test_mounted_applications() -> None:
     (service,) = [route.app for route in app.routes if getattr(route, "path", "") == "/auth"]  # type: ignore[attr-defined]
     assert not auth.is_running
     assert set(service.openapi()["components"]["securitySchemes"]) == set(contract.SECURITY_SCHEMES)
+
+
+def test_a_document_of_its_own() -> None:
+    """What an application says for itself is kept, and ours added, once."""
+    app = FastAPI()
+    app.get("/")(logged_in)
+    own = get_openapi(title="Mine", version="7", routes=app.routes)
+    app.openapi = lambda: own  # type: ignore[method-assign]
+    for _ in range(2):
+        attach(app)
+    assert app.openapi()["info"]["title"] == "Mine"
+    assert security_of(app.openapi()) == {"get /": NEEDED}
+
+
+def test_other_applications() -> None:
+    """An application that was not given to us has the document that FastAPI makes."""
+    app = FastAPI()
+    app.get("/")(logged_in)
+    assert app.openapi() == get_openapi(title=app.title, version=app.version, routes=app.routes)
 
 
 def test_what_is_not_shown() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Optional, TypedDict
 
 import msgspec
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query, Security, WebSocket
-from litestar import Litestar, get, post, websocket_listener
-from litestar.di import Provide
-from litestar.dto import DataclassDTO, DTOData
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from fastapi.exceptions import FastAPIError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from typing_extensions import TypeAliasType
 
 from coatcheck import (
@@ -27,18 +29,30 @@ from coatcheck import (
     Session,
     SubjectFacts,
 )
-from coatcheck.adapters import demands, django, flask, litestar, starlette
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, auth_of, current_user, fresh, optional_user, requires
 from coatcheck.credentials.arrival import Arrival
 from coatcheck.errors import ConfigurationError
+from coatcheck.fastapi import (
+    CurrentUser,
+    OptionalUser,
+    attach,
+    auth_app,
+    auth_of,
+    current_user,
+    deliver,
+    fresh,
+    mount_auth,
+    optional_user,
+    requires,
+)
 from coatcheck.model import Account
-from coatcheck.service.fastapi import auth_app, deliver, mount_auth
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Setting
 
 Admin = Annotated[Identity, requires("admin")]
 NOTHING = object()
+BY_ITSELF = (FastAPIError, PydanticUserError, AssertionError, AttributeError, NameError, TypeError)
+"""What FastAPI raises for what it makes nothing of."""
 
 
 class Form(BaseModel):
@@ -118,6 +132,20 @@ REFUSED: dict[str, tuple[Any, Any]] = {
 }
 
 
+NOT_ALL: dict[str, tuple[Any, Any]] = {
+    "or None": (CurrentUser | None, None),
+    "or None, without a default": (CurrentUser | None, NOTHING),
+    "Optional": (Optional[CurrentUser], None),  # noqa: UP045
+    "with a remark": (Annotated[CurrentUser | None, "who is asking"], None),
+    "twice": (OptionalUser | None, None),
+    "or None, under another name": (TypeAliasType("Me", CurrentUser | None), None),
+    "a role and fresh": (Annotated[Admin, fresh(minutes=5)], NOTHING),
+    "two roles": (Annotated[Identity, requires("admin"), requires("editor")], NOTHING),
+    "a role and then anybody": (Annotated[Admin, Depends(optional_user)], NOTHING),
+}
+"""What says more than FastAPI asks."""
+
+
 def endpoint(annotation: Any, default: Any) -> Callable[..., Any]:
     async def asked(user: Any) -> str:
         return user.subject if user else "nobody"
@@ -127,55 +155,99 @@ def endpoint(annotation: Any, default: Any) -> Callable[..., Any]:
     return asked
 
 
-def as_route(asked: Callable[..., Any]) -> None:
-    FastAPI().post("/")(asked)
+def as_route(asked: Callable[..., Any]) -> FastAPI:
+    app = FastAPI()
+    app.post("/")(asked)
+    return app
 
 
-def as_socket(asked: Callable[..., Any]) -> None:
-    FastAPI().websocket("/")(asked)
+def as_socket(asked: Callable[..., Any]) -> FastAPI:
+    app = FastAPI()
+    app.websocket("/")(asked)
+    return app
 
 
-def as_dependency(asked: Callable[..., Any]) -> None:
-    FastAPI().get("/", dependencies=[Depends(asked)])(lambda: None)
+def as_dependency(asked: Callable[..., Any]) -> FastAPI:
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(asked)])(lambda: None)
+    return app
 
 
-def as_included(asked: Callable[..., Any]) -> None:
+def as_included(asked: Callable[..., Any]) -> FastAPI:
     router, app = APIRouter(), FastAPI()
     router.get("/")(lambda: None)
     app.include_router(router, dependencies=[Depends(asked)])
-    app.openapi()
+    return app
 
 
-@pytest.mark.parametrize("place", [as_route, as_socket, as_dependency, as_included])
-@pytest.mark.parametrize(("annotation", "default"), REFUSED.values(), ids=REFUSED.keys())
-def test_refused_when_the_route_is_made(annotation: Any, default: Any, place: Callable[..., None]) -> None:
-    """FastAPI makes none of it of a request: the route is refused, with what to write."""
-    with pytest.raises(ConfigurationError, match=r"rite|takes|call it with"):
-        place(endpoint(annotation, default))
+def as_mounted(asked: Callable[..., Any]) -> FastAPI:
+    app = FastAPI()
+    app.mount("/in", as_route(asked))
+    return app
+
+
+def in_starlette(asked: Callable[..., Any]) -> Starlette:
+    return Starlette(routes=[Mount("/in", Wrapping(as_included(asked)))])
+
+
+class Wrapping:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+
+PLACES = [as_route, as_socket, as_dependency, as_included, as_mounted, in_starlette]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("annotation", "default"), (REFUSED | NOT_ALL).values(), ids=(REFUSED | NOT_ALL).keys())
+async def test_refused_at_start(annotation: Any, default: Any, place: Callable[..., Any]) -> None:
+    """FastAPI makes none of it of a request: it refuses the route itself, or the application does not start and is told
+    what to write."""
+    auth = Auth("memory://")
+    with pytest.raises((ConfigurationError, *BY_ITSELF)) as refused:
+        await started(auth, lambda: place(endpoint(annotation, default)))
+    if isinstance(refused.value, ConfigurationError):
+        assert re.search(r"rite|takes|call it with|dependencies=\[", str(refused.value))
+    assert not auth.is_running
+
+
+async def started(auth: Auth, make: Callable[[], Any]) -> None:
+    async with auth.lifespan(make()):
+        raise LookupError("it started")
+
+
+def test_what_fastapi_takes_by_itself() -> None:
+    """Most of it would be taken for a part of a request, were it not for us."""
+    taken = 0
+    for annotation, default in REFUSED.values():
+        with suppress(*BY_ITSELF):
+            as_route(endpoint(annotation, default))
+            taken += 1
+    assert taken > len(REFUSED) / 2
 
 
 @pytest.mark.parametrize("wrong", [current_user, CurrentUser, requires, fresh, Depends(fresh), Depends(requires("a"))])
-def test_refused_in_a_list(wrong: Any) -> None:
+async def test_refused_in_a_list(wrong: Any) -> None:
     """What is among the dependencies of a route and would ask nobody is refused."""
-    with pytest.raises(ConfigurationError):
-        FastAPI().get("/", dependencies=[wrong])(lambda: None)
+
+    def make() -> FastAPI:
+        app = FastAPI()
+        app.get("/", dependencies=[wrong])(lambda: None)
+        return app
+
+    with pytest.raises((ConfigurationError, *BY_ITSELF)):
+        await started(Auth("memory://"), make)
 
 
 OPEN: dict[str, tuple[Any, Any]] = {
-    "or None": (CurrentUser | None, None),
-    "or None, without a default": (CurrentUser | None, NOTHING),
-    "Optional": (Optional[CurrentUser], None),  # noqa: UP045
-    "with a remark": (Annotated[CurrentUser | None, "who is asking"], None),
-    "twice": (OptionalUser | None, None),
-    "under another name": (TypeAliasType("Me", CurrentUser | None), None),
     "as it is": (OptionalUser, NOTHING),
     "by its dependency": (Identity | None, Depends(optional_user)),
 }
 
 
 @pytest.mark.parametrize(("annotation", "default"), OPEN.values(), ids=OPEN.keys())
-async def test_or_none(annotation: Any, default: Any) -> None:
-    """`CurrentUser | None` is None for nobody, whatever the request says, and somebody for somebody."""
+async def test_optional(annotation: Any, default: Any) -> None:
+    """It is None for nobody, whatever the request says, and somebody for somebody."""
     auth = Auth(**Setting(clock=TravelClock()).arguments())
     app = FastAPI(lifespan=auth.lifespan)
     app.post("/")(endpoint(annotation, default))
@@ -192,11 +264,11 @@ async def test_or_none(annotation: Any, default: Any) -> None:
 
 
 async def test_all_that_is_said() -> None:
-    """Several demands in one Annotated must all be met."""
+    """Where the last demand of an Annotated covers the others, it is asked; others stand among the dependencies."""
     auth = Auth(**Setting(clock=(clock := TravelClock())).arguments())
     app = FastAPI(lifespan=auth.lifespan)
-    app.get("/both")(endpoint(Annotated[Admin, fresh(minutes=5)], NOTHING))
-    app.get("/roles")(endpoint(Annotated[Identity, requires("admin"), requires("editor")], NOTHING))
+    app.get("/both", dependencies=[fresh(minutes=5)])(endpoint(Admin, NOTHING))
+    app.get("/roles")(endpoint(Annotated[Identity, requires("admin"), requires("admin", "editor")], NOTHING))
     app.get("/open")(endpoint(Annotated[OptionalUser, requires("admin")], NOTHING))
     async with served(app, auth) as web:
         account = await auth.accounts.register("ann@example.com", "nine brown owls")
@@ -228,101 +300,8 @@ def test_what_is_right_stays() -> None:
     @app.websocket("/")
     async def socket(websocket: WebSocket, user: CurrentUser, maybe: OptionalUser, admin: Admin) -> None: ...
 
+    attach(app)
     assert "/{mode}" in app.openapi()["paths"]
-
-
-@get("/", sync_to_thread=False)
-def nobody() -> None: ...
-
-
-def handler_of(annotation: Any, name: str, **options: Any) -> Any:
-    namespace: dict[str, Any] = {"annotation": annotation}
-    exec(f"async def asked({name}: annotation) -> None: ...", namespace)
-    asked = namespace["asked"]
-    asked.__module__, asked.__annotations__ = __name__, {name: annotation, "return": None}
-    return post("/asked", **options)(asked)
-
-
-async def name_of(user: Identity) -> str:
-    return user.subject
-
-
-def provided(call: Any) -> Any:
-    return handler_of(Identity, "me", dependencies={"me": Provide(call, sync_to_thread=False)})
-
-
-LITESTAR: dict[str, Callable[[], Any]] = {
-    "in the query": lambda: handler_of(Identity, "user"),
-    "in the body": lambda: handler_of(Identity, "data"),
-    "in the body, or None": lambda: handler_of(Identity | None, "data"),
-    "in a list": lambda: handler_of(list[Identity], "data"),
-    "in a struct": lambda: handler_of(Struct, "data"),
-    "in a DTO": lambda: handler_of(DTOData[Identity], "data", dto=DataclassDTO[Identity]),
-    "a session": lambda: handler_of(Session, "data"),
-    "a parameter of another": lambda: handler_of(str, "mine", dependencies={"mine": Provide(name_of)}),
-    "somebody or None": lambda: handler_of(litestar.CurrentUser | None, "current_user"),
-    "an identity or None": lambda: handler_of(Identity | None, "current_user"),
-    "a guard without its call": lambda: handler_of(int, "a", guards=[litestar.requires]),
-    "fresh without its call": lambda: handler_of(int, "a", guards=[litestar.fresh]),
-    "a dependency as a guard": lambda: handler_of(int, "a", guards=[litestar.current_user]),
-    "a class as a guard": lambda: handler_of(int, "a", guards=[litestar.DemandGuard]),
-    "a demand of another adapter as a guard": lambda: handler_of(int, "a", guards=[demands.requires("admin")]),
-    "an identity that is provided": lambda: provided(Identity),
-    "a guard that is provided": lambda: provided(litestar.requires("admin")),
-    "a factory that is provided": lambda: provided(litestar.fresh),
-    "another factory": lambda: provided(litestar.requires),
-    "a login": lambda: provided(Auth("memory://").login),
-    "a socket": lambda: websocket_listener("/asked")(handler_of(Identity, "data").fn),
-}
-
-
-@pytest.mark.filterwarnings("ignore")  # Litestar itself warns of some
-@pytest.mark.parametrize("make", LITESTAR.values(), ids=LITESTAR.keys())
-def test_litestar_refuses_at_start(make: Callable[[], Any]) -> None:
-    """What Litestar would make of a request, and what would ask nobody, is refused when the application is made."""
-    handler = make()
-    with pytest.raises(ConfigurationError, match=r"Write|takes"):
-        Litestar([nobody, handler], plugins=[litestar.CoatcheckPlugin(Auth("memory://"))])
-
-
-@pytest.mark.filterwarnings("ignore")  # Litestar itself warns of some
-def test_litestar_serves_what_is_right() -> None:
-    """Handlers, dependencies and guards as they are meant are left alone."""
-    right = handler_of(litestar.CurrentUser, "current_user", guards=[litestar.logged_in, litestar.requires("a")])
-    also = provided(litestar.current_user)
-    also.paths = {"/also"}
-    Litestar([nobody, right, also], plugins=[litestar.CoatcheckPlugin(Auth("memory://"))])
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda view: flask.requires(view),
-        lambda view: flask.fresh(view),
-        lambda view: flask.requires()(view),
-        lambda view: flask.requires(["admin"])(view),
-        lambda view: flask.fresh(minutes=0)(view),
-        lambda view: flask.login_required("admin")(view),
-        lambda view: django.requires(view),
-        lambda view: django.fresh(view),
-        lambda view: django.requires()(view),
-        lambda view: django.requires(["admin"])(view),
-        lambda view: django.login_required("/login")(view),
-        lambda view: starlette.requires(view),
-        lambda view: starlette.fresh(view),
-        lambda view: starlette.logged_in()(view),
-        lambda view: starlette.requires(["admin"])(view),
-        lambda view: starlette.logged_in("admin")(view),
-    ],
-)
-def test_decorators_refuse_at_once(wrong: Any) -> None:
-    """A decorator of Flask, Django or Starlette that was not given what it needs is no decorator."""
-
-    def view(request: Any) -> str:
-        return "secret"
-
-    with pytest.raises((TypeError, ValueError)):
-        wrong(view)
 
 
 @dataclass
@@ -337,7 +316,7 @@ class Checker:
 
 @dataclass
 class Asked:
-    user: CurrentUser | None = None
+    user: OptionalUser = None
     count: int = 0
 
 

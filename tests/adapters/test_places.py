@@ -17,8 +17,7 @@ from starlette.routing import Route
 
 from coatcheck import Auth, ConfigurationError, Mode
 from coatcheck.adapters import asgi
-from coatcheck.adapters.starlette import AuthMiddleware, logged_in, optional_user
-from coatcheck.service.starlette import mount_auth
+from coatcheck.starlette import AuthMiddleware, logged_in, mount_auth, optional_user
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Setting
@@ -131,5 +130,5 @@ async def test_one_place_only(auth: Auth) -> None:
         mount_auth(app, auth)
     assert len(app.user_middleware) == 2
     plain = application(Middleware(asgi.AuthMiddleware, auth=auth))
-    with pytest.raises(ConfigurationError, match=r"coatcheck\.adapters\.starlette"):
+    with pytest.raises(ConfigurationError, match=r"coatcheck\.starlette"):
         mount_auth(plain, auth)

@@ -34,8 +34,14 @@ from django.utils.decorators import method_decorator  # noqa: E402
 from django.views import View  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 
-from coatcheck import Auth  # noqa: E402
-from coatcheck.adapters import django, fastapi, flask, litestar, starlette  # noqa: E402
+from coatcheck import (  # noqa: E402
+    Auth,
+    django,
+    fastapi,
+    flask,
+    litestar,
+    starlette,
+)
 from coatcheck.blocking import Auth as BlockingAuth  # noqa: E402
 from tests.adapters.apps.django_wsgi import project  # noqa: E402
 from tests.adapters.apps.flask import WsgiServed  # noqa: E402

@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from coatcheck import Identity, Mode, Policy, RemoteVerifier
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
 from coatcheck.credentials.cookies import names_for
+from coatcheck.fastapi import CurrentUser, OptionalUser
 from tests.support.issuer import Issuer, issuing, presented, until
 
 BASE = "https://app.example"

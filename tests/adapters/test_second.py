@@ -14,16 +14,15 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from coatcheck import Auth, ConfigurationError, Mode, SubjectFacts
-from coatcheck.adapters import asgi, starlette
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.adapters.fastapi import lifespans as fastapi_lifespans
-from coatcheck.adapters.litestar import CoatcheckPlugin
+from coatcheck import Auth, ConfigurationError, Mode, SubjectFacts, starlette
+from coatcheck import fastapi as with_fastapi
+from coatcheck import flask as with_flask
+from coatcheck import starlette as with_starlette
+from coatcheck.adapters import asgi
 from coatcheck.blocking import Auth as BlockingAuth
-from coatcheck.service import fastapi as with_fastapi
-from coatcheck.service import flask as with_flask
-from coatcheck.service import starlette as with_starlette
-from coatcheck.service.litestar import ServicePlugin
+from coatcheck.fastapi import CurrentUser
+from coatcheck.fastapi import lifespans as fastapi_lifespans
+from coatcheck.litestar import CoatcheckPlugin, ServicePlugin
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Setting

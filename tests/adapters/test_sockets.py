@@ -16,11 +16,10 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketState
 
-from coatcheck import Auth, Identity, Mode, SubjectFacts
-from coatcheck.adapters import litestar, starlette
+from coatcheck import Auth, Identity, Mode, SubjectFacts, litestar, starlette
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
 from coatcheck.adapters.connections import guard_websocket
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, current_user, requires
+from coatcheck.fastapi import CurrentUser, OptionalUser, current_user, requires
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Headers, Setting
@@ -93,7 +92,7 @@ def with_fastapi(auth: Auth) -> Any:
         await echo(socket)
 
     @app.websocket("/both")
-    async def both(socket: WebSocket, user: CurrentUser | None, same: CurrentUser) -> None:
+    async def both(socket: WebSocket, user: OptionalUser, same: CurrentUser) -> None:
         await echo(socket)
 
     @app.websocket("/role", dependencies=[requires("admin")])

@@ -17,7 +17,6 @@ from werkzeug.security import generate_password_hash
 
 from coatcheck import Auth
 from coatcheck.accounts import PasswordHasher
-from coatcheck.adapters.sqlalchemy import SqlAlchemyUsers
 from coatcheck.credentials.transport import bearer
 from coatcheck.errors import (
     ConfigurationError,
@@ -28,6 +27,7 @@ from coatcheck.errors import (
     StoreUnavailable,
 )
 from coatcheck.model import Mode
+from coatcheck.sqlalchemy import SqlAlchemyUsers
 from coatcheck.subjects import Login, UserSource
 from tests.accounts.support import CHEAP
 from tests.support.databases import shared_postgresql

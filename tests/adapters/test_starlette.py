@@ -19,18 +19,18 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from coatcheck import Auth, Mode, SubjectFacts
-from coatcheck.adapters.starlette import (
+from coatcheck.starlette import (
     AuthMiddleware,
     CoatcheckBackend,
     current_user,
     fresh,
     lifespans,
     logged_in,
+    mount_auth,
     on_error,
     optional_user,
     requires,
 )
-from coatcheck.service.starlette import mount_auth
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import ServedASGI, sent, served
 from tests.adapters.suite.contract import Answer, Headers, Setting

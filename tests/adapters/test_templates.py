@@ -23,8 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
-from coatcheck import Auth, Mode, SubjectFacts
-from coatcheck.adapters import fastapi, flask, litestar, starlette
+from coatcheck import Auth, Mode, SubjectFacts, fastapi, flask, litestar, starlette
 from coatcheck.blocking import Auth as BlockingAuth
 from tests.adapters.apps.flask import WsgiServed
 from tests.adapters.apps.support import sent, served

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 FOLDER = Path(__file__).parents[2] / "bench" / "contenders" / "node"
 CONTENDERS: list[dict[str, Any]] = json.loads((FOLDER / "contenders.json").read_text())
 BY_ID = {contender["id"]: contender for contender in CONTENDERS}
@@ -54,7 +56,7 @@ def test_what_is_imported_is_what_is_asked_for() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_each_module_parses(module: Path) -> None:
     """Node understands the file."""
-    checked = subprocess.run(["node", "--check", module], capture_output=True, text=True, timeout=60, check=False)
+    checked = subprocess.run(["node", "--check", module], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert checked.returncode == 0, checked.stderr
 
 

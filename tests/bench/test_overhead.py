@@ -20,7 +20,6 @@ MODES = ("session", "jwt", "jwt-cookie")
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("framework", ["asgi", "starlette"])
 def test_middleware_costs_little(framework: str) -> None:
     """With the middleware, and on Starlette a decorator, a request takes little more processor time than without."""

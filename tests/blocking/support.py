@@ -13,11 +13,10 @@ from pathlib import Path
 
 from coatcheck import Credential, Credentials, StoreUnavailable, bearer
 from coatcheck.blocking import Auth
+from tests.support.patience import SOON
 from tests.support.service import PATIENCE, environment
 
 SECRET = "a secret of the tests, 32 bytes or more"
-SECONDS = 30.0
-"""After which something that should happen is taken not to happen."""
 
 
 @dataclass
@@ -29,10 +28,10 @@ class Gate:
 
     def hold(self) -> None:
         self._reached.set()
-        assert self._opened.wait(SECONDS)
+        assert self._opened.wait(SOON)
 
     def reached(self) -> None:
-        assert self._reached.wait(SECONDS)
+        assert self._reached.wait(SOON)
 
     def open(self) -> None:
         self._opened.set()
@@ -63,7 +62,7 @@ def stuck(auth: Auth) -> Iterator[None]:
         yield
     finally:
         gate.open()
-        with_it.join(SECONDS)
+        with_it.join(SOON)
 
 
 _others: set[threading.Thread] = set()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import migrated_postgresql, shared_postgresql
+from tests.support.patience import SOON
 from tests.support.servers import redis
 from tests.support.servers.redis_single import Redis
 from tests.support.service import PATIENCE, environment
@@ -274,7 +275,7 @@ def test_started_before_with_a_server(engine: str, hooks: str, folder: Path, red
         auth.verify(credential)
         {hooks}
         def work():
-            until = time.monotonic() + 30
+            until = time.monotonic() + {SOON}
             while auth.known(credential.key) is not None:  # the parent's, if nobody has told us
                 assert time.monotonic() < until
                 time.sleep(0.01)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.databases import migrated_postgresql
+from tests.support.patience import PATIENCE
 from tests.support.servers import free_port, redis
 from tests.support.servers.processes import Server, eventually
 from tests.support.servers.redis_single import Redis
@@ -51,13 +52,13 @@ class Gunicorn(Server):
 
     def answers(self) -> bool:
         try:
-            return bool(httpx.get(self.url, timeout=10).status_code)
+            return bool(httpx.get(self.url, timeout=PATIENCE).status_code)
         except httpx.TransportError:
             return False
 
     def ask(self, path: str = "/", token: str = "") -> httpx.Response:
         headers = {"Connection": "close"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=30)
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=PATIENCE)
 
     def log_in(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.ask("/in").raise_for_status().json()

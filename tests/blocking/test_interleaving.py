@@ -14,9 +14,9 @@ from coatcheck import Auth, Identity, Mode, SubjectFacts, bearer
 from coatcheck.clock import Clock
 from coatcheck.testing.clock import TravelClock
 from coatcheck.verifier import Known, _hit_path
+from tests.support.patience import SOON
 
 SECRET = "a secret of the tests, 32 bytes or more"
-PATIENCE = 10.0
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Gate:
 
     def hold(self) -> None:
         self.reached.set()
-        assert self.opened.wait(PATIENCE)
+        assert self.opened.wait(SOON)
 
 
 @dataclass
@@ -101,14 +101,14 @@ async def outcome(auth: Auth, travel: TravelClock, held: Held, *, seconds: float
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(held(auth, gate), credential.key)
         try:
-            assert gate.reached.wait(PATIENCE)
+            assert gate.reached.wait(SOON)
             await auth.revoke(made.session.id)
             travel.advance(seconds)
             await auth.follower.catch_up()
             assert auth.follower.is_live()
         finally:
             gate.opened.set()
-        return reading.result(PATIENCE)
+        return reading.result(SOON)
 
 
 @HELD

@@ -25,9 +25,10 @@ from coatcheck.blocking import Auth, RemoteVerifier, life
 from coatcheck.errors import ConfigurationError, InvalidCredential
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
+from tests.support.patience import SOON
 from tests.support.service import eventually
 
-from .support import SECONDS, SECRET, Gate, begin, script, stuck, threads, token_of
+from .support import SECRET, Gate, begin, script, stuck, threads, token_of
 
 
 def made(store: Any = "memory://", **settings: Any) -> Auth:
@@ -93,7 +94,7 @@ def test_who_waits_for_a_start_that_fails_is_told_with_it() -> None:
         eventually(lambda: pool._work_queue.qsize() == 0, what="all stand in line")
         time.sleep(0.05)
         gate.open()
-        errors = [call.exception(SECONDS) for call in (first, *waiting)]
+        errors = [call.exception(SOON) for call in (first, *waiting)]
     assert [str(error) for error in errors] == ["away"] * 8
     assert len({id(error) for error in errors}) == 8
     assert len(tries) <= 2
@@ -129,7 +130,7 @@ def test_calls_while_it_closes() -> None:
     caller.start()
     gate.reached()
     auth.close()
-    caller.join(SECONDS)
+    caller.join(SOON)
     assert len(told) == 1
     assert threads() == []
 
@@ -155,7 +156,7 @@ def test_many_calls_while_it_closes_again_and_again() -> None:
             time.sleep(0.02)
             auth.close()
         over.set()
-        assert sum(call.result(SECONDS) for call in calls) > 0
+        assert sum(call.result(SOON) for call in calls) > 0
     auth.close()
     assert threads() == []
 
@@ -193,7 +194,7 @@ def test_a_caller_who_is_interrupted(auth: Auth) -> None:
             raise
 
     def send() -> None:
-        assert begun.wait(SECONDS)
+        assert begun.wait(SOON)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, interrupt)
@@ -204,8 +205,8 @@ def test_a_caller_who_is_interrupted(auth: Auth) -> None:
             auth.run(wait)
     finally:
         signal.signal(signal.SIGUSR1, before)
-        sender.join(SECONDS)
-    assert cancelled.wait(SECONDS)
+        sender.join(SOON)
+    assert cancelled.wait(SOON)
     assert auth.login("ann").session.subject == "ann"
 
 
@@ -260,7 +261,7 @@ def test_errors_of_many_are_each_ones_own() -> None:
         eventually(lambda: not auth.run(is_live), what="the lease has lapsed")
         with ThreadPoolExecutor(2) as pool:
             calls = [pool.submit(auth.verify, credential) for credential in credentials]
-            errors = [call.exception(SECONDS) for call in calls]
+            errors = [call.exception(SOON) for call in calls]
         assert {type(error) for error in errors} == {StoreUnavailable}
         assert errors[0] is not errors[1]
         store.fail()
@@ -317,7 +318,7 @@ def test_a_hundred_first_sights_by_many_threads(auth: Auth) -> None:
     try:
         with ThreadPoolExecutor(32) as pool:
             for call in [pool.submit(work, turn) for turn in range(32)]:
-                call.result(SECONDS)
+                call.result(SOON)
     finally:
         sys.setswitchinterval(before)
 
@@ -342,7 +343,7 @@ def test_the_first_request_is_not_kept() -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    thread.join(SECONDS)
+    thread.join(SOON)
     gc.collect()
     try:
         assert served[0]() is None
@@ -422,11 +423,11 @@ async def test_an_asynchronous_view_that_is_cancelled() -> None:
             cancelled.set()
 
     waiting = asyncio.ensure_future(auth.arun(wait))
-    await asyncio.to_thread(begun.wait, SECONDS)
+    await asyncio.to_thread(begun.wait, SOON)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await asyncio.to_thread(cancelled.wait, SECONDS)
+    assert await asyncio.to_thread(cancelled.wait, SOON)
     await asyncio.to_thread(auth.close)
 
 

@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.support.patience import SOON
 from tests.support.service import PASSWORD, running_service
 
 _ARGUMENTS = [
@@ -91,7 +92,7 @@ class People:
 
     async def __call__(self, email: str = "", **options: Any) -> Person:
         context = await self._browser.new_context(**options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(SOON * 1000)
         page = await context.new_page()
         person = Person(self._base, context, page, email or f"{uuid4().hex}@example.com")
 

@@ -21,7 +21,7 @@ PROGRAM = """
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 from coatcheck import Login, SubjectFacts
-from coatcheck.service.fastapi import Auth, mount_auth
+from coatcheck.fastapi import Auth, mount_auth
 
 HASHES = {"7": "pbkdf2_sha256$1000$eqGLPYOJ0CB5$5MW6OwggV/E38fkuFDos8Y0274E9cr9+YBm2QSVU3KU="}
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from coatcheck import __version__
+from tests.support.patience import PATIENCE
 from tests.support.service import environment
 
 from .conftest import Cli
@@ -76,4 +77,4 @@ def test_help_loads_no_database_driver_and_no_server(empty: Cli) -> None:
         "heavy = {'sqlalchemy', 'alembic', 'uvicorn', 'fastapi', 'starlette', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", program], env=environment(), cwd=empty.folder, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], env=environment(), cwd=empty.folder, check=True, timeout=PATIENCE)

@@ -61,6 +61,7 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "tuple[Mode, ...]": ("jwt", b"jwt", 7, None, ("jwt",), datetime.timedelta(days=1)),
     "Lifetimes": (7.0, (1, 2), None, {"idle": 1, "absolute": 2}),
     "Literal['open', 'invited', 'closed']": ("Open", 7, None, b"open", ["open"]),
+    "Addresses": ("Masked", 7, None, b"none", ["none"], True),
     "str | Store | KeyedSessions": (None, 7, b"memory://", Path("app.db"), {}, object()),
     "str | SessionStore | None": (7, b"memory://", Path("app.db"), {}, object()),
     "str | bytes | Sequence[str | bytes] | None": (7, [7], [None], {}, {"a" * 32}),
@@ -138,7 +139,7 @@ async def test_no_other_kind_is_taken(auth: Auth, place: str) -> None:
         "email": "bob@example.com", "name": "ann@example.com", "password": PASSWORD, "current": PASSWORD,
         "new": "eleven brown owls", "password_hash": account.password_hash, "token": made.refresh_token, "roles": (),
         "credential": bearer(made.access_token),
-        "identity": await auth.verify(bearer(made.access_token)),
+        "identity": await auth.verify(bearer(made.access_token)), "attempt": "cca_", "method": "second_password",
     }  # fmt: skip
     for name, arguments, parameter in _calls(place, good):
         try:

@@ -17,12 +17,13 @@ from coatcheck.stores.base import FeedRead, Hearer
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
+from tests.support.patience import in_time
 
 from .conftest import SECRET, Users, presented
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with in_time():
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -173,7 +174,7 @@ async def test_feed_events_before_lease() -> None:
         gated.fail("keys")
         await gated.announce_keys(now=auth.clock.now())
         before = auth.follower.lease.deadline
-        async with asyncio.timeout(10):
+        async with in_time():
             calls = gated.calls["keys"]
             while gated.calls["keys"] < calls + 2:
                 await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from coatcheck.stores.base import FeedLost, FeedRead
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.stores.memory import feed as memory_feed
 from tests.support.gates import GatedStore
+from tests.support.patience import in_time
 
 from .conftest import SECRET, Users, presented
 
@@ -123,7 +124,6 @@ async def test_follower_that_meets_a_fault_of_ours_says_so(caplog: pytest.LogCap
                 raise KeyError("a fault")
             return await super().events(cursor, wait=wait)
 
-    async with Auth(Broken(), secret=SECRET, subjects=Users().facts):
-        async with asyncio.timeout(10):
-            while "coatcheck-follower has stopped" not in caplog.text:
-                await asyncio.sleep(0)
+    async with Auth(Broken(), secret=SECRET, subjects=Users().facts), in_time():
+        while "coatcheck-follower has stopped" not in caplog.text:
+            await asyncio.sleep(0)

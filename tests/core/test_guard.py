@@ -17,6 +17,7 @@ from coatcheck.stores.base import Touch
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
+from tests.support.patience import in_time
 
 from .conftest import SECRET, Users, presented
 
@@ -25,7 +26,7 @@ JWT = pytest.mark.parametrize("mode", [Mode.JWT, Mode.JWT_COOKIE])
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with in_time():
         while not condition():
             await asyncio.sleep(0.002)
 
@@ -53,12 +54,12 @@ class Connection:
             self._entered.set()
 
     async def entered(self) -> Connection:
-        async with asyncio.timeout(10):
+        async with in_time():
             await self._entered.wait()
         return self
 
     async def ends(self) -> BaseException:
-        async with asyncio.timeout(20):
+        async with in_time():
             await self.task
         assert self.error is not None
         return self.error

@@ -17,9 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from coatcheck import Auth, Mode
-from coatcheck.adapters import starlette as starlette_adapter
+from coatcheck import starlette as starlette_adapter
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
-from coatcheck.adapters.starlette import logged_in
+from coatcheck.starlette import logged_in
 
 from .conftest import presented
 

@@ -15,6 +15,7 @@ from coatcheck.remote import _RemoteFeed
 from coatcheck.remote_client import IssuingService
 from coatcheck.stores.base import FeedLost
 from tests.support.issuer import SERVICE_KEY, answering, response, until
+from tests.support.patience import FOR_EVER, SOON, in_time
 
 NOW = "2026-01-01T00:00:00Z"
 PAGE: dict[str, Any] = {
@@ -26,7 +27,7 @@ def event(kind: str, **more: Any) -> dict[str, Any]:
     return PAGE | {"events": [{"kind": kind, "at": NOW} | more]}
 
 
-async def ask(said: bytes, call: Any, timeout: float = 5.0, repeat: bool = True) -> Any:
+async def ask(said: bytes, call: Any, timeout: float = SOON, repeat: bool = True) -> Any:
     """What a client makes of this answer."""
     async with answering(lambda line: said, repeat=repeat) as url:
         service = IssuingService(url, SERVICE_KEY, timeout=timeout, tls=None, allow_plain_http=False)
@@ -91,7 +92,7 @@ async def test_pages_that_are_none(page: Any) -> None:
 async def test_answers_that_are_none(said: bytes, why: str) -> None:
     """Wrong form, status or type; redirects are not followed; what does not end is not waited for."""
     with pytest.raises(StoreUnavailable, match=why):
-        await ask(said, events, timeout=0.3 if why == "in time" else 5.0)
+        await ask(said, events, timeout=0.3 if why == "in time" else SOON)
 
 
 async def test_feed_lost() -> None:
@@ -135,7 +136,7 @@ async def test_no_two_questions_are_alike() -> None:
     """Whatever keeps answers by their URL has none for ours."""
     lines: list[str] = []
     async with answering(lambda line: lines.append(line) or response(json.dumps(PAGE).encode())) as url:  # type: ignore[func-returns-value]
-        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service = IssuingService(url, SERVICE_KEY, timeout=FOR_EVER, tls=None, allow_plain_http=False)
         service.open()
         for _ in range(3):
             await events(service)
@@ -188,7 +189,7 @@ async def test_waits_fit_the_lease() -> None:
         return response(json.dumps(PAGE | {"max_staleness": 0.5}).encode())
 
     async with answering(answer) as url:
-        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service = IssuingService(url, SERVICE_KEY, timeout=FOR_EVER, tls=None, allow_plain_http=False)
         service.open()
         feed = _RemoteFeed(service, 2.0)
         for _ in range(2):
@@ -201,7 +202,7 @@ async def test_silence_is_not_waited_for_longer_than_any_answer_takes(monkeypatc
     """A lease of an hour does not make a dead line look alive for a quarter of it."""
     monkeypatch.setattr(remote_client, "LONGEST_WAIT", 0.1)
     with pytest.raises(StoreUnavailable, match="in time"):
-        async with asyncio.timeout(10):
+        async with in_time():
             await ask(b"HTTP/1.1 200 OK\r\n", lambda service: service.events("f:0", wait=900), timeout=0.1)
 
 
@@ -218,12 +219,12 @@ async def test_questions_do_not_hold_up_the_feed() -> None:
         return response(json.dumps(PAGE).encode())
 
     async with answering(answer) as url:
-        service = IssuingService(url, SERVICE_KEY, timeout=5.0, tls=None, allow_plain_http=False)
+        service = IssuingService(url, SERVICE_KEY, timeout=FOR_EVER, tls=None, allow_plain_http=False)
         service.open()
         questions = [asyncio.create_task(service.check("t", subject="ann", session_id="s")) for _ in range(50)]
         try:
             await until(lambda: asked >= 8)
-            async with asyncio.timeout(2):
+            async with in_time():
                 await service.events("f:0", wait=0)
         finally:
             held.set()

@@ -12,6 +12,7 @@ from coatcheck.credentials.transport import Carrier, bearer, cookie
 from coatcheck.errors import Conflict, RevokedCredential, StaleCredential
 from coatcheck.table import TAIL
 from tests.support.gates import GatedStore
+from tests.support.patience import in_time
 
 from .conftest import Users, presented
 
@@ -272,7 +273,7 @@ async def test_withdrawn_key_is_refused_even_when_remembered(auth: Auth) -> None
     await auth.verify(presented(made))
     (key,) = await auth.keys.list()
     await auth.keys.withdraw(key.kid)
-    async with asyncio.timeout(5):
+    async with in_time():
         while auth.verifier.known(presented(made).key) is not None:
             await asyncio.sleep(0)
     with pytest.raises(InvalidCredential):
@@ -321,7 +322,7 @@ async def test_answer_older_than_the_view_is_asked_for_again(auth: Auth, store: 
     assert await store.prune(now=now + 1, keep_events=0)
     follower.open()
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(5):
+    async with in_time():
         while not auth.follower.is_live():
             await asyncio.sleep(0.005)
     gate.open()
@@ -354,7 +355,7 @@ async def test_key_withdrawn_elsewhere(auth: Auth, store: GatedStore) -> None:
     assert (await auth.verify(presented(made))).subject == "ann", "inside the bound"
     assert auth.verifier.known(presented(made).key) is not None
     gate.open()
-    async with asyncio.timeout(5):
+    async with in_time():
         while auth.verifier.known(presented(made).key) is not None:
             await asyncio.sleep(0)
 
@@ -374,7 +375,7 @@ async def test_stepped_up_session_is_read_again(auth: Auth, store: GatedStore) -
     made = await auth.login("ann", mode=Mode.SESSION)
     assert (await auth.verify(presented(made))).amr == ("pwd",)
     await auth.sessions.update(made.session.id, 0, now=auth.clock.now(), amr=("pwd", "otp"))
-    async with asyncio.timeout(5):
+    async with in_time():
         while (await auth.verify(presented(made))).amr == ("pwd",):
             await asyncio.sleep(0)
 

@@ -64,6 +64,6 @@ def test_it_is_two_lines() -> None:
     (example,) = [block for block in blocks_of(ROOT / "README.md") if block.name == "main.py"]
     ours = [line for line in example.text.splitlines() if re.search(r"coatcheck|auth|user", line)]
     assert [line for line in ours if "user.subject" not in line and "def me" not in line] == [
-        "from coatcheck.service.fastapi import CurrentUser, mount_auth",
+        "from coatcheck.fastapi import CurrentUser, mount_auth",
         'mount_auth(app, "sqlite:///app.db")',
     ]

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.docs.pages import PageRun
+from tests.support.patience import PATIENCE
 
 _FLASK = "from flask import Flask\napp = Flask(__name__)\napp.route('/')(lambda: 'hello')\n"
 _ASGI = """async def app(scope, receive, send):
@@ -68,7 +69,7 @@ def test_server(name: str, program: str, command: str, port: int, tmp_path: Path
     with PageRun(tmp_path) as run:
         run.run(page)
         url = run.here(f"http://127.0.0.1:{port}/")
-        assert httpx.get(url).text == "hello"
+        assert httpx.get(url, timeout=PATIENCE).text == "hello"
         assert f":{port}/" not in url
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        httpx.get(url, timeout=PATIENCE)

@@ -13,6 +13,7 @@ import httpx
 
 from coatcheck import Credential, Credentials, Mode
 from tests.support.histories import History
+from tests.support.patience import PATIENCE
 from tests.support.presenting import presented
 from tests.support.service import coatcheck_command
 
@@ -156,7 +157,7 @@ class Deployment:
 def logout(server: Member, login: Login) -> httpx.Response:
     """Over HTTP, with the access token of a session of mode ``jwt``."""
     token = login.made.access_token
-    return httpx.post(f"{server.ask(Where())}/logout", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return httpx.post(f"{server.ask(Where())}/logout", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
 
 
 @contextmanager

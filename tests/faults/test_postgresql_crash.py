@@ -12,6 +12,7 @@ from coatcheck.model import EventKind
 from coatcheck.stores import open_store
 from coatcheck.stores.sql import migrate
 from coatcheck.testing.store_contract.support import new_session
+from tests.support.patience import in_time
 from tests.support.servers import postgresql
 
 TAKEN_BACK = 20
@@ -41,7 +42,7 @@ async def test_a_cursor_from_before_a_crash_misses_nothing() -> None:
             before = await store.events(None, wait=0)
             server.kill()
             server.start()
-            async with asyncio.timeout(10):
+            async with in_time():
                 while True:
                     try:
                         await store.revoke(session.id, now=now)

@@ -32,7 +32,7 @@ from .devices import login
 def test_it_ends_in_good_order(tmp_path: Path, workers: int, name: str) -> None:
     """Exit code 0, no process left, no traceback, and the write-ahead log is merged into the database."""
     with running_service(tmp_path, workers=workers) as service:
-        with httpx.Client(base_url=service.base_url) as idle:
+        with httpx.Client(base_url=service.base_url, timeout=PATIENCE) as idle:
             idle.get("/auth/healthz")
             pids = [service.process.pid, *service.workers()]
             service.process.send_signal(getattr(signal, name))
@@ -74,7 +74,7 @@ def test_nothing_secret_is_on_a_command_line_or_in_the_log(tmp_path: Path) -> No
     secret = "s3cr3t-of-a-service-that-runs-while-it-is-tested"
     with running_service(tmp_path, workers=2, env={"COATCHECK_SECRET": secret}) as service:
         add_user(tmp_path, "ann@example.com")
-        with httpx.Client(base_url=service.base_url) as client:
+        with httpx.Client(base_url=service.base_url, timeout=PATIENCE) as client:
             _, held = login(client, "ann@example.com", Mode.JWT)
             assert held is not None
             client.get("/auth/session", params={"access_token": held.tokens["access"]})
@@ -100,7 +100,7 @@ def test_the_server_says_nothing_of_itself_and_believes_no_proxy(tmp_path: Path)
         with running_service(tmp_path, arguments=["--trusted-proxies", proxies]) as service:
             if not headers:
                 add_user(tmp_path, "ann@example.com")
-            response = httpx.post(f"{service.base_url}/auth/login", json=body, headers=headers)
+            response = httpx.post(f"{service.base_url}/auth/login", json=body, headers=headers, timeout=PATIENCE)
             assert "server" not in response.headers
             if cookie:
                 assert response.status_code == 200, response.text
@@ -116,7 +116,7 @@ def test_a_start_says_where_it_is_and_what_it_relaxed(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         assert service.output().count("cookies lack Secure") == 1
         assert f"Coatcheck is at {service.base_url}/ (1 worker" in service.output()
-        assert httpx.get(f"{service.base_url}/", follow_redirects=True).status_code == 200
+        assert httpx.get(f"{service.base_url}/", follow_redirects=True, timeout=PATIENCE).status_code == 200
     with running_service(tmp_path, arguments=["--trusted-proxies", "127.0.0.1"]) as service:
         assert "cookies lack Secure" not in service.output()
 
@@ -130,7 +130,7 @@ def test_it_can_end_tls_itself(tmp_path: Path) -> None:
         assert service.base_url.startswith("https://")
         assert "cookies lack Secure" not in service.output()
         body = {"email": "ann@example.com", "password": "correct horse battery staple", "mode": "session"}
-        with httpx.Client(base_url=service.base_url, verify=trusted) as client:
+        with httpx.Client(base_url=service.base_url, verify=trusted, timeout=PATIENCE) as client:
             assert client.post("/auth/register", json=body).headers["set-cookie"].startswith("__Host-coatcheck=")
 
 
@@ -187,4 +187,4 @@ def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
             with pytest.raises(ConnectionError):
                 connection.sendall(b"X: a\r\n" * 10_000_000)
-        assert httpx.get(f"{service.base_url}/readyz").status_code == 200
+        assert httpx.get(f"{service.base_url}/readyz", timeout=PATIENCE).status_code == 200

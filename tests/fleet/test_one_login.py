@@ -14,6 +14,7 @@ from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.transport import Carrier, bearer, cookie
 from coatcheck.errors import Conflict, InvalidLogin, StaleCredential
 from coatcheck.model import Account
+from tests.support.patience import in_time
 
 from .conftest import Deployment
 
@@ -63,7 +64,7 @@ async def _is_refused(auth: Auth, credential: Credential) -> bool:
 
 
 async def until(probe: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with in_time():
         while not await probe():
             await asyncio.sleep(0.005)
 

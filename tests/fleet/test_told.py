@@ -17,6 +17,7 @@ from coatcheck.credentials.transport import Carrier, bearer, cookie
 from coatcheck.model import Event, EventKind
 from coatcheck.stores.base import Herald
 from coatcheck.stores.sql import SqlStore, pg_listen
+from tests.support.patience import in_time
 from tests.support.servers import Redis
 
 from .conftest import DEPLOYMENTS, Deployment
@@ -44,7 +45,7 @@ async def stop_reading(auth: Auth) -> None:
 
     auth.sessions.events = events  # type: ignore[method-assign]  # the follower asks this very object
     await auth.sessions.announce_keys(now=auth.clock.now())  # ends the read under way
-    async with asyncio.timeout(20):
+    async with in_time():
         await stopped.wait()
 
 
@@ -76,7 +77,7 @@ async def test_what_was_told_is_refused_before_it_is_read(deaf: tuple[Auth, Auth
     await stop_reading(other)
     assert other.known(credential.key) is not None or await other.verify(credential)
     await ENDS[name](one, subject, session)
-    async with asyncio.timeout(20):
+    async with in_time():
         while other.known(credential.key) is not None:
             await asyncio.sleep(0.001)
     assert other.follower.is_live()
@@ -117,7 +118,7 @@ async def test_a_notice_of_a_stranger_counts_for_nothing(deployment: Deployment)
             assert forged != genuine
             await stranger.execute("SELECT pg_notify($1, $2)", pg_listen.CHANNEL, forged)
         await stranger.execute("SELECT pg_notify($1, $2)", pg_listen.CHANNEL, genuine)
-        async with asyncio.timeout(20):
+        async with in_time():
             while not heard:
                 await asyncio.sleep(0.01)
         await stranger.close()
@@ -157,7 +158,7 @@ async def test_channels_know_no_databases(redis_server: Redis) -> None:
             Auth(urls[0], secret=b"7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U", subjects=lambda _: None)
         )
         await second.revoke_subject("8")
-        async with asyncio.timeout(20):
+        async with in_time():
             while not heard:
                 await asyncio.sleep(0.01)
         assert [event.subject for events in heard for event in events] == ["8"]

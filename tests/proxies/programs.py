@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.patience import PATIENCE
 from tests.support.servers.processes import Server, free_port
 from tests.support.service import environment
 
@@ -18,20 +19,20 @@ _ASGI: Final = """
 import os
 from {framework} import {name}
 from coatcheck import Auth
-from coatcheck.service.{framework} import mount_auth
+from coatcheck.{framework} import mount_auth
 app = {name}()
 mount_auth(app, Auth("sqlite:///app.db"))
 """
 _LITESTAR: Final = """
 from litestar import Litestar
 from coatcheck import Auth
-from coatcheck.service.litestar import ServicePlugin
+from coatcheck.litestar import ServicePlugin
 app = Litestar(plugins=[ServicePlugin(Auth("sqlite:///app.db"))])
 """
 _FLASK: Final = """
 from flask import Flask
 from coatcheck import Policy
-from coatcheck.service.flask import Auth, mount_auth
+from coatcheck.flask import Auth, mount_auth
 app = Flask(__name__)
 mount_auth(app, Auth("sqlite:///app.db", policy=Policy(trusted_proxies={proxies!r})))
 """
@@ -44,11 +45,11 @@ from django.urls import include, path
 from coatcheck import Policy
 settings.configure(
     SECRET_KEY="for tests only", ROOT_URLCONF="main", ALLOWED_HOSTS=["*"], BASE_DIR=Path.cwd(),
-    INSTALLED_APPS=["coatcheck.adapters.django"], MIDDLEWARE=["coatcheck.adapters.django.AuthMiddleware"],
+    INSTALLED_APPS=["coatcheck.django"], MIDDLEWARE=["coatcheck.django.AuthMiddleware"],
     COATCHECK={{"policy": Policy(trusted_proxies={proxies!r})}}, LOGGING_CONFIG=None, {more}
 )
 app = get_wsgi_application()
-urlpatterns = [path("auth/", include("coatcheck.service.django"))]
+urlpatterns = [path("auth/", include("coatcheck.django.urls"))]
 """
 _TLS: Final = 'SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),'
 SOCKET: Final = "{socket}"
@@ -130,7 +131,7 @@ class _Program(Server):
     def answers(self) -> bool:
         unix = isinstance(self.where, Path)
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             try:
                 connection.connect(str(self.where) if unix else ("127.0.0.1", self.where))
                 connection.sendall(b"GET /auth/readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")

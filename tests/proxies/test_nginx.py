@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.docs.pages import ROOT, blocks_of
+from tests.support.patience import PATIENCE
 from tests.support.servers.nginx import AS_IT_COMES, Nginx, nginx
 
 from .programs import SERVERS, served
@@ -31,7 +32,9 @@ class Visitor:
             "sec-fetch-mode": "cors", "x-tests-client": address,
             "connection": "close",
         }  # fmt: skip
-        self.web: httpx.Client = httpx.Client(base_url=f"{site.url}/auth", headers=own, verify=site.trust(), timeout=60)
+        self.web: httpx.Client = httpx.Client(
+            base_url=f"{site.url}/auth", headers=own, verify=site.trust(), timeout=PATIENCE
+        )
 
     def register(self) -> None:
         made = self.web.post("/register", json={"email": EMAIL, "password": PASSWORD})

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from coatcheck import Auth, Mode, Policy
+from coatcheck import acts as names
 from coatcheck.errors import InvalidCredential
 from coatcheck.model import Account
 from coatcheck.service.app import auth_app
@@ -70,21 +71,22 @@ async def administering(scene: Scene) -> None:
     admin, of_bob = await scene.holder(scene.admin), f"/admin/subjects/{scene.bob.id}"
     by = {"by": scene.admin.id, "ip": IP}
     for body, act in (
-        ({"roles": ["editor"]}, "roles set"), ({"status": "disabled"}, "disabled"), ({"status": "active"}, "enabled")
+        ({"roles": ["editor"]}, "account.roles_set"), ({"status": "disabled"}, "account.disabled"),
+        ({"status": "active"}, "account.enabled"),
     ):  # fmt: skip
         scene.clear()
         assert (await admin.patch(of_bob, json=body)).status_code == 200
-        scene.record(act, account=scene.bob.id, **by)
-        scene.record("subject cut off" if act == "disabled" else "subject changed", subject=scene.bob.id, **by)
+        scene.record(act, subject=scene.bob.id, **by)
+        scene.record("subject.cut_off" if act == "account.disabled" else "subject.changed", subject=scene.bob.id, **by)
     scene.clear()
     assert (await admin.post(f"{of_bob}/logout")).status_code == 204
-    scene.record("subject cut off", subject=scene.bob.id, **by)
+    scene.record("subject.cut_off", subject=scene.bob.id, **by)
     scene.clear()
     assert (await admin.post("/admin/invitations", json={"email": "eve@lovelace.example"})).status_code == 201
-    scene.record("invited", email="eve@lovelace.example", **by)
+    scene.record("account.invited", email="eve@lovelace.example", **by)
     scene.clear()
     assert (await admin.patch(f"/admin/subjects/{scene.admin.id}", json={"roles": []})).status_code == 409
-    scene.record("admin call refused", **by)
+    scene.record("admin.refused", **by)
     for client, status, more in (
         (await scene.holder(scene.bob), 403, {"by": scene.bob.id}),
         (scene.client(), 401, {}),
@@ -92,7 +94,7 @@ async def administering(scene: Scene) -> None:
     ):
         scene.clear()
         assert (await client.patch(of_bob, json={"roles": ["admin"]})).status_code == status
-        record = scene.record("admin call refused", route="/admin/subjects/{id}", method="PATCH", ip=IP, **more)
+        record = scene.record("admin.refused", route="/admin/subjects/{id}", method="PATCH", ip=IP, **more)
         assert record.levelno == logging.WARNING
 
 
@@ -102,7 +104,7 @@ async def service_keys(scene: Scene) -> None:
             scene.clear()
             answer = await scene.client(**headers).request(method, path)
             assert answer.status_code == 401
-            record = scene.record("service key refused", route=path, ip=IP)
+            record = scene.record("service_key.refused", route=path, ip=IP)
             assert "0123456789abc" not in str(vars(record))
 
 
@@ -118,22 +120,22 @@ async def refreshing(scene: Scene) -> None:
 
     first = made.refresh_token or ""
     second = (await refresh(first, 200))["refresh_token"]
-    scene.record("refreshed", subject=scene.bob.id, session=session, ip=IP)
+    scene.record("session.refreshed", subject=scene.bob.id, session=session, ip=IP)
     await refresh(f"{second[:-1]}{'A' if second[-1] != 'A' else 'B'}", 401)
-    scene.record("refresh refused", ip=IP)
+    scene.record("refresh.refused", ip=IP)
     await refresh(second, 200)
     await refresh(first, 401)
-    scene.record("refresh token reused, session ended", subject=scene.bob.id, session=session, ip=IP)
+    scene.record("refresh.reused", subject=scene.bob.id, session=session, ip=IP)
     await refresh(second, 401)
-    scene.record("refresh refused", session=session, ip=IP)
+    scene.record("refresh.refused", session=session, ip=IP)
     scene.clear()
     jar = {"cookie": "__Secure-coatcheck-refresh=ccr_nonsense"}
     assert (await client.post("/refresh", headers=jar)).status_code == 401
-    scene.record("refresh refused", ip=IP)
+    scene.record("refresh.refused", ip=IP)
     scene.clear()
     with pytest.raises(InvalidCredential):
         await scene.auth.refresh("ccr_nonsense")
-    scene.record("refresh refused")
+    scene.record("refresh.refused")
 
 
 async def ending(scene: Scene) -> None:
@@ -141,45 +143,45 @@ async def ending(scene: Scene) -> None:
     bob = scene.client(authorization=f"Bearer {made.access_token}")
     scene.clear()
     assert (await scene.client().post("/revoke", data={"token": made.access_token})).status_code == 200
-    scene.record("token revoked", session=made.session.id, ip=IP)
+    scene.record("token.revoked", session=made.session.id, ip=IP)
     bob = await scene.holder(scene.bob)
     scene.clear()
     assert (await bob.delete(f"/sessions/{made.session.id}")).status_code == 204
-    scene.record("session revoked", subject=scene.bob.id, session=made.session.id, by=scene.bob.id, ip=IP)
+    scene.record("session.ended", subject=scene.bob.id, session=made.session.id, by=scene.bob.id, ip=IP)
     scene.clear()
     assert (await bob.post("/logout/others")).status_code == 204
-    scene.record("subject cut off", subject=scene.bob.id, by=scene.bob.id, ip=IP)
+    scene.record("subject.cut_off", subject=scene.bob.id, by=scene.bob.id, ip=IP)
     scene.clear()
     assert (await bob.post("/logout")).status_code == 204
-    scene.record("session revoked", subject=scene.bob.id, ip=IP)
+    scene.record("session.ended", subject=scene.bob.id, ip=IP)
     scene.clear()
     for _ in range(4):
         await scene.auth.login(scene.bob.id)
-    scene.record("session ended for a newer one", subject=scene.bob.id)
+    scene.record("session.ended", subject=scene.bob.id)
 
 
 async def entering(scene: Scene) -> None:
     client, body = scene.client(), {"email": BOB, "password": PASSWORD}
     scene.clear()
     assert (await client.post("/login", json=body)).status_code == 200
-    scene.record("login ok", account=scene.bob.id, ip=IP)
-    scene.record("login", subject=scene.bob.id, ip=IP)
+    scene.record("login.proved", subject=scene.bob.id, ip=IP)
+    scene.record("session.started", subject=scene.bob.id, ip=IP)
     scene.clear()
     assert (await client.post("/login", json=body | {"password": "wrong"})).status_code == 401
-    scene.record("login refused", account=scene.bob.id, ip=IP)
-    for taken, act in (("new@lovelace.example", "registered"), (BOB, "registration refused")):
+    scene.record("login.refused", subject=scene.bob.id, ip=IP)
+    for taken, act in (("new@lovelace.example", "account.registered"), (BOB, "account.refused")):
         scene.clear()
         await client.post("/register", json=body | {"email": taken})
         scene.record(act, email=taken, ip=IP)
     scene.clear()
     await client.post("/register", json=body | {"email": "x@lovelace.example", "invitation": "cci_made_up"})
-    scene.record("registration refused", ip=IP)
+    scene.record("account.refused", ip=IP)
     scene.clear()
     await client.post("/login", json=body, headers={"sec-fetch-site": "cross-site"})
-    scene.record("cross-site request refused", route="/login", ip=IP)
+    scene.record("cross_site.refused", route="/login", ip=IP)
     scene.clear()
     assert (await scene.client(authorization="Bearer nonsense").get("/session")).status_code == 401
-    scene.record("credential refused")
+    scene.record("credential.refused")
 
 
 async def oneself(scene: Scene) -> None:
@@ -187,18 +189,18 @@ async def oneself(scene: Scene) -> None:
     scene.clear()
     answer = await client.post("/password", json={"current_password": PASSWORD, "new_password": OTHER})
     assert answer.status_code == 200
-    scene.record("password changed", account=scene.bob.id, by=scene.bob.id, ip=IP)
+    scene.record("password.changed", subject=scene.bob.id, by=scene.bob.id, ip=IP)
     scene.clear()
     await scene.auth.accounts.set_password(scene.bob.id, PASSWORD)
-    scene.record("password set", account=scene.bob.id)
+    scene.record("password.set", subject=scene.bob.id)
 
 
 async def keys(scene: Scene) -> None:
     scene.clear()
     kid = await scene.auth.keys.rotate(at_once=True)
-    scene.record("signing key added", kid=kid)
+    scene.record("key.added", kid=kid)
     await scene.auth.keys.withdraw(kid)
-    scene.record("signing key withdrawn", kid=kid)
+    scene.record("key.withdrawn", kid=kid)
 
 
 ACTS: list[Callable[[Scene], Any]] = [administering, service_keys, refreshing, ending, entering, oneself, keys]
@@ -210,14 +212,28 @@ async def test_every_act_leaves_its_record(scene: Scene, acts: Callable[[Scene],
     await acts(scene)
 
 
-async def test_the_documented_acts_are_these(scene: Scene) -> None:
-    """log.md names every act of this page and no other but those of imports and trading in, tested there."""
+async def test_every_name_is_met(scene: Scene) -> None:
+    """Each name of the list is of an act of this page, but for those of imports, trading in, steps and
+    connections."""
     for acts in ACTS:
         await acts(scene)
-    acts_of = (row[0] for row in rows_of("log.md", 3) if row[0].startswith("`"))
-    documented = {act.strip("`") for cell in acts_of for act in cell.split("`, `")}
-    assert scene.seen <= documented, scene.seen - documented
-    assert documented - scene.seen == {"adopted", "traded in", "former credential refused"}
+    elsewhere = {"account.adopted", "former.traded_in", "former.refused", "connection.ended"}
+    elsewhere |= {"login.step_required", "login.step_passed"}
+    assert scene.seen == {act.name for act in names.ACTS} - elsewhere
+
+
+def test_the_documented_names_are_these() -> None:
+    """events.md has every name, with its level, its meaning and its details, and no other."""
+    documented = [tuple(row) for row in rows_of("events.md", 4) if row[0].startswith("`")]
+    assert documented == [
+        (
+            f"`{act.name}`",
+            "warning" if act.refused else "info",
+            act.meaning,
+            ", ".join(f"`{one}`" for one in act.details),
+        )
+        for act in names.ACTS
+    ]
 
 
 async def test_who_asked_is_forgotten_with_the_request(scene: Scene) -> None:
@@ -226,7 +242,7 @@ async def test_who_asked_is_forgotten_with_the_request(scene: Scene) -> None:
     await admin.get("/session")
     scene.clear()
     await scene.auth.accounts.set_roles(scene.bob.id, ["editor"])
-    record = scene.record("roles set", account=scene.bob.id)
+    record = scene.record("account.roles_set", subject=scene.bob.id)
     assert not hasattr(record, "by")
     assert not hasattr(record, "ip")
 
@@ -239,7 +255,7 @@ async def test_the_pages_say_who_too(scene: Scene) -> None:
     page = await visitor.get("/auth/devices")
     scene.clear()
     await visitor.submit(page.form(f"/auth/devices/{phone.session.id}/logout"))
-    scene.record("session revoked", session=phone.session.id, subject=scene.bob.id, by=scene.bob.id, ip=IP)
+    scene.record("session.ended", session=phone.session.id, subject=scene.bob.id, by=scene.bob.id, ip=IP)
     scene.clear()
     await visitor.post(f"/auth/devices/{phone.session.id}/logout", {"csrf_token": "ccf_nonsense"})
-    scene.record("cross-site request refused", by=scene.bob.id, ip=IP)
+    scene.record("cross_site.refused", by=scene.bob.id, ip=IP)

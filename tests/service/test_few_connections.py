@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.databases import shared_postgresql
+from tests.support.patience import PATIENCE
 from tests.support.servers import pgbouncer
 from tests.support.service import PASSWORD, coatcheck_command, running_service
 
@@ -28,7 +29,7 @@ def stack() -> Iterator[ExitStack]:
 
 async def _logins(base_url: str) -> Counter[int]:
     """What became of so many at once, each on a connection of its own."""
-    async with httpx.AsyncClient(base_url=base_url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=base_url, timeout=PATIENCE) as client:
         bodies = [{"email": email, "password": PASSWORD, "mode": "jwt"} for email in EMAILS]
         posts = [client.post("/auth/login", json=body) for body in bodies * (AT_ONCE // len(bodies))]
         answers = await asyncio.gather(*posts)

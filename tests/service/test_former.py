@@ -12,10 +12,10 @@ from fastapi import FastAPI, Request
 
 from coatcheck import Auth, Mode, Policy, SubjectFacts
 from coatcheck.adapters.asgi import header
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser
+from coatcheck.asgi import Former, TradeIn, auth_app, trade_in
 from coatcheck.clock import Clock
 from coatcheck.errors import ConfigurationError, RevokedCredential, StoreUnavailable
-from coatcheck.service import Former, TradeIn, auth_app, trade_in
+from coatcheck.fastapi import CurrentUser, OptionalUser
 from coatcheck.service.former import exchange
 from coatcheck.testing.clock import TravelClock
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.servers import PostgreSQL, postgresql
 from tests.support.service import PASSWORD, Service, coatcheck_command, eventually, running_service
 
@@ -31,13 +32,13 @@ def _only_reads(server: PostgreSQL, value: str) -> None:
 
 def _login(service: Service) -> httpx.Response:
     body = {"email": EMAIL, "password": PASSWORD, "mode": "jwt"}
-    return httpx.post(f"{service.base_url}/auth/login", json=body, timeout=30)
+    return httpx.post(f"{service.base_url}/auth/login", json=body, timeout=PATIENCE)
 
 
 def _shown(service: Service) -> tuple[int, object, bool]:
     """What an orchestrator and Prometheus see."""
-    ready = httpx.get(f"{service.base_url}/auth/readyz", timeout=30)
-    numbers = httpx.get(f"{service.base_url}/metrics", timeout=30).text
+    ready = httpx.get(f"{service.base_url}/auth/readyz", timeout=PATIENCE)
+    numbers = httpx.get(f"{service.base_url}/metrics", timeout=PATIENCE).text
     return ready.status_code, ready.json(), "coatcheck_writes_taken 1.0\n" in numbers
 
 
@@ -57,11 +58,11 @@ def test_a_database_that_only_reads_is_shown_and_verified_from(tmp_path: Path, s
         eventually(lambda: _shown(service) == refused, what="it is shown, though nobody has logged in")
         assert "no writes" in service.output()
         assert _login(service).status_code == 503
-        assert httpx.get(f"{service.base_url}/auth/session", headers=bearer).status_code == 200
+        assert httpx.get(f"{service.base_url}/auth/session", headers=bearer, timeout=PATIENCE).status_code == 200
     with running_service(tmp_path, env=env) as service:
         assert _shown(service) == refused
         assert "no writes" in service.output()
-        assert httpx.get(f"{service.base_url}/auth/session", headers=bearer).status_code == 200
+        assert httpx.get(f"{service.base_url}/auth/session", headers=bearer, timeout=PATIENCE).status_code == 200
         _only_reads(server, "off")
         eventually(lambda: _shown(service) == taken, what="it is over")
         assert "writes are taken again" in service.output()

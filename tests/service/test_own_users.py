@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from coatcheck import ApplicationSubjects, Auth, Mode
-from coatcheck.adapters.fastapi import CurrentUser
-from coatcheck.service import auth_app, deliver
+from coatcheck.asgi import auth_app, deliver
+from coatcheck.fastapi import CurrentUser
 
 ORIGIN = {"origin": "https://app.example"}
 

@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from werkzeug.security import generate_password_hash
 
 from coatcheck import ApplicationSubjects, Auth, Mode, Policy, blocking
-from coatcheck.adapters.flask import login_required
-from coatcheck.service import fastapi as fastapi_service
-from coatcheck.service import flask as flask_service
-from coatcheck.service import starlette as starlette_service
+from coatcheck import fastapi as fastapi_service
+from coatcheck import flask as flask_service
+from coatcheck import starlette as starlette_service
+from coatcheck.flask import login_required
 from coatcheck.service.app import auth_app, has_pages
 from coatcheck.testing.clock import TravelClock
 from tests.service.visitor import FIREFOX, OTHER, OWN, PASSWORD, Page, Visitor, make_auth

@@ -12,6 +12,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from coatcheck.service.protocol import MAX_HEAD, BoundedProtocol
+from tests.support.patience import SOON
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -109,7 +110,7 @@ async def test_nothing_but_a_body_may_be_long(begin: bytes, again: bytes) -> Non
                 await writer.drain()
         except ConnectionError:
             pass
-        await asyncio.wait_for(over, 30)
+        await asyncio.wait_for(over, SOON)
     assert app.headers == []
 
 
@@ -143,7 +144,7 @@ async def test_a_request_that_does_not_arrive_is_given_up(begun: bytes) -> None:
     """The connection is closed, wherever the client stopped."""
     async with connected(Impatient, Seen()) as (reader, writer):
         writer.write(begun)
-        await asyncio.wait_for(ends(reader), 30)
+        await asyncio.wait_for(ends(reader), SOON)
 
 
 async def test_an_answered_client_is_not_waited_for_either() -> None:
@@ -152,7 +153,7 @@ async def test_an_answered_client_is_not_waited_for_either() -> None:
         writer.write(GET + b"\r\n")
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\r\n")
-        await asyncio.wait_for(ends(reader), 30)
+        await asyncio.wait_for(ends(reader), SOON)
 
 
 async def test_an_answer_may_take_longer_than_a_request() -> None:

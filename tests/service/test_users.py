@@ -13,8 +13,8 @@ from werkzeug.security import generate_password_hash
 
 from coatcheck import ApplicationSubjects, Auth
 from coatcheck.accounts import PasswordHasher
+from coatcheck.asgi import auth_app
 from coatcheck.errors import ConfigurationError, InvalidLogin
-from coatcheck.service import auth_app
 from coatcheck.stores.memory import MemoryStore
 from tests.accounts.support import CHEAP, OTHER, PASSWORD
 from tests.support.users import User, Users

@@ -20,10 +20,10 @@ import coatcheck
 from coatcheck import ConfigurationError, Credentials, Mode, Policy, RemoteVerifier, SubjectFacts
 from coatcheck.accounts import PasswordHasher
 from coatcheck.blocking import Auth
+from coatcheck.flask import auth_blueprint, deliver, mount_auth
 from coatcheck.service.app import auth_app
 from coatcheck.service.bridge import answer
 from coatcheck.service.envelope import MAX_BODY
-from coatcheck.service.flask import auth_blueprint, deliver, mount_auth
 from coatcheck.service.wsgi import WsgiAuthApp
 from tests.adapters.apps.flask import environ_of
 from tests.adapters.suite.contract import CHEAP, Headers

@@ -11,6 +11,7 @@ from typing import TypeVar
 from coatcheck.errors import StoreUnavailable
 from coatcheck.stores.base import FeedLost
 from coatcheck.stores.redis import RedisStore
+from tests.support.patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ async def opened(url: str) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-async def until_it_works(call: Callable[[], Awaitable[T]], patience: float = 30.0) -> T:
+async def until_it_works(call: Callable[[], Awaitable[T]], patience: float = PATIENCE) -> T:
     """The first answer, after however many times of `StoreUnavailable`."""
     async with asyncio.timeout(patience):
         while True:

@@ -17,6 +17,7 @@ from coatcheck.stores import open_store
 from coatcheck.stores.sql import SchemaState, SqlStore, migrate, schema_state
 from coatcheck.testing.clock import TravelClock
 from coatcheck.testing.store_contract.support import logged_in
+from tests.support.patience import FOR_EVER, in_time
 
 
 async def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -156,10 +157,10 @@ async def test_closing_ends_a_wait(path: Path) -> None:
     store = SqlStore.sqlite(path)
     await store.open()
     cursor = (await store.events(None, wait=0)).cursor
-    waiting = [asyncio.create_task(store.events(cursor, wait=600)) for _ in range(3)]
+    waiting = [asyncio.create_task(store.events(cursor, wait=FOR_EVER)) for _ in range(3)]
     await asyncio.sleep(0.1)
     await store.close()
-    async with asyncio.timeout(30):
+    async with in_time():
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 3
 

@@ -18,6 +18,7 @@ from coatcheck.stores.sql.locks import KEYS
 from coatcheck.testing.store_contract.support import logged_in
 from tests.stores.redis_support import until_it_works
 from tests.support.databases import shared_postgresql
+from tests.support.patience import in_time
 from tests.support.servers import PostgreSQL, postgresql
 
 
@@ -47,7 +48,7 @@ async def test_a_standby_among_several_servers_never_answers() -> None:
         standby.psql("SELECT pg_promote()")
         assert await until_it_works(lambda: store.find(session.id, now=session.created))
         listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coatcheck listener'"
-        async with asyncio.timeout(30):
+        async with in_time():
             while standby.psql(listeners) != "1":
                 await asyncio.sleep(0.05)
 

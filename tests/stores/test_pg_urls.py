@@ -16,9 +16,10 @@ from sqlalchemy import text
 
 from coatcheck.errors import ConfigurationError, StoreUnavailable
 from coatcheck.stores import open_store
-from coatcheck.stores.sql import SchemaState, SqlStore, migrate, schema_state
+from coatcheck.stores.sql import SchemaState, SqlStore, migrate, pg_connect, schema_state
 from coatcheck.testing.store_contract.support import logged_in
 from tests.support.databases import shared_postgresql
+from tests.support.patience import SOON
 from tests.support.servers import PostgreSQL, free_port, postgresql
 from tests.support.servers.processes import own_directory
 from tests.support.servers.redis_single import Certificates
@@ -229,14 +230,16 @@ async def test_keepalives_are_set_on_the_socket(plain: tuple[PostgreSQL, str]) -
         await store.close()
 
 
-async def test_the_time_to_connect_is_the_urls() -> None:
+async def test_the_time_to_connect_is_the_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that accepts and keeps silent is given up after that many seconds, not after ours."""
+    for ours in ("CONNECT_TIMEOUT", "COMMAND_TIMEOUT"):
+        monkeypatch.setattr(pg_connect, ours, SOON)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = asyncio.get_running_loop().time()
         url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout=1"
         with pytest.raises(StoreUnavailable):
             await SqlStore.postgresql(url).open()
-        assert asyncio.get_running_loop().time() - began < 2.5
+        assert asyncio.get_running_loop().time() - began < SOON
 
 
 @pytest.mark.parametrize("spelling", ["{silent},{real}", "?host=127.0.0.1,127.0.0.1&port={ports}"])

@@ -19,6 +19,7 @@ from coatcheck.testing.store_contract.support import here, logged_in
 from tests.stores.redis_support import until_it_works
 from tests.stores.test_faults import OPERATIONS
 from tests.support.databases import shared_postgresql
+from tests.support.patience import FOR_EVER, in_time
 from tests.support.servers import PgBouncer, free_port, pgbouncer, postgresql
 
 
@@ -97,11 +98,11 @@ async def test_limits_hold_in_each_transaction_and_nothing_stays(pg_url: str) ->
 
 async def test_the_listener_goes_around_the_pooler(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``listen=`` a process is told at once: with looking put out of reach the event comes all the same."""
-    monkeypatch.setattr("coatcheck.stores.sql.postgresql.LOOK", 60.0)
-    async with _opened(listening) as store, _opened(listening) as other, asyncio.timeout(20):
+    monkeypatch.setattr("coatcheck.stores.sql.postgresql.LOOK", FOR_EVER)
+    async with _opened(listening) as store, _opened(listening) as other, in_time():
         while not store.database._listener.wakes:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
-        reading = asyncio.create_task(store.events(await here(store), wait=60))
+        reading = asyncio.create_task(store.events(await here(store), wait=FOR_EVER))
         await asyncio.sleep(0.05)
         await other.announce_keys(now=1.0)
         assert len((await reading).events) == 1
@@ -117,7 +118,7 @@ async def test_without_a_way_around_a_revocation_is_seen_by_looking(
 ) -> None:
     """It is said once, with the remedy; and who listens to the server itself is told by those who cannot."""
     with caplog.at_level(logging.WARNING, "coatcheck"):
-        async with _opened(url) as store, _opened(pg_url) as direct, asyncio.timeout(20):
+        async with _opened(url) as store, _opened(pg_url) as direct, in_time():
             told: asyncio.Queue[Event] = asyncio.Queue()
             session = await logged_in(store)
             await here(store)
@@ -125,12 +126,12 @@ async def test_without_a_way_around_a_revocation_is_seen_by_looking(
             direct.database.tell(partial(_put, told))
             while not (store.database._listener.wakes and direct.database._listener.wakes):  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
-            reading = asyncio.create_task(store.events(await here(store), wait=20))
+            reading = asyncio.create_task(store.events(await here(store), wait=FOR_EVER))
             await store.revoke(session.id, now=session.created)
             assert (await told.get()).session_id == session.id
-            assert len((await direct.events(cursor, wait=20)).events) == 1
+            assert len((await direct.events(cursor, wait=FOR_EVER)).events) == 1
             assert len((await reading).events) == 1
-            reading = asyncio.create_task(store.events(await here(store), wait=20))
+            reading = asyncio.create_task(store.events(await here(store), wait=FOR_EVER))
             await direct.announce_keys(now=1.0)
             assert len((await reading).events) == 1
     assert [record.getMessage().count("listen=host:port") for record in caplog.records] == [1]
@@ -141,7 +142,7 @@ async def test_a_listener_that_leads_nowhere_says_so_once(url: str, caplog: pyte
     places = (f"127.0.0.1:{free_port()}", "%2Fno%2Fwhere")
     async with AsyncExitStack() as stack:
         stores = [await stack.enter_async_context(_opened(f"{url}&listen={place}")) for place in places]
-        async with asyncio.timeout(20):
+        async with in_time():
             while any(store.database._listener.wakes < 4 for store in stores):  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
     assert [record.getMessage().count("see listen=") for record in caplog.records] == [1, 1]

@@ -14,6 +14,7 @@ from coatcheck.stores.redis import RedisStore
 from coatcheck.stores.redis.scripts import shards
 from coatcheck.testing.store_contract.support import events_after, here, logged_in, new_subject
 from tests.stores.redis_support import opened, until_it_works, with_prefix
+from tests.support.patience import FOR_EVER, in_time
 from tests.support.servers import Cluster, Redis, redis, redis_cluster, sentinel
 from tests.support.servers.clocks import server_clock
 
@@ -64,12 +65,12 @@ async def test_a_reader_is_woken_after_a_sentinel_failover() -> None:
             killed.kill()
             await asyncio.to_thread(fleet.wait_for_failover, killed)
             cursor = (await until_it_works(lambda: store.events(None, wait=0))).cursor
-            async with asyncio.timeout(30):
+            async with in_time():
                 while not store._wake.listening.is_set():
                     await asyncio.sleep(0.02)
-            reading = asyncio.create_task(store.events(cursor, wait=60))
+            reading = asyncio.create_task(store.events(cursor, wait=FOR_EVER))
             await store.announce_keys(now=1.0)
-            async with asyncio.timeout(20):
+            async with in_time():
                 assert len((await reading).events) == 1
 
 
@@ -195,7 +196,7 @@ async def test_a_primary_that_has_lost_its_replicas_is_no_longer_read() -> None:
             cursor = (await until_it_works(lambda: store.events(None, wait=0))).cursor
             replica.pause()
             try:
-                async with asyncio.timeout(20):
+                async with in_time():
                     refusal = await _first_refusal(store, cursor)
                 assert "NOREPLICAS" in str(refusal)
             finally:

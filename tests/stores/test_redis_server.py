@@ -27,6 +27,7 @@ from coatcheck.testing.store_contract.support import (
     new_subject,
 )
 from tests.stores.redis_support import opened, until_it_works, with_prefix
+from tests.support.patience import FOR_EVER, SOON, in_time
 from tests.support.proxy import Mode, proxy
 from tests.support.redis_users import QUOTED, USER, rules
 from tests.support.servers import Redis, redis
@@ -73,10 +74,10 @@ async def test_a_flush_logs_everybody_out_and_is_noticed(server: Redis, store: R
 async def test_a_flush_during_a_wait_ends_it(server: Redis, store: RedisStore) -> None:
     """The next reading finds another feed, whoever made it."""
     cursor = await here(store)
-    reading = asyncio.create_task(store.events(cursor, wait=60))
+    reading = asyncio.create_task(store.events(cursor, wait=FOR_EVER))
     await asyncio.sleep(0)
     server.cli("FLUSHALL")
-    async with asyncio.timeout(20):
+    async with in_time():
         with pytest.raises(FeedLost):
             await reading
 
@@ -147,12 +148,12 @@ async def test_killed_connections_cost_a_try_and_no_more(server: Redis, store: R
 
 async def test_a_reader_is_woken_again_after_its_subscription_was_lost(server: Redis, store: RedisStore) -> None:
     """The listener comes back by itself, and nothing that came meanwhile is missed."""
-    await asyncio.wait_for(store._wake.listening.wait(), 20)
+    await asyncio.wait_for(store._wake.listening.wait(), SOON)
     cursor = await here(store)
-    reading = asyncio.create_task(store.events(cursor, wait=60))
+    reading = asyncio.create_task(store.events(cursor, wait=FOR_EVER))
     await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "pubsub")
     await store.announce_keys(now=5.0)
-    async with asyncio.timeout(20):
+    async with in_time():
         assert len((await reading).events) == 1
         while not store._wake.listening.is_set():
             await asyncio.sleep(0.01)
@@ -169,7 +170,7 @@ async def test_a_listener_gives_up_on_a_network_that_swallows(
             await asyncio.to_thread(server.cli, "CLIENT", "KILL", "TYPE", "pubsub")
             between.set(Mode.RESET)
             between.set(Mode.SWALLOW)
-            async with asyncio.timeout(20):
+            async with in_time():
                 while store._wake.listening.is_set() or not between.connections:
                     await asyncio.sleep(0.01)
                 between.set(Mode.PASS)
@@ -222,7 +223,7 @@ async def test_a_paused_server_is_unavailable_within_seconds(server: Redis, stor
     session = await logged_in(store)
     server.pause()
     try:
-        async with asyncio.timeout(20):
+        async with in_time():
             answers = await asyncio.gather(
                 store.find(session.id, now=session.created),
                 store.events(None, wait=0),

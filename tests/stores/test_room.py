@@ -20,6 +20,7 @@ from coatcheck.stores.turns import KeptWaiting, NoRoom, Turns
 from coatcheck.testing.store_contract.support import here, logged_in
 from tests.stores.redis_support import with_prefix
 from tests.support.databases import shared_postgresql
+from tests.support.patience import in_time
 from tests.support.servers import pgbouncer, postgresql, redis
 from tests.support.servers.processes import eventually
 
@@ -74,7 +75,7 @@ async def test_the_listener_leaves_its_connection_to_those_who_work() -> None:
         await store.database.engines[0].dispose()
         await listener.stop()
         listener.start()
-        async with asyncio.timeout(20):
+        async with in_time():
             while listener._connection is None:
                 await asyncio.sleep(0.01)
         await _busy(store)
@@ -202,7 +203,7 @@ async def test_more_are_asked_for_again_beside_those_who_work() -> None:
 
         database._server.connect = slow
         database._turns._again = 0.0
-        async with asyncio.timeout(20):
+        async with in_time():
             await _busy(store)
             await asked.wait()
             server = shared_postgresql()

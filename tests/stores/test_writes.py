@@ -20,6 +20,7 @@ from coatcheck.stores.redis import RedisStore, wake
 from coatcheck.stores.sql import SqlStore, migrate, sqlite
 from coatcheck.testing.store_contract.support import logged_in, new_session
 from tests.stores.redis_support import opened, with_prefix
+from tests.support.patience import in_time
 from tests.support.servers import PostgreSQL, Redis, pgbouncer, postgresql, redis
 
 Store = SqlStore | RedisStore
@@ -50,7 +51,7 @@ async def _is_refused(store: Store, match: str) -> None:
 
 async def _is_taken(store: Store) -> None:
     """Writes are taken, at last."""
-    async with asyncio.timeout(20):
+    async with in_time():
         while True:
             try:
                 await store.check_writes()
@@ -184,7 +185,7 @@ async def test_who_listens_to_a_redis_that_cannot_save(
         await logged_in(store)
         await _fails_to_save(full)
         before = _refused_pings(full)
-        async with asyncio.timeout(20):
+        async with in_time():
             while _refused_pings(full) < before + 5:
                 await asyncio.sleep(0.01)
         assert store._wake.listening.is_set()
@@ -201,7 +202,7 @@ async def _fails_to_save(server: Redis) -> Path:
     obstacle = server.directory / "dump.rdb"
     obstacle.mkdir()  # a file cannot take its place
     server.cli("BGSAVE")
-    async with asyncio.timeout(20):
+    async with in_time():
         while server.info("persistence", "rdb_last_bgsave_status") != "err":
             await asyncio.sleep(0.01)
     return obstacle
@@ -223,7 +224,7 @@ async def test_a_start_on_a_redis_that_takes_no_writes(full: Redis, why: str) ->
             for each in (store, running):
                 finds = [each.find(session.id, now=session.created) for _ in range(20)]
                 assert all(found is not None for found in await asyncio.gather(*finds))
-            async with asyncio.timeout(20):
+            async with in_time():
                 await store._wake.listening.wait()
             with pytest.raises(StoreUnavailable, match=why):
                 await store.check_writes()

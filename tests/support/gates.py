@@ -9,6 +9,8 @@ from typing import Any
 
 from coatcheck.errors import StoreUnavailable
 
+from .patience import in_time
+
 
 class Gate:
     """Holds one call: ``await gate.reached()`` until it is there, ``gate.open()`` lets it go on."""
@@ -18,7 +20,7 @@ class Gate:
         self._open = asyncio.Event()
 
     async def reached(self) -> None:
-        async with asyncio.timeout(5):
+        async with in_time():
             await self._reached.wait()
 
     def open(self) -> None:

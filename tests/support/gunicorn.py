@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.support.servers.processes import Server, free_port
 
+from .patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,6 +32,6 @@ class Gunicorn(Server):
 
 def exchange(port: int, request: bytes) -> bytes:
     """Send these bytes, exactly, and read until the server ends the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))

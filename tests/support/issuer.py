@@ -20,6 +20,8 @@ from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 from tests.support.presenting import presented as presented  # for those who have the service from here
 
+from .patience import in_time
+
 SECRET = "a secret of the tests, 32 bytes or more"
 SERVICE_KEY = "service-key-of-the-tests-0123456789"
 
@@ -147,6 +149,6 @@ def response(body: bytes, status: int = 200, kind: str = "application/json", ext
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait until it holds."""
-    async with asyncio.timeout(20):
+    async with in_time():
         while not condition():
             await asyncio.sleep(0.002)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from .patience import SOON
 from .servers.processes import free_port
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Proxy:
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(SOON)
 
     async def _set(self, mode: Mode, delay: float) -> None:
         self._mode, self._delay = mode, delay

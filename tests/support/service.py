@@ -19,13 +19,13 @@ import httpx
 
 import coatcheck
 
+from .patience import PATIENCE as PATIENCE
+
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery staple"
 _SOURCE = Path(coatcheck.__file__).parent.parent
 _URL = re.compile(r"Coatcheck is at (https?://[^/\s]+)/")
-PATIENCE = 60.0
-"""Seconds after which something that should happen is taken not to happen. Nothing waits for it when all is well."""
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

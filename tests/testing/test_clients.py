@@ -22,12 +22,12 @@ from starlette.routing import Route
 
 from coatcheck import Auth, InvalidLogin, Mode, RemoteVerifier, SubjectFacts
 from coatcheck import blocking as threads
-from coatcheck.adapters import flask as in_flask
-from coatcheck.adapters import litestar as in_litestar
+from coatcheck import flask as in_flask
+from coatcheck import litestar as in_litestar
 from coatcheck.adapters.asgi import IDENTITY, AuthMiddleware
-from coatcheck.adapters.fastapi import CurrentUser, current_user
 from coatcheck.adapters.problems import NOT_LOGGED_IN
-from coatcheck.service import auth_app
+from coatcheck.asgi import auth_app
+from coatcheck.fastapi import CurrentUser, current_user
 from coatcheck.testing.client import assert_refused_after_revoke, login_as, logout
 from coatcheck.testing.clock import TravelClock
 from coatcheck.testing.lifespan import Running, running

@@ -13,15 +13,15 @@ from coatcheck.testing.memory import blocking_memory_auth
 SECRET_KEY = "not one"
 ROOT_URLCONF = "urls"
 ALLOWED_HOSTS = []
-INSTALLED_APPS = ["coatcheck.adapters.django"]
-MIDDLEWARE = ["coatcheck.adapters.django.AuthMiddleware"]
+INSTALLED_APPS = ["coatcheck.django"]
+MIDDLEWARE = ["coatcheck.django.AuthMiddleware"]
 CLOCK = TravelClock()
 COATCHECK = {"users": "coatcheck", "auth": blocking_memory_auth(CLOCK)}
 """
 _URLS = """
 from django.http import JsonResponse
 from django.urls import path
-from coatcheck.adapters.django import login_required, requires
+from coatcheck.django import login_required, requires
 
 @login_required
 def mine(request):
@@ -106,8 +106,8 @@ SECRET_KEY = "not one"
 ROOT_URLCONF = "urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.db"}}
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coatcheck.adapters.django"]
-MIDDLEWARE = ["coatcheck.adapters.django.AuthMiddleware"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coatcheck.django"]
+MIDDLEWARE = ["coatcheck.django.AuthMiddleware"]
 COATCHECK = {"url": "memory://"}
 """
 _OWN_CONFTEST = (

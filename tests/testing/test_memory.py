@@ -7,6 +7,7 @@ import sys
 
 from coatcheck.testing.clock import TravelClock
 from coatcheck.testing.memory import FOR_TESTS_ONLY, blocking_memory_auth, cheap_passwords, memory_auth
+from tests.support.patience import PATIENCE
 from tests.support.service import environment
 
 
@@ -46,6 +47,11 @@ auth = blocking_memory_auth()
 auth.run(lambda auth: auth.accounts.register("ann@example.com", "nine brown owls"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,7 +7,7 @@ from typing import Any, assert_type
 
 import coatcheck
 from coatcheck import ApplicationSubjects, Credentials, Identity, Mode, Policy, SubjectFacts, bearer
-from coatcheck.accounts import Authenticated
+from coatcheck.accounts import Proof
 from coatcheck.adapters.wsgi import BlockingKnower, identify, scope_of
 from coatcheck.blocking import Auth, RemoteVerifier
 from coatcheck.model import Account
@@ -26,7 +26,7 @@ assert_type(auth.start(), Auth)
 assert_type(auth.login("ann", mode=Mode.JWT, remember=True), Credentials)
 assert_type(auth.refresh("token"), Credentials)
 assert_type(auth.epoch_of("ann"), int)
-assert_type(auth.authenticate("ann", "password", ip="10.0.0.1"), Authenticated)
+assert_type(auth.authenticate("ann", "password", ip="10.0.0.1"), Proof)
 assert_type(auth.verify(bearer("token")), Identity)
 assert_type(remote.verify(bearer("token")), Identity)
 assert_type(auth.known(b"Bearer token"), Identity | None)

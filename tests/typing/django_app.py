@@ -12,7 +12,8 @@ from django.views import View
 
 from coatcheck import Identity, SubjectFacts
 from coatcheck.adapters import demands
-from coatcheck.adapters.django import (
+from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.django import (
     AuthMiddleware,
     DjangoUsers,
     LoggedInRequest,
@@ -29,9 +30,8 @@ from coatcheck.adapters.django import (
     requires,
     user_changed,
 )
-from coatcheck.adapters.django.rest import CoatcheckAuthentication
-from coatcheck.blocking import Auth, RemoteVerifier
-from coatcheck.service.django import deliver
+from coatcheck.django.rest import CoatcheckAuthentication
+from coatcheck.django.urls import deliver
 
 assert_type(auth, Auth)
 assert_type(knower(), Auth | RemoteVerifier)
@@ -90,5 +90,5 @@ authentication = CoatcheckAuthentication()
 urlpatterns = [
     path("mine", mine),
     path("reports", Reports.as_view()),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 ]

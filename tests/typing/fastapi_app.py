@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.responses import RedirectResponse
 
 from coatcheck import Auth, Identity, RemoteVerifier
-from coatcheck.adapters.fastapi import (
+from coatcheck.fastapi import (
     CurrentUser,
     OptionalUser,
     Refusal,
@@ -18,11 +18,12 @@ from coatcheck.adapters.fastapi import (
     current_user,
     fresh,
     lifespans,
+    mount_auth,
     on_refusal,
     optional_user,
+    page_for,
     requires,
 )
-from coatcheck.service.fastapi import mount_auth, page_for
 
 Admin = Annotated[Identity, requires("admin")]
 

@@ -10,20 +10,22 @@ from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 
 from coatcheck import Identity, Mode
-from coatcheck.adapters.flask import (
+from coatcheck.adapters.wsgi import BlockingKnower
+from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.flask import (
     Coatcheck,
+    auth_blueprint,
     auth_of,
     csrf_token,
     current_user,
+    deliver,
     exempt,
     fresh,
     login_required,
+    mount_auth,
     optional_user,
     requires,
 )
-from coatcheck.adapters.wsgi import BlockingKnower
-from coatcheck.blocking import Auth, RemoteVerifier
-from coatcheck.service.flask import auth_blueprint, deliver, mount_auth
 
 auth = Auth("memory://")
 app = Flask(__name__)

@@ -10,17 +10,20 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
 from coatcheck import Auth, Identity, RemoteVerifier
-from coatcheck.adapters.litestar import (
+from coatcheck.errors import NotLoggedIn
+from coatcheck.litestar import (
     CoatcheckPlugin,
     CurrentUser,
     OptionalUser,
+    ServicePlugin,
     auth_of,
+    auth_routes,
+    deliver,
     fresh,
     logged_in,
+    page_for,
     requires,
 )
-from coatcheck.errors import NotLoggedIn
-from coatcheck.service.litestar import ServicePlugin, auth_routes, deliver, page_for
 
 AnyRequest = Request[Identity | None, Identity | None, State]
 

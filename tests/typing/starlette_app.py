@@ -15,20 +15,22 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.starlette import (
+from coatcheck.starlette import (
     AuthMiddleware,
     CoatcheckBackend,
     Nobody,
+    Refusal,
     User,
     current_user,
     fresh,
     lifespans,
     logged_in,
+    mount_auth,
     on_error,
     optional_user,
+    page_for,
     requires,
 )
-from coatcheck.service.starlette import Refusal, mount_auth, page_for
 
 
 @logged_in

@@ -16,8 +16,6 @@ MYPY = ("mypy", "--strict")
 PYRIGHT = ("pyright",)
 CHECKERS = pytest.mark.parametrize("checker", [MYPY, PYRIGHT], ids=["mypy", "pyright"])
 
-pytestmark = pytest.mark.timeout(400)
-
 
 def check(checker: Sequence[str], *files: Path) -> subprocess.CompletedProcess[str]:
     """Run a checker as `scripts/lint` does: pyright is the one bundled in its wheel, never one fetched."""
@@ -44,7 +42,7 @@ def test_types_are_seen(checker: Sequence[str], tmp_path: Path) -> None:
     """They are no "Any": what an identity has not is an error, in the parameter of a FastAPI route as elsewhere."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from coatcheck.adapters.fastapi import CurrentUser, OptionalUser\n"
+        "from coatcheck.fastapi import CurrentUser, OptionalUser\n"
         "def name(user: CurrentUser) -> str:\n    return user.nickname\n"
         "def subject(user: OptionalUser) -> str:\n    return user.subject\n"
     )

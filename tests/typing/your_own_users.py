@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 
 from coatcheck import ApplicationSubjects, Auth, Login, SubjectFacts, UserSource
-from coatcheck.accounts import Accounts, Authenticated, Logins, PasswordHasher
-from coatcheck.adapters.sqlalchemy import SqlAlchemyUsers
+from coatcheck.accounts import Accounts, Logins, PasswordHasher, Proof
+from coatcheck.sqlalchemy import SqlAlchemyUsers
 
 
 class Base(DeclarativeBase):
@@ -85,7 +85,7 @@ auth = Auth("memory://", subjects=MyUsers(), password_hasher=PasswordHasher(stor
 
 async def log_in(name: str, password: str) -> str | None:
     proved = await auth.authenticate(name, password, ip="192.0.2.1")
-    assert_type(proved, Authenticated)
+    assert_type(proved, Proof)
     made = await auth.login(proved.subject, epoch=proved.epoch)
     assert_type(auth.logins, Logins)
     assert_type(auth.accounts, Accounts)

@@ -19,8 +19,8 @@ def configure(urlpatterns: Any) -> None:
         ROOT_URLCONF=urlpatterns,
         ALLOWED_HOSTS=["127.0.0.1"],
         SECRET_KEY="not one",
-        INSTALLED_APPS=["coatcheck.adapters.django"] if GUARDED else [],
-        MIDDLEWARE=["coatcheck.adapters.django.AuthMiddleware"] if GUARDED else [],
+        INSTALLED_APPS=["coatcheck.django"] if GUARDED else [],
+        MIDDLEWARE=["coatcheck.django.AuthMiddleware"] if GUARDED else [],
         COATCHECK={"auth": auth},
     )
     django.setup()

@@ -10,7 +10,7 @@ from shared import ANSWER, GUARDED
 
 configure(__name__)
 
-from coatcheck.adapters.django import login_required  # noqa: E402  # it reads the settings
+from coatcheck.django import login_required  # noqa: E402  # it reads the settings
 
 
 async def hello(request: HttpRequest) -> JsonResponse:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI
 from shared import ANSWER, GUARDED, asynchronous, logged_in
 
-from coatcheck.adapters.fastapi import CurrentUser
+from coatcheck.fastapi import CurrentUser
 
 auth = asynchronous()
 app = FastAPI(lifespan=lambda app: logged_in(auth, auth.lifespan()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Flask
 from shared import ANSWER, GUARDED, SUBJECT, facts, mode, ready
 
-from coatcheck.adapters.flask import Coatcheck, login_required
 from coatcheck.blocking import Auth
+from coatcheck.flask import Coatcheck, login_required
 
 auth = Auth("memory://", subjects=facts)
 app = Flask(__name__)

@@ -6,7 +6,7 @@ from litestar import Litestar, get
 from litestar.di import NamedDependency
 from shared import ANSWER, GUARDED, asynchronous, logged_in
 
-from coatcheck.adapters.litestar import CoatcheckPlugin, CurrentUser
+from coatcheck.litestar import CoatcheckPlugin, CurrentUser
 
 auth = asynchronous()
 

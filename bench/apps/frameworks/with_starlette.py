@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from coatcheck.adapters.starlette import AuthMiddleware
-from coatcheck.adapters.starlette import logged_in as somebody
+from coatcheck.starlette import AuthMiddleware
+from coatcheck.starlette import logged_in as somebody
 
 auth = asynchronous()
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from shared import HELLO, run, serve
 from with_coatcheck import logging_in, make_auth
 
-from coatcheck.service.fastapi import CurrentUser, mount_auth
+from coatcheck.fastapi import CurrentUser, mount_auth
 
 app = FastAPI()
 auth = mount_auth(app, make_auth())

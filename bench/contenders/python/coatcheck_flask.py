@@ -11,7 +11,7 @@ from shared import HELLO, SECRET, USERS
 from with_coatcheck import STORE, facts, header
 
 from coatcheck import Mode
-from coatcheck.service.flask import Auth, login_required, mount_auth
+from coatcheck.flask import Auth, login_required, mount_auth
 
 
 def make_app(mode: str) -> WSGIApp:

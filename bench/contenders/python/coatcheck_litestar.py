@@ -7,8 +7,7 @@ from litestar import Litestar, get
 from shared import HELLO, run, serve
 from with_coatcheck import logging_in, make_auth
 
-from coatcheck.adapters.litestar import CurrentUser
-from coatcheck.service.litestar import ServicePlugin
+from coatcheck.litestar import CurrentUser, ServicePlugin
 
 
 @get("/")

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from with_coatcheck import logging_in, make_auth
 
-from coatcheck.service.starlette import logged_in, mount_auth
+from coatcheck.starlette import logged_in, mount_auth
 
 
 @logged_in

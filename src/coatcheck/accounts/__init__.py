@@ -2,7 +2,7 @@
 
 from .directory import Accounts, AuthenticatedAccount
 from .emails import canonical
-from .logins import Authenticated, CheckedLogins, Logins
+from .logins import CheckedLogins, Logins, Proof
 from .passwords import (
     OWASP,
     PROFILES,
@@ -15,7 +15,20 @@ from .passwords import (
 from .throttle import Limits, Rate, Throttle
 
 __all__ = [
-    "OWASP", "PROFILES", "RFC9106_HIGH_MEMORY", "RFC9106_LOW_MEMORY", "Accounts", "Argon2Profile", "Authenticated",
-    "AuthenticatedAccount", "CheckedLogins", "Limits", "Logins", "PasswordHasher", "PasswordPolicy", "Rate", "Throttle",
+    "OWASP",
+    "PROFILES",
+    "RFC9106_HIGH_MEMORY",
+    "RFC9106_LOW_MEMORY",
+    "Accounts",
+    "Argon2Profile",
+    "AuthenticatedAccount",
+    "CheckedLogins",
+    "Limits",
+    "Logins",
+    "PasswordHasher",
+    "PasswordPolicy",
+    "Proof",
+    "Rate",
+    "Throttle",
     "canonical",
 ]  # fmt: skip

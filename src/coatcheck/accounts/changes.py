@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from ..errors import Conflict, InvalidCredential, InvalidLogin, NotFound, SessionTooLarge, StoreUnavailable
 from ..issuer import Credentials
-from .journal import log
+
+log = logging.getLogger("coatcheck.accounts")
 
 T = TypeVar("T")
 Renew = Callable[[str, int], Awaitable[Credentials]]

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
+from ..events import Events
 from ..stores.base import AccountStore, SessionStore
 from ..subjects import ApplicationSubjects, SubjectHook, SubjectSource, UserSource
 from .changes import Changes, Renew, Revocation
 from .directory import Accounts
-from .logins import Authenticated, CheckedLogins, Logins
+from .logins import CheckedLogins, Logins, Proof
 from .passwords import PasswordHasher, PasswordPolicy, common_passwords
 from .throttle import Counters, Throttle
 
@@ -31,7 +32,7 @@ class Users:
     logins: Logins | None = None
     checked: CheckedLogins | None = None
 
-    async def authenticate(self, name: str, password: str, *, ip: str) -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str) -> Proof:
         """See `Logins.authenticate`. Raises `ConfigurationError` where nobody can log in by name and password."""
         way = self.logins or self.checked
         if way is None:
@@ -83,6 +84,7 @@ def compose(
     hasher: PasswordHasher | None,
     policy: PasswordPolicy,
     now: Callable[[], float],
+    events: Events,
 ) -> Users:
     """Put it together; without a ``source``, for our own accounts.
 
@@ -107,17 +109,19 @@ def compose(
             )
         accounts = Accounts(
             store, sessions, revocation, renew=renew,
-            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
+            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now, events=events,
         )  # fmt: skip
         return Users(subjects=accounts, accounts=accounts, logins=accounts.logins)
     if isinstance(source, UserSource):
         logins = Logins(
             source, sessions, Changes(revocation, renew),
-            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now,
+            passwords=hasher or PasswordHasher(), policy=policy, throttle=throttle(), now=now, events=events,
         )  # fmt: skip
         return Users(subjects=source, logins=logins)
     if isinstance(source, ApplicationSubjects) and source.checks_passwords:
-        return Users(subjects=source, checked=CheckedLogins(source, sessions, throttle=throttle(), now=now))
+        return Users(
+            subjects=source, checked=CheckedLogins(source, sessions, throttle=throttle(), now=now, events=events)
+        )
     return Users(subjects=source)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .. import arguments
+from .. import acts, arguments
 from ..errors import EmailTaken, InvalidEmail, NotFound, Rejected, StoreUnavailable, Throttled
+from ..events import Events
 from ..issuer import Credentials
 from ..model import Account, SubjectFacts
 from ..stores.base import AccountPage, AccountStore, KnowsHashes, SessionStore
@@ -24,10 +25,11 @@ from ..subjects import Login
 from . import foreign_hashes
 from .changes import Changes, Renew, Revocation
 from .emails import canonical
-from .journal import log, record
-from .logins import Authenticated, Logins
+from .logins import Logins, Proof
 from .passwords import PasswordHasher, PasswordPolicy
 from .throttle import Throttle
+
+log = logging.getLogger("coatcheck.accounts")
 
 MAX_ROLES: Final = 64
 """Roles an account may have: they travel in every access token."""
@@ -38,7 +40,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticatedAccount(Authenticated):
+class AuthenticatedAccount(Proof):
     """Someone has proved to be the owner of an account."""
 
     account: Account
@@ -63,6 +65,7 @@ class Accounts:
         policy: PasswordPolicy,
         throttle: Throttle,
         now: Callable[[], float],
+        events: Events,
         renew: Renew | None = None,
     ) -> None:
         self._accounts = accounts
@@ -72,9 +75,10 @@ class Accounts:
         self._policy = policy
         self._throttle = throttle
         self._now = now
+        self._events = events
         self.logins: Logins = Logins(
-            self, sessions, self._changes, passwords=passwords, policy=policy, throttle=throttle, now=now, key_of=_key,
-            read_both=self._login_and_facts,
+            self, sessions, self._changes, passwords=passwords, policy=policy, throttle=throttle, now=now,
+            events=events, key_of=_key, read_both=self._login_and_facts,
         )  # fmt: skip
         """Logging in and changing passwords."""
 
@@ -90,7 +94,7 @@ class Accounts:
         try:
             await self._throttle.registration(ip, now=self._now())
         except Throttled:
-            record(logging.WARNING, "registration refused", reason="throttled", ip=ip)
+            self._events.emit(acts.ACCOUNT_REFUSED, reason="throttled", ip=ip)
             raise
         account = Account(
             id=_new_id(),
@@ -103,9 +107,9 @@ class Accounts:
         try:
             await self._accounts.insert(account)
         except EmailTaken:
-            record(logging.WARNING, "registration refused", reason="the address is taken", email=account.email, ip=ip)
+            self._events.emit(acts.ACCOUNT_REFUSED, reason="the address is taken", email=account.email, ip=ip)
             raise
-        record(logging.INFO, "registered", account=account.id, email=account.email, ip=ip)
+        self._events.emit(acts.ACCOUNT_REGISTERED, subject=account.id, email=account.email, ip=ip)
         return account
 
     async def adopt(
@@ -130,7 +134,7 @@ class Accounts:
         )
         await self._accounts.insert(account)
         self._passwords.meet([password_hash])
-        record(logging.INFO, "adopted", account=account.id, email=account.email)
+        self._events.emit(acts.ACCOUNT_ADOPTED, subject=account.id, email=account.email)
         return account
 
     def adoptable(
@@ -194,7 +198,7 @@ class Accounts:
             await self._revocation.subject_changed(account_id)
 
         await self._changes.run(change())
-        record(logging.INFO, "roles set", account=account_id, roles=" ".join(sorted(names)))
+        self._events.emit(acts.ACCOUNT_ROLES, subject=account_id, roles=" ".join(sorted(names)))
 
     async def disable(self, account_id: str) -> None:
         """Refuse every login from now on and end all sessions. Raises `NotFound`. Idempotent."""
@@ -206,7 +210,7 @@ class Accounts:
             await self._revocation.revoke_subject(account_id)
 
         await self._changes.run(change())
-        record(logging.INFO, "disabled", account=account_id)
+        self._events.emit(acts.ACCOUNT_DISABLED, subject=account_id)
 
     async def enable(self, account_id: str) -> None:
         """Allow logins again; sessions of before stay ended. Raises `NotFound`. Idempotent."""
@@ -218,7 +222,7 @@ class Accounts:
             await self._revocation.subject_changed(account_id)
 
         await self._changes.run(change())
-        record(logging.INFO, "enabled", account=account_id)
+        self._events.emit(acts.ACCOUNT_ENABLED, subject=account_id)
 
     async def get(self, account_id: str) -> Account:
         """The account. Raises `NotFound`."""
@@ -277,9 +281,11 @@ class Accounts:
         """Finish the changes under way and end the hashing threads. The stores stay open. Idempotent."""
         await self.logins.close()
 
-    async def _with_account(self, proved: Authenticated) -> AuthenticatedAccount:
+    async def _with_account(self, proved: Proof) -> AuthenticatedAccount:
         account = await self.get(proved.subject)
-        return AuthenticatedAccount(subject=proved.subject, epoch=proved.epoch, email=account.email, account=account)
+        return AuthenticatedAccount(
+            subject=proved.subject, epoch=proved.epoch, at=proved.at, email=account.email, account=account
+        )
 
 
 def _login_of(account: Account | None) -> Login | None:

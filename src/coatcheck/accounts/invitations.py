@@ -6,19 +6,19 @@ cannot be taken back before it ends; an account that came of it can be disabled.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
+from .. import acts
 from ..arguments import numbers
 from ..credentials.opaque import OpaqueTokens
 from ..errors import InvalidCredential, Rejected
+from ..events import Events
 from .directory import role_names
 from .emails import canonical
-from .journal import record
 
 MAX_LIFETIME = 90 * 86400.0
 """Seconds an invitation may last."""
@@ -44,13 +44,15 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
     expires: int
 
 
-def invite(opaque: OpaqueTokens, email: str, *, roles: Iterable[str] = (), lifetime: float, now: float) -> str:
+def invite(
+    opaque: OpaqueTokens, events: Events, email: str, *, roles: Iterable[str] = (), lifetime: float, now: float
+) -> str:
     """The invitation as text: ``cci_…``. Raises `InvalidEmail`, and `Rejected` for no role and for no such lifetime."""
     numbers(lifetime=lifetime)
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise Rejected(f"an invitation lasts up to {int(MAX_LIFETIME / 86400)} days")
     written = _Written(canonical(email).written, tuple(sorted(role_names(roles))), math.ceil(now + lifetime))
-    record(logging.INFO, "invited", email=written.email, roles=" ".join(written.roles))
+    events.emit(acts.ACCOUNT_INVITED, email=written.email, roles=" ".join(written.roles))
     return opaque.invitation(msgspec.json.encode(written))
 
 

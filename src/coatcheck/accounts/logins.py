@@ -7,21 +7,21 @@ change loses when its session is created.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+from .. import acts
 from ..arguments import answered, answered_or_none, kinds, texts, texts_or_none
 from ..errors import Conflict, InvalidLogin, NotFound, Throttled
+from ..events import Events
 from ..issuer import Credentials
 from ..model import SubjectFacts
 from ..stores.base import SessionStore
 from ..subjects import ApplicationSubjects, Login, UserSource, facts_from
 from .changes import Changes
-from .journal import record
 from .passwords import PasswordHasher, PasswordPolicy, is_too_long
 from .throttle import Attempt, Throttle
 
@@ -35,12 +35,16 @@ ReadBoth = Callable[[str], Awaitable[tuple[Login | None, SubjectFacts | None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """Someone has proved to be this subject."""
+class Proof:
+    """Who somebody is, and how that was shown."""
 
     subject: str
     epoch: int
-    """The subject's epoch, read before the password's hash was: give it to the new session."""
+    """The subject's epoch, read before what the proof rests on was: give it to the new session."""
+    amr: tuple[str, ...] = ("pwd",)
+    """How (RFC 8176): a password, where nothing else is said."""
+    at: float = 0.0
+    """When, in seconds since the Unix epoch by the store's clock."""
     email: str = ""
     """Their address, where it is known."""
 
@@ -67,6 +71,7 @@ class Logins:
         policy: PasswordPolicy,
         throttle: Throttle,
         now: Callable[[], float],
+        events: Events,
         key_of: Callable[[str], str] | None = None,
         read_both: ReadBoth | None = None,
     ) -> None:
@@ -77,11 +82,12 @@ class Logins:
         self._policy = policy
         self._throttle = throttle
         self._now = now
+        self._events = events
         self._key_of = key_of
         self._read_both = read_both
         self._nobody = secrets.token_hex(16)
 
-    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """Log in by name and password.
 
         Raises `InvalidLogin`, with the same work done for an unknown name, a wrong password and a disabled user, and
@@ -90,7 +96,7 @@ class Logins:
         kinds(str, name=name, password=password, ip=ip)
         key = self._key_of(name) if self._key_of else ""
         if is_too_long(password):
-            refuse("the password is too long to be one", email=key, ip=ip)
+            refuse(self._events, "the password is too long to be one", email=key, ip=ip)
         known = answered_or_none(Login, await self._users.login_of(name), "login_of")
         # Under the subject, so that one who has two names is not tried twice as often. And under the name, in the form
         # that takes most spellings for one: an application may tell apart more, and which of them somebody has would
@@ -98,11 +104,11 @@ class Logins:
         named = f"name:{key or folded(name)}"
         alias = "" if self._key_of else named if known else f"nobody:{named}"
         counted = f"subject:{known.subject}" if known else named
-        attempt = await admitted(self._throttle, counted, ip, now=self._now(), shown=key, alias=alias)
+        attempt = await admitted(self._throttle, self._events, counted, ip, now=self._now(), shown=key, alias=alias)
         proof = await self._proved(known.subject if known else self._nobody, password, attempt, shown=key, ip=ip)
         return _public(proof)
 
-    async def check_password(self, subject: str, password: str, *, ip: str = "") -> Authenticated:
+    async def check_password(self, subject: str, password: str, *, ip: str = "") -> Proof:
         """Prove again who one is. Raises as `authenticate` does and counts as a login."""
         return _public(await self._proved_again(subject, password, ip))
 
@@ -128,7 +134,7 @@ class Logins:
         self._policy.check(new, email=proof.login.email)
         new_hash = await self._passwords.hash(new)
         made = await self._changes.run(self._replace_hash(proof.login, new_hash, keep))
-        record(logging.INFO, "password changed", account=subject, ip=ip)
+        self._events.emit(acts.PASSWORD_CHANGED, subject=subject, ip=ip)
         return made
 
     async def set_password(self, subject: str, new: str) -> None:
@@ -138,7 +144,7 @@ class Logins:
         self._policy.check(new, email=(await self._login(subject)).email)
         new_hash = await self._passwords.hash(new)
         await self._changes.run(self._overwrite_hash(subject, new_hash))
-        record(logging.INFO, "password set", account=subject)
+        self._events.emit(acts.PASSWORD_SET, subject=subject)
 
     async def email_of(self, subject: str) -> str | None:
         """Their address, None where it is not known."""
@@ -162,8 +168,8 @@ class Logins:
         texts(subject=subject)
         kinds(str, password=password, ip=ip)
         if is_too_long(password):
-            refuse("the password is too long to be one", account=subject, ip=ip)
-        attempt = await admitted(self._throttle, f"subject:{subject}", ip, now=self._now())
+            refuse(self._events, "the password is too long to be one", subject=subject, ip=ip)
+        attempt = await admitted(self._throttle, self._events, f"subject:{subject}", ip, now=self._now())
         return await self._proved(subject, password, attempt, ip=ip)
 
     async def _proved(self, subject: str, password: str, attempt: Attempt, *, ip: str, shown: str = "") -> _Proof:
@@ -179,14 +185,15 @@ class Logins:
             await self._throttle.give_back(attempt, now=self._now())
             raise
         if login is None:
-            refuse("unknown account", email=shown, ip=ip)
+            refuse(self._events, "unknown account", email=shown, ip=ip)
         if facts is None:
-            refuse("disabled account", account=subject, email=shown, ip=ip)
+            refuse(self._events, "disabled account", subject=subject, email=shown, ip=ip)
         if not verified:
-            refuse(verified.fault or "wrong password", account=subject, email=shown, ip=ip)
+            refuse(self._events, verified.fault or "wrong password", subject=subject, email=shown, ip=ip)
         await self._throttle.success(attempt, now=self._now())
-        record(logging.INFO, "login ok", account=subject, email=shown, ip=ip)
-        return _Proof(await self._renewed(login, password) if verified.needs_rehash else login, epoch)
+        self._events.emit(acts.LOGIN_PROVED, subject=subject, email=shown, ip=ip)
+        login = await self._renewed(login, password) if verified.needs_rehash else login
+        return _Proof(login, epoch, self._now())
 
     async def _read(self, subject: str) -> tuple[Login | None, SubjectFacts | None]:
         if self._read_both is not None:
@@ -236,38 +243,46 @@ class CheckedLogins:
     """
 
     def __init__(
-        self, subjects: ApplicationSubjects, sessions: SessionStore, *, throttle: Throttle, now: Callable[[], float]
+        self,
+        subjects: ApplicationSubjects,
+        sessions: SessionStore,
+        *,
+        throttle: Throttle,
+        now: Callable[[], float],
+        events: Events,
     ) -> None:
         self._subjects = subjects
         self._sessions = sessions
         self._throttle = throttle
         self._now = now
+        self._events = events
 
-    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    async def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """See `Logins.authenticate`; how alike unknown names and wrong passwords are is up to the application."""
-        attempt = await admitted(self._throttle, f"name:{folded(name)}", ip, now=self._now())
+        attempt = await admitted(self._throttle, self._events, f"name:{folded(name)}", ip, now=self._now())
         subject = await self._subjects.subject_of(name, password)
         if subject is None:
-            refuse("the application refuses", ip=ip)
+            refuse(self._events, "the application refuses", ip=ip)
         # Only now is it known whose epoch to read, and it must be read before the password is checked: so once more.
         epoch, _ = await self._sessions.standing_of(subject)
         if await facts_from(self._subjects, subject) is None:
-            refuse("disabled account", account=subject, ip=ip)
+            refuse(self._events, "disabled account", subject=subject, ip=ip)
         if await self._subjects.subject_of(name, password) != subject:
-            refuse("the application refuses by now", account=subject, ip=ip)
+            refuse(self._events, "the application refuses by now", subject=subject, ip=ip)
         await self._throttle.success(attempt, now=self._now())
-        record(logging.INFO, "login ok", account=subject, ip=ip)
-        return Authenticated(subject=subject, epoch=epoch)
+        self._events.emit(acts.LOGIN_PROVED, subject=subject, ip=ip)
+        return Proof(subject=subject, epoch=epoch, at=self._now())
 
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
     login: Login
     epoch: int
+    at: float
 
 
-def _public(proof: _Proof) -> Authenticated:
-    return Authenticated(subject=proof.login.subject, epoch=proof.epoch, email=proof.login.email)
+def _public(proof: _Proof) -> Proof:
+    return Proof(subject=proof.login.subject, epoch=proof.epoch, at=proof.at, email=proof.login.email)
 
 
 def folded(name: str) -> str:
@@ -275,18 +290,18 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name[:MAX_NAME]).casefold().strip()
 
 
-def refuse(reason: str, **details: str) -> NoReturn:
-    """Log the reason and raise `InvalidLogin`."""
-    record(logging.WARNING, "login refused", reason=reason, **details)
+def refuse(events: Events, reason: str, **details: str) -> NoReturn:
+    """Tell the reason and raise `InvalidLogin`."""
+    events.emit(acts.LOGIN_REFUSED, reason=reason, **details)
     raise InvalidLogin(reason)
 
 
 async def admitted(
-    throttle: Throttle, counted: str, ip: str, *, now: float, shown: str = "", alias: str = ""
+    throttle: Throttle, events: Events, counted: str, ip: str, *, now: float, shown: str = "", alias: str = ""
 ) -> Attempt:
-    """The try, counted. Raises `Throttled`, and logs it."""
+    """The try, counted. Raises `Throttled`, and tells it."""
     try:
         return await throttle.check(counted, ip, now=now, alias=alias)
     except Throttled:
-        record(logging.WARNING, "login refused", reason="throttled", email=shown, ip=ip)
+        events.emit(acts.LOGIN_REFUSED, reason="throttled", email=shown, ip=ip)
         raise

@@ -23,6 +23,11 @@ class Demand:
         if self.max_age is not None and not self.max_age > 0:
             raise ValueError("how fresh a login must be is a positive time")
 
+    def covers(self, other: Demand) -> bool:
+        """Whether whoever meets this one meets the other as well."""
+        fresh_enough = other.max_age is None or (self.max_age is not None and self.max_age <= other.max_age)
+        return fresh_enough and set(other.roles) <= set(self.roles)
+
     def check(self, identity: Identity | None, clock: Clock) -> Identity:
         """The identity. Raises `NotLoggedIn`, `Forbidden` for a missing role, or `LoginTooOld`."""
         if identity is None:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ..errors import (
+    AttemptOver,
     CoatcheckError,
     Conflict,
     CrossSite,
@@ -19,10 +20,12 @@ from ..errors import (
     Forbidden,
     InvalidCredential,
     InvalidLogin,
+    InvalidStep,
     LoginTooOld,
     NotFound,
     NotLoggedIn,
     Rejected,
+    StepRequired,
     StoreUnavailable,
     Throttled,
 )
@@ -60,6 +63,9 @@ INTERNAL: Final = Problem(500, "internal_error", "Something went wrong on our si
 _FIXED: Final[tuple[tuple[type[CoatcheckError], Problem], ...]] = (
     (NotLoggedIn, NOT_LOGGED_IN),
     (InvalidCredential, INVALID_CREDENTIAL),
+    (StepRequired, Problem(401, "step_required", "More is needed to log in.", (bearer_challenge(),))),
+    (InvalidStep, Problem(401, "invalid_step", "That was not right.", (bearer_challenge(),))),
+    (AttemptOver, Problem(401, "attempt_over", "This login has ended. Begin it anew.", (bearer_challenge(),))),
     (InvalidLogin, Problem(401, "invalid_login", "E-mail address or password is wrong.", (bearer_challenge(),))),
     (StoreUnavailable, UNAVAILABLE),
     (CrossSite, Problem(403, "cross_site", "This request must come from the same origin, or carry X-CSRF-Token.")),

@@ -11,13 +11,16 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .. import arguments
 from .. import auth as _async
 from .. import remote as _remote
-from ..accounts import Authenticated, PasswordHasher, PasswordPolicy
+from ..accounts import PasswordHasher, PasswordPolicy, Proof
 from ..accounts.composition import Given
 from ..clock import Clock
 from ..credentials.transport import Credential
+from ..events import Events
 from ..issuer import Credentials
+from ..logins import Steps
 from ..model import ALL_KINDS, PLAIN, Access, Device, Kind, Mode
 from ..policy import Policy
 from ..stores import KeyedSessions, Store, embedded_path
@@ -49,14 +52,23 @@ class Auth(Blocking[_async.Auth]):
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        arguments.kinds_or_none(Policy, policy=policy)
+        arguments.kinds_or_none(Clock, clock=clock)
         settled, timed = Policy() if policy is None else policy, Clock() if clock is None else clock
 
         def make() -> _async.Auth:  # not a `partial`, whose repr would show the secrets
-            return _async.Auth(
+            made = _async.Auth(
                 url, sessions=sessions, secret=secret, policy=settled, subjects=subjects,
                 password_hasher=password_hasher, password_policy=password_policy, clock=timed,
             )  # fmt: skip
+            made.events, made.steps = self.events, self.steps
+            return made
 
+        self.steps: Steps = Steps()
+        """The second factors that there are. One is added before the start."""
+        self.events: Events = Events(timed.now, settled.event_addresses)
+        """What happens to accounts, sessions and keys. Subscribers are called in the thread of the event loop, or in
+        that of a request, and go along when the process is forked."""
         super().__init__(make, _bound(url, sessions))
 
     @property
@@ -82,7 +94,7 @@ class Auth(Blocking[_async.Auth]):
         """Raises `CrossSite` unless this is the session's CSRF token."""
         self.start()._life.inner.check_csrf_token(token, session_id)
 
-    def authenticate(self, name: str, password: str, *, ip: str = "") -> Authenticated:
+    def authenticate(self, name: str, password: str, *, ip: str = "") -> Proof:
         """See `coatcheck.Auth.authenticate`."""
         return self.run(lambda auth: auth.authenticate(name, password, ip=ip))
 
@@ -113,6 +125,24 @@ class Auth(Blocking[_async.Auth]):
                 data=data,
                 access=access,
                 expires=expires,
+            )
+        )
+
+    def finish_login(
+        self,
+        attempt: str,
+        *,
+        method: str,
+        code: str = "",
+        credential: Mapping[str, Any] | None = None,
+        device: Device | None = None,
+        data: Mapping[str, Any] | None = None,
+        ip: str = "",
+    ) -> Credentials:
+        """See `coatcheck.Auth.finish_login`."""
+        return self.run(
+            lambda auth: auth.finish_login(
+                attempt, method=method, code=code, credential=credential, device=device, data=data, ip=ip
             )
         )
 
@@ -162,14 +192,20 @@ class RemoteVerifier(Blocking[_remote.RemoteVerifier]):
         allow_plain_http: bool = False,
         clock: Clock | None = None,
     ) -> None:
+        arguments.kinds_or_none(Policy, policy=policy)
+        arguments.kinds_or_none(Clock, clock=clock)
         settled, timed = Policy() if policy is None else policy, Clock() if clock is None else clock
 
         def make() -> _remote.RemoteVerifier:  # as above
-            return _remote.RemoteVerifier(
+            made = _remote.RemoteVerifier(
                 url, service_key=service_key, policy=settled, timeout=timeout, key_cooldown=key_cooldown, tls=tls,
                 allow_plain_http=allow_plain_http, clock=timed,
             )  # fmt: skip
+            made.events = self.events
+            return made
 
+        self.events: Events = Events(timed.now, settled.event_addresses)
+        """What is refused here. See `Auth.events`."""
         super().__init__(make)
 
     def check_csrf_token(self, token: str, session_id: str) -> None:

@@ -22,6 +22,7 @@ from ..clock import Clock
 from ..credentials.jwt import AccessTokens
 from ..credentials.keyring import Keyring, Secrets
 from ..errors import ConfigurationError, NotFound
+from ..events import Events
 from ..follower import Follower
 from ..keys import Keys
 from ..model import Account
@@ -87,6 +88,11 @@ class Deployment:
         return self.store
 
     @cached_property
+    def events(self) -> Events:
+        """What commands do, for the log."""
+        return Events(self.clock.now, self.settings.policy.event_addresses)
+
+    @cached_property
     def access_tokens(self) -> AccessTokens:
         """Knows no key until `keys` has loaded them."""
         return AccessTokens(Keyring([]))
@@ -94,7 +100,9 @@ class Deployment:
     @cached_property
     def keys(self) -> Keys:
         """The signing keys. Needs the secret."""
-        return Keys(self.store, self.sessions, self.secrets(), self.access_tokens, self.clock, self.settings.policy)
+        return Keys(
+            self.store, self.sessions, self.secrets(), self.access_tokens, self.clock, self.settings.policy, self.events
+        )
 
     @cached_property
     def revocation(self) -> Revocation:
@@ -106,7 +114,7 @@ class Deployment:
             """Nothing here verifies tokens."""
 
         follower = Follower(self.sessions, table, view, self.clock, policy, no_keys)
-        return Revocation(self.sessions, follower, self.clock, policy)
+        return Revocation(self.sessions, follower, self.clock, policy, self.events)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -119,6 +127,7 @@ class Deployment:
             policy=self.settings.password_policy(),
             throttle=Throttle(self.account_store, key=secrets.token_bytes(32)),
             now=self.clock.now,
+            events=self.events,
         )
 
     async def account_of(self, user: str) -> Account | None:

@@ -65,7 +65,9 @@ def invite_(email: str, roles: tuple[str, ...], days: int, as_json: bool, **wher
 
     async def work(deployment: Deployment) -> str:
         opaque = OpaqueTokens(deployment.secrets())
-        return invite(opaque, email, roles=roles, lifetime=days * 86400.0, now=deployment.clock.now())
+        return invite(
+            opaque, deployment.events, email, roles=roles, lifetime=days * 86400.0, now=deployment.clock.now()
+        )
 
     text = run(work, **where)
     answer({"invitation": text}, as_json=as_json, text=f"/auth/signup?invitation={text}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+from ..errors import MalformedCredential
 from ..model import Device
 from ..origins import canonical
 from ..proxies import client_of, is_unbelieved
@@ -146,6 +147,14 @@ class Arrival:
         """What the refresh cookie holds. Raises `MalformedCredential` when it is there twice."""
         pair = None if self.counting is None else find_pair(self.cookies, f"{self.counting.refresh}=".encode())
         return None if pair is None else pair.partition(b"=")[2].decode("latin-1")
+
+    def attempt(self) -> str:
+        """The login under way that the cookie of the steps holds; empty where there is none, or two."""
+        try:
+            pair = None if self.names is None else find_pair(self.cookies, f"{self.names.attempt}=".encode())
+        except MalformedCredential:
+            return ""
+        return "" if pair is None else pair.partition(b"=")[2].decode("latin-1")
 
     def everything(self) -> list[Credential]:
         """Every credential that is presented, in form only; also a cookie that is there twice, between which nobody

@@ -27,6 +27,8 @@ class CookieNames:
     session: str
     access: str
     refresh: str
+    attempt: str
+    """Of a login under way."""
     secure: bool
     session_needle: bytes
     access_needle: bytes
@@ -35,21 +37,25 @@ class CookieNames:
     another port, which a process knows only where it is asked at both."""
 
 
-def _names(session: str, access: str, refresh: str, *, secure: bool) -> CookieNames:
+def _names(host: str, elsewhere: str, port: str = "", *, secure: bool) -> CookieNames:
+    """``host`` and ``elsewhere``: what the names of cookies of every path begin with, and of those of one path."""
+    session, access = f"{host}coatcheck{port}", f"{host}coatcheck-access{port}"
+    refresh, attempt = f"{elsewhere}coatcheck-refresh{port}", f"{elsewhere}coatcheck-attempt{port}"
     first, second = f"{session}=".encode(), f"{access}=".encode()
-    return CookieNames(session, access, refresh, secure, first, second, first[0])
+    return CookieNames(session, access, refresh, attempt, secure, first, second, first[0])
 
 
-SECURE: Final = _names("__Host-coatcheck", "__Host-coatcheck-access", "__Secure-coatcheck-refresh", secure=True)
+SECURE: Final = _names("__Host-", "__Secure-", secure=True)
 """Everywhere but in development. Browsers accept these names only over TLS and from the host itself."""
 
-DEVELOPMENT: Final = _names("coatcheck", "coatcheck-access", "coatcheck-refresh", secure=False)
+DEVELOPMENT: Final = _names("", "", secure=False)
 """Over plain http on a loopback address only, where not every client stores Secure cookies; see `names_at_port`."""
 
 _PLAIN_PORTS: Final = ("", "80", "8000")
 """Of `coatcheck serve` as it comes, and of no port in the address."""
 _OURS: Final = re.compile(
-    r"(__Host-coatcheck(-access)?|__Secure-coatcheck-refresh|coatcheck(-access|-refresh)?(-[0-9]{1,5})?)"
+    r"(__Host-coatcheck(-access)?|__Secure-coatcheck-(refresh|attempt)"
+    r"|coatcheck(-access|-refresh|-attempt)?(-[0-9]{1,5})?)"
 )
 
 
@@ -68,7 +74,7 @@ def names_at_port(port: str) -> CookieNames:
     applications in development would log each other out: at any other port than 8000 and 80 the names end with it."""
     if port in _PLAIN_PORTS:
         return DEVELOPMENT
-    return _names(f"coatcheck-{port}", f"coatcheck-access-{port}", f"coatcheck-refresh-{port}", secure=False)
+    return _names("", "", f"-{port}", secure=False)
 
 
 class _OverHttp(dict[bytes, CookieNames | None]):

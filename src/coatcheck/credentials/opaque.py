@@ -24,6 +24,7 @@ REFRESH_PREFIX: Final = "ccr_"
 CSRF_PREFIX: Final = "ccf_"
 INVITATION_PREFIX: Final = "cci_"
 FORM_PREFIX: Final = "ccd_"
+ATTEMPT_PREFIX: Final = "cca_"
 
 _SLOT_BYTES: Final = 2
 _RANDOM_BYTES: Final = 16
@@ -41,8 +42,8 @@ _MAC: Final = 32
 _MAC_BYTES: Final = 24
 """Of HMAC-SHA256."""
 
-MAX_INVITATION: Final = 8192
-"""Characters of an invitation: an address and 64 roles of 64 characters fit in."""
+MAX_CARRIED: Final = 8192
+"""Characters of what carries something: an invitation's address and 64 roles of 64 characters fit in."""
 
 _is_id: Final = re.compile(rf"[A-Za-z0-9_-]{{{_ID}}}", re.ASCII).fullmatch
 
@@ -107,15 +108,16 @@ def _framed(value: bytes) -> bytes:
 
 
 class OpaqueTokens:
-    """The session token, the refresh token, the CSRF token, the invitation and the value of a form."""
+    """The session token, the refresh token, the CSRF token, the invitation, the value of a form and the attempt."""
 
-    __slots__ = ("_csrf", "_form", "_invitation", "_of_form", "_refresh", "_session")
+    __slots__ = ("_attempt", "_csrf", "_form", "_invitation", "_of_form", "_refresh", "_session")
 
     def __init__(self, secrets: Secrets) -> None:
         self._session = Stamp(secrets, SESSION_PREFIX, "session-token")
         self._refresh = Stamp(secrets, REFRESH_PREFIX, "refresh-token")
         self._csrf = Stamp(secrets, CSRF_PREFIX, "csrf-token")
         self._invitation = Stamp(secrets, INVITATION_PREFIX, "invitation")
+        self._attempt = Stamp(secrets, ATTEMPT_PREFIX, "attempt")
         self._form = Stamp(secrets, FORM_PREFIX, "form")
         self._of_form = Stamp(secrets, "", "session-of-form")
 
@@ -161,12 +163,15 @@ class OpaqueTokens:
 
     def read_invitation(self, token: str) -> bytes:
         """What it carries. Raises `MalformedCredential` or `ForgedCredential` as `read_session_token`."""
-        if len(token) > MAX_INVITATION:
-            raise MalformedCredential("too long for an invitation")
-        body = _body(token, INVITATION_PREFIX, len(token) - len(INVITATION_PREFIX) - _MAC)
-        content = encoding.decode(body)
-        self._invitation.check(token, body, content)
-        return content
+        return _carried(self._invitation, token)
+
+    def attempt(self, content: bytes) -> str:
+        """A token that carries this: a login under way."""
+        return self._attempt.make(encoding.encode(content), content)
+
+    def read_attempt(self, token: str) -> bytes:
+        """What it carries. Raises `MalformedCredential` or `ForgedCredential` as `read_session_token`."""
+        return _carried(self._attempt, token)
 
     def form_value(self, now: float) -> str:
         """A value for one form, by which it is known when it is sent twice: 60 characters."""
@@ -184,6 +189,15 @@ class OpaqueTokens:
         whoever has the form too, and the same in every process under the same newest secret."""
         mac = encoding.decode(self._of_form.make("", value.encode(), subject.encode()))
         return encoding.encode(subject_slot(subject) + mac[:_RANDOM_BYTES])
+
+
+def _carried(stamp: Stamp, token: str) -> bytes:
+    if len(token) > MAX_CARRIED:
+        raise MalformedCredential("too long to be ours")
+    body = _body(token, stamp.prefix, len(token) - len(stamp.prefix) - _MAC)
+    content = encoding.decode(body)
+    stamp.check(token, body, content)
+    return content
 
 
 def _body(token: str, prefix: str, size: int) -> str:

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from .. import acts
 from ..clock import Clock
 from ..errors import CoatcheckError, InvalidCredential, SessionEnded, StaleCredential, StoreUnavailable
+from ..events import Events
 from ..follower import Follower, Lease
 from ..model import Event, EventKind, Identity, Mode, Standing, SubjectFacts
 from ..table import Entry, Table
@@ -48,10 +50,12 @@ class Guards:
         *,
         kids: Kids,
         questions: Questions | None,
+        happened: Events,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.lease: Lease = follower.lease
         self.clock: Clock = clock
+        self._emit = happened.emit
         self._follower = follower
         self._table = table
         self._view = view
@@ -71,7 +75,7 @@ class Guards:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._count = 0
-        follower.guards = self
+        follower.listener = self
 
     def __len__(self) -> int:
         return self._count
@@ -266,8 +270,10 @@ class Guards:
     def _end_all(self, watches: Iterable[Watch], error: CoatcheckError) -> None:
         for watch in watches:
             if isinstance(error, SessionEnded):
-                where = {"reason": error.reason, "session": watch.identity.session_id}
-                log.info("guarded connection ended", extra=where)
+                self._emit(
+                    acts.CONNECTION_ENDED, subject=watch.identity.subject, session=watch.identity.session_id,
+                    reason=error.reason,
+                )  # fmt: skip
             self.end(watch, error)
 
     def _place(self, watch: Watch) -> None:

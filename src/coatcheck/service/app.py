@@ -21,7 +21,7 @@ from ..errors import CoatcheckError, ConfigurationError
 from ..model import Mode
 from ..policy import HSTS
 from . import registration
-from .api import account, admin, events, health, login, problems, sessions, tokens
+from .api import account, admin, events, health, login, problems, sessions, steps, tokens
 from .api.access import ServiceKeys
 from .api.answers import Problem
 from .api.contract import SECURITY_SCHEMES
@@ -125,6 +125,8 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
         parts.append(login.names)
     if auth.has_logins:
         parts.append(account.routes)
+    if len(auth.steps):
+        parts.append(steps.routes)
     if auth.has_accounts:
         parts.append(admin.accounts)
     if registration.is_offered(auth):

@@ -137,6 +137,29 @@ def forget_tokens(scope: Scope) -> list[str]:
     return [] if names is None else _delete_tokens(names, refresh_path(scope))
 
 
+STEPS: Final = "/login/step"
+"""The path of the steps: a login under way goes there and nowhere else."""
+
+
+def attempt_cookie(scope: Scope, mode: Mode, attempt: str, expires_in: int) -> list[str]:
+    """The Set-Cookie value that hands a login under way to the browser that began it; none in mode ``jwt``. Raises
+    `Refusal` as `require_cookies` does."""
+    names = require_cookies(arrival_of(scope), mode)
+    if names is None:
+        return []
+    path = f"{root_of(scope)}{STEPS}"
+    return [set_cookie(names.attempt, attempt, secure=names.secure, path=path, same_site="Strict", max_age=expires_in)]
+
+
+def forget_attempt(scope: Scope) -> list[str]:
+    """The Set-Cookie value that makes the browser forget it; none where it has none."""
+    arrival = arrival_of(scope)
+    if arrival.names is None or not arrival.attempt():
+        return []
+    path = f"{root_of(scope)}{STEPS}"
+    return [delete_cookie(arrival.names.attempt, secure=arrival.names.secure, path=path, same_site="Strict")]
+
+
 def with_cookies(response: Response, values: list[str]) -> Response:
     """The response with these Set-Cookie headers added."""
     for value in values:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .. import arguments
-from ..acting import note
+from .. import acts, arguments
 from ..adapters.asgi import ASGIApp, Receive, Scope, Send, arrival_of, check_origin, header, refuse
 from ..adapters.problems import problem_of
 from ..auth import Auth
@@ -43,8 +41,6 @@ from .api.problems import problem_response
 from .logins import chosen_mode
 from .refusals import public_problem
 from .replaced import replaced
-
-log = logging.getLogger("coatcheck.service")
 
 _T = TypeVar("_T")
 _REMEMBERED: Final = 10 * 365 * 86400.0
@@ -122,7 +118,7 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
         raise RevokedCredential("subject may not log in, or was logged out everywhere since") from error
     for session_id in replaced(auth, arrival, credentials):
         await auth.revoke(session_id)
-    note(log, logging.INFO, "traded in", subject=former.subject, session=credentials.session.id)
+    auth.events.emit(acts.FORMER_TRADED, subject=former.subject, session=credentials.session.id)
     return credentials
 
 
@@ -141,7 +137,7 @@ async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mou
         credentials = await exchange(auth, scope, former, mode=mode)
     except CoatcheckError as error:
         if isinstance(error, InvalidCredential):
-            note(log, logging.INFO, "former credential refused", reason=error.reason)
+            auth.events.emit(acts.FORMER_REFUSED, reason=error.reason)
         response = problem_response(public_problem(error))
         response.headers["cache-control"] = "no-store"
         return response
@@ -174,7 +170,7 @@ class TradeIn:
                 former = arguments.answered_or_none(Former, await _awaited(self._reader(scope)), "the reader")
                 made = None if former is None else await exchange(self._auth, scope, former, mode=self._mode)
             except InvalidCredential as error:
-                note(log, logging.INFO, "former credential refused", reason=error.reason)
+                self._auth.events.emit(acts.FORMER_REFUSED, reason=error.reason)
             except CoatcheckError as error:
                 await refuse(scope, send, problem_of(error))
                 return

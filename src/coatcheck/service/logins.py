@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..adapters.doubts import tell
 from ..auth import Auth
 from ..credentials.arrival import Arrival
-from ..errors import Conflict, InvalidLogin
+from ..errors import AttemptOver, Conflict, InvalidLogin
 from ..issuer import Credentials
 from ..model import Mode
 from .delivery import require_cookies
 from .refusals import MODE_NOT_ALLOWED, Refusal
-from .replaced import replaced
+from .replaced import replaced, sessions_named
 
 
 def chosen_mode(auth: Auth, arrival: Arrival, name: str | None) -> Mode:
@@ -30,12 +33,31 @@ async def log_in(
     label: str = "",
 ) -> Credentials:  # fmt: skip
     """Make the session. What the browser had ends, see `replaced`. Raises `InvalidLogin` also when it lost a race
-    against a password change or a logout everywhere."""
+    against a password change or a logout everywhere, and `StepRequired` where more is required."""
     device = arrival.device(auth.policy.trusted_proxies, label)
     try:
         credentials = await auth.login(subject, mode=mode, epoch=epoch, remember=remember, device=device)
     except Conflict as error:
         raise InvalidLogin("sessions were ended while the password was checked") from error
+    for session_id in replaced(auth, arrival, credentials):
+        await auth.revoke(session_id)
+    return credentials
+
+
+async def finish(
+    auth: Auth, arrival: Arrival, attempt: str, *, method: str, code: str = "",
+    credential: Mapping[str, Any] | None = None,
+) -> Credentials:  # fmt: skip
+    """Go on with a login. What the browser had ends. Raises as `Auth.finish_login`; `AttemptOver` also where another
+    session than the browser's would be renewed."""
+    renewed = auth.attempts.renewed_by(attempt)
+    if renewed and renewed not in sessions_named(auth, arrival.everything()):
+        raise AttemptOver("the session to be renewed is not this browser's")
+    trusted = auth.policy.trusted_proxies
+    credentials = await auth.finish_login(
+        attempt, method=method, code=code, credential=credential, device=arrival.device(trusted),
+        ip=arrival.client(trusted),
+    )  # fmt: skip
     for session_id in replaced(auth, arrival, credentials):
         await auth.revoke(session_id)
     return credentials

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.routing import Route
 
 from ..auth import Auth
+from ..events import SecurityEvent
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Others are counted together: a client may make up as many as it likes."""
@@ -25,6 +27,9 @@ class Metrics(Collector):
     def __init__(self, auth: Auth) -> None:
         self._auth = auth
         self._answers: Counter[tuple[str, str, str]] = Counter()
+        self._events: Counter[str] = Counter()
+        self._counting = threading.Lock()  # a request's thread may tell of something as well
+        auth.events.subscribe(self._count_event)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -32,6 +37,10 @@ class Metrics(Collector):
         """One answer. By the route's template, never by the path, so that nobody outside makes new series."""
         path = route.path if isinstance(route, Route) else ""
         self._answers[method if method in _METHODS else "", path, str(status)] += 1
+
+    def _count_event(self, event: SecurityEvent) -> None:
+        with self._counting:
+            self._events[event.name] += 1
 
     def text(self) -> bytes:
         """The exposition format."""
@@ -45,6 +54,12 @@ class Metrics(Collector):
         for labels, number in self._answers.items():
             answers.add_metric(labels, number)
         yield answers
+        events = CounterMetricFamily("coatcheck_events", "Security-relevant acts by name", labels=("event",))
+        with self._counting:
+            counted = dict(self._events)
+        for name, number in counted.items():
+            events.add_metric((name,), number)
+        yield events
         if self._auth.is_running:
             yield from self._of_auth(self._auth)
 

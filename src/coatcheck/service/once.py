@@ -61,6 +61,9 @@ async def log_in_once(
     auth: Auth, arrival: Arrival, subject: str, *, value: str, epoch: int | None, remember: bool = False
 ) -> Credentials:
     """`log_in` in mode ``session``, with the form's value. Raises as that does."""
+    await auth.attempts.check(
+        subject, epoch=epoch, amr=("pwd",), at=None, mode=Mode.SESSION, remember=remember, label=""
+    )  # fmt: skip
     before = await _sent_before(auth, value, subject)
     if before is None:
         return await log_in(auth, arrival, subject, mode=Mode.SESSION, epoch=epoch, remember=remember)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
+from .. import acts
 from ..accounts import invitations
 from ..accounts.invitations import Invitation
-from ..accounts.journal import record
 from ..adapters.problems import Problem
 from ..auth import Auth
 from ..model import Account
@@ -40,6 +39,6 @@ async def register(auth: Auth, email: str, password: str, *, invitation: str = "
     if found is not None and not found.is_for(email):
         found = None
     if found is None and (invitation or needs_invitation(auth)):
-        record(logging.WARNING, "registration refused", reason="no invitation for this address", ip=ip)
+        auth.events.emit(acts.ACCOUNT_REFUSED, reason="no invitation for this address", ip=ip)
         raise Refusal(INVITATION_NEEDED)
     return await auth.accounts.register(email, password, roles=found.roles if found else (), ip=ip)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from .. import acts
 from ..auth import Auth
 from ..credentials.arrival import Arrival
 from ..credentials.transport import Credential
 from ..errors import InvalidCredential
 from ..issuer import Credentials
 from ..model import Mode
-
-log = logging.getLogger("coatcheck.service")
 
 
 def replaced(auth: Auth, arrival: Arrival, credentials: Credentials) -> list[str]:
@@ -45,5 +43,5 @@ def sessions_named(auth: Auth, credentials: list[Credential]) -> list[str]:
         try:
             found.append(auth.verifier.session_id_of(credential))
         except InvalidCredential as error:
-            log.info("credential refused", extra={"reason": error.reason, "carrier": credential.carrier.value})
+            auth.events.emit(acts.CREDENTIAL_REFUSED, reason=error.reason, carrier=credential.carrier.value)
     return list(dict.fromkeys(found))

@@ -181,7 +181,7 @@ class DjangoDriver(Driver):
         return self._client.generic(method, url, **arguments)
 
     def auth(self) -> object:
-        from ..adapters.django.conf import knower
+        from ..django.conf import knower
 
         return knower()
 
@@ -217,7 +217,7 @@ def _auth_in(app: Any) -> object:
     while app is not None:
         flask = sys.modules.get("flask")
         if flask is not None and isinstance(app, flask.Flask):
-            from ..adapters.flask import auth_of
+            from ..flask.views import auth_of
 
             return auth_of(app)
         state: Any = getattr(app, "state", None)

@@ -9,8 +9,8 @@ from coatcheck import Auth, Identity
 from coatcheck.adapters.asgi import IDENTITY, ASGIApp, AuthMiddleware, Receive, Scope, Send, header, refuse
 from coatcheck.adapters.demands import LOGGED_IN, Demand, fresh, requires
 from coatcheck.adapters.problems import problem_of
+from coatcheck.asgi import auth_app
 from coatcheck.errors import CoatcheckError
-from coatcheck.service import auth_app
 from tests.adapters.apps.support import ServedASGI, served
 from tests.adapters.suite.contract import Setting
 

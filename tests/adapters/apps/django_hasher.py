@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coatcheck.adapters.django.hashers import CoatcheckHasher
+from coatcheck.django.hashers import CoatcheckHasher
 from tests.adapters.suite.contract import CHEAP
 
 

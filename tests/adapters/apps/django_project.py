@@ -17,7 +17,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "coatcheck.adapters.django.AuthMiddleware",
+    "coatcheck.django.AuthMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 """As ``startproject`` has it, and ours."""
@@ -40,7 +40,7 @@ def setup() -> Path:
                 "django.contrib.contenttypes",
                 "django.contrib.sessions",
                 "django.contrib.messages",
-                "coatcheck.adapters.django",
+                "coatcheck.django",
             ],
             MIDDLEWARE=MIDDLEWARE,
             TEMPLATES=[

@@ -15,7 +15,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from coatcheck.adapters.demands import fresh as fresh_demand
-from coatcheck.adapters.django import (
+from coatcheck.django import (
     LoggedInRequest,
     LoginRequiredMixin,
     current_user,
@@ -82,5 +82,5 @@ urlpatterns: list[Any] = [
     path("danger", csrf_exempt(Danger.as_view())),
     path("theirs", theirs),
     path("theirs/mine", TheirsMine.as_view()),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 ]

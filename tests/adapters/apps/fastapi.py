@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Header
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.fastapi import CurrentUser, OptionalUser, fresh, requires
-from coatcheck.service.fastapi import auth_app, mount_auth
+from coatcheck.fastapi import CurrentUser, OptionalUser, auth_app, fresh, mount_auth, requires
 from tests.adapters.apps.asgi import described
 from tests.adapters.apps.support import ServedASGI, served
 from tests.adapters.suite.contract import Setting

@@ -16,9 +16,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import run_wsgi_app
 
 from coatcheck import Auth
-from coatcheck.adapters.flask import Coatcheck, current_user, exempt, fresh, login_required, optional_user, requires
 from coatcheck.blocking import Auth as BlockingAuth
-from coatcheck.service.flask import auth_blueprint
+from coatcheck.flask import (
+    Coatcheck,
+    auth_blueprint,
+    current_user,
+    exempt,
+    fresh,
+    login_required,
+    optional_user,
+    requires,
+)
 from tests.adapters.suite.contract import Answer, Headers, Setting
 
 T = TypeVar("T")

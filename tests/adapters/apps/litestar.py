@@ -8,8 +8,7 @@ from typing import Any
 from litestar import Controller, HttpMethod, Litestar, Request, get, post, route
 
 from coatcheck import Auth, Identity
-from coatcheck.adapters.litestar import CurrentUser, OptionalUser, fresh, requires
-from coatcheck.service.litestar import ServicePlugin
+from coatcheck.litestar import CurrentUser, OptionalUser, ServicePlugin, fresh, requires
 from tests.adapters.apps.support import ServedASGI, served
 from tests.adapters.suite.contract import Setting
 

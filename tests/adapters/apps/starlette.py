@@ -12,8 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from coatcheck import Auth
-from coatcheck.adapters.starlette import AuthMiddleware, current_user, fresh, logged_in, requires
-from coatcheck.service.starlette import auth_app, mount_auth
+from coatcheck.starlette import AuthMiddleware, auth_app, current_user, fresh, logged_in, mount_auth, requires
 from tests.adapters.apps.asgi import described
 from tests.adapters.apps.support import ServedASGI, served
 from tests.adapters.suite.contract import Setting

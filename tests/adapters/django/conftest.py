@@ -18,8 +18,8 @@ from django.db import connections  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from coatcheck.accounts import PasswordHasher  # noqa: E402
-from coatcheck.adapters.django import conf  # noqa: E402
 from coatcheck.blocking import Auth  # noqa: E402
+from coatcheck.django import conf  # noqa: E402
 from tests.adapters.django.browser import PASSWORD, Browser  # noqa: E402
 from tests.adapters.suite.contract import CHEAP  # noqa: E402
 

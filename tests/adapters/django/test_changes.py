@@ -10,9 +10,9 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 
 from coatcheck import Mode
-from coatcheck.adapters.django import cut_off, user_changed
 from coatcheck.blocking import Auth
 from coatcheck.credentials.cookies import SECURE
+from coatcheck.django import cut_off, user_changed
 from tests.adapters.django.browser import PASSWORD, Browser
 
 _NUMBERS = count()

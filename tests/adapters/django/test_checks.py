@@ -11,7 +11,7 @@ from django.test import override_settings
 from coatcheck import Policy
 from tests.adapters.apps.django_project import MIDDLEWARE
 
-OURS = "coatcheck.adapters.django.AuthMiddleware"
+OURS = "coatcheck.django.AuthMiddleware"
 
 SECRET = "7Qm0vXr2LkT9dHs4WbNc8YpEf3GzJa6U"
 

@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from coatcheck import Mode
-from coatcheck.adapters.django import conf
 from coatcheck.blocking import Auth
+from coatcheck.django import conf
 
 
 @pytest.fixture

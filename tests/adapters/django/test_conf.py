@@ -12,9 +12,9 @@ from django.http import HttpResponse
 from django.test import override_settings
 
 from coatcheck import SubjectFacts
-from coatcheck.adapters.django import AuthMiddleware, DjangoUsers, conf
-from coatcheck.adapters.django.users import CoatcheckUsers, Nobody, Person
 from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.django import AuthMiddleware, DjangoUsers, conf
+from coatcheck.django.users import CoatcheckUsers, Nobody, Person
 from coatcheck.errors import ConfigurationError
 from coatcheck.model import Identity, Mode
 from tests.adapters.django.browser import Browser
@@ -115,7 +115,7 @@ def test_person() -> None:
 
 def test_without_djangos_users() -> None:
     """Where django.contrib.auth is not installed, the users are ours, and Django's cannot be asked for."""
-    installed = ["coatcheck.adapters.django"]
+    installed = ["coatcheck.django"]
     with override_settings(INSTALLED_APPS=installed, COATCHECK={"url": "memory://"}):
         assert not apps.is_installed("django.contrib.auth")
         assert isinstance(conf.made().users, CoatcheckUsers)

@@ -13,9 +13,9 @@ from django.views.generic import TemplateView
 from rest_framework.views import APIView
 
 from coatcheck import Mode
-from coatcheck.adapters.django import DjangoUsers, LoginRequiredMixin, login_required, optional_user, requires
 from coatcheck.blocking import Auth
 from coatcheck.clock import Clock
+from coatcheck.django import DjangoUsers, LoginRequiredMixin, login_required, optional_user, requires
 from coatcheck.errors import ConfigurationError
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.django_project import MIDDLEWARE

@@ -12,8 +12,8 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from coatcheck import Mode
-from coatcheck.adapters.django import cut_off
-from coatcheck.service.django import Former, trade_in
+from coatcheck.django import cut_off
+from coatcheck.django.urls import Former, trade_in
 from tests.adapters.django.browser import EVIL, OWN, Browser
 from tests.adapters.django.urls import danger, mine, open_view
 
@@ -30,7 +30,7 @@ urlpatterns: list[Any] = [
     path("mine", mine),
     path("danger", danger),
     path("trade-in", view),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 ]
 
 pytestmark = pytest.mark.usefixtures("routes")

@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
 from coatcheck import Mode
-from coatcheck.adapters.django import AuthMiddleware, exempt
 from coatcheck.blocking import Auth
+from coatcheck.django import AuthMiddleware, exempt
 from tests.adapters.apps.django_project import MIDDLEWARE
 from tests.adapters.django.browser import OWN, PASSWORD, Browser
 
@@ -61,7 +61,7 @@ routes = (
     path("leave", leave),
     path("hook", exempt(got)),
     path("open", lambda request: HttpResponse()),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 )
 
 
@@ -198,7 +198,7 @@ def test_saved_with_every_request(browser: Browser, ann: User) -> None:
 def test_without_sessions(auth: Auth, ann: User) -> None:
     """A project without them, and a request whose session is no store of Django's, are served as ever."""
     browser = Browser()
-    with override_settings(ROOT_URLCONF=routes, MIDDLEWARE=["coatcheck.adapters.django.AuthMiddleware"]):
+    with override_settings(ROOT_URLCONF=routes, MIDDLEWARE=["coatcheck.django.AuthMiddleware"]):
         assert browser.enter(ann).status_code == 200
         assert browser.get("/open").status_code == 200
         assert browser.post("/auth/logout", content_type="application/json", headers=OWN).status_code == 204

@@ -42,7 +42,7 @@ routes = (
     path("shown", shown),
     path("leave", leave),
     path("enter", enter),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 )
 
 

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 
-from coatcheck.adapters.django import AuthMiddleware
 from coatcheck.blocking import Auth
+from coatcheck.django import AuthMiddleware
 from tests.adapters.django.browser import Browser
 
 

@@ -20,7 +20,7 @@ def make_view(permission: str) -> Any:
     from rest_framework.decorators import api_view, authentication_classes, permission_classes
     from rest_framework.response import Response
 
-    from coatcheck.adapters.django.rest import CoatcheckAuthentication
+    from coatcheck.django.rest import CoatcheckAuthentication
 
     @api_view(["GET", "POST"])
     @authentication_classes([CoatcheckAuthentication])

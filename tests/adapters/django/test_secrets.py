@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
-from coatcheck.adapters.django import conf
-from coatcheck.adapters.django.middleware import COOKIES, Cookie
+from coatcheck.django import conf
+from coatcheck.django.middleware import COOKIES, Cookie
 from coatcheck.service.wsgi import WsgiAuthApp
 from tests.adapters.django.browser import Browser
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.test import TestCase, override_settings
 
 from coatcheck import Mode
-from coatcheck.adapters.django.conf import auth
+from coatcheck.django.conf import auth
 from tests.adapters.django.browser import PASSWORD, Browser
 
 URLS = "tests.adapters.django.urls"

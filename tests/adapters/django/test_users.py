@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from coatcheck import Mode
-from coatcheck.adapters.django import DjangoUsers
-from coatcheck.adapters.django.users import from_django, to_django
 from coatcheck.blocking import Auth
+from coatcheck.django import DjangoUsers
+from coatcheck.django.users import from_django, to_django
 from tests.adapters.django.browser import OWN, PASSWORD, Browser
 
 

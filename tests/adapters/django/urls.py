@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from coatcheck import Mode
 from coatcheck.adapters.demands import requires as roles_demand
-from coatcheck.adapters.django import (
+from coatcheck.django import (
     LoginRequiredMixin,
     auth,
     current_user,
@@ -26,8 +26,8 @@ from coatcheck.adapters.django import (
     optional_user,
     requires,
 )
-from coatcheck.adapters.django.conf import auth as present_auth
-from coatcheck.service.django import deliver
+from coatcheck.django.conf import auth as present_auth
+from coatcheck.django.urls import deliver
 
 TEMPLATE = (
     "{% if user.is_authenticated %}{{ user.get_username }} {{ request.identity.subject }}{% else %}nobody{% endif %}"
@@ -166,5 +166,5 @@ urlpatterns: list[Any] = [
     path("accounts/logout/", LogoutView.as_view(next_page="/open")),
     path("accounts/password/", PasswordChangeView.as_view(template_name="admin/login.html", success_url="/open")),
     path("admin/", admin.site.urls),
-    path("auth/", include("coatcheck.service.django")),
+    path("auth/", include("coatcheck.django.urls")),
 ]

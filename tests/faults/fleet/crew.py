@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from coatcheck import Credential
 from coatcheck.clock import boottime
+from tests.support.patience import PATIENCE
 from tests.support.service import environment
 
 from .stores import SECRET, Place
 from .words import Answer, Call, Settle, Setup
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
-PATIENCE: Final = 60.0
-"""Seconds after which a process of the fleet is taken to hang."""
 
 
 class Member:

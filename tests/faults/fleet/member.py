@@ -26,6 +26,7 @@ from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.opaque import new_session_id
 from coatcheck.credentials.transport import Carrier, bearer, cookie
 from coatcheck.errors import CoatcheckError, StoreUnavailable
+from tests.support.patience import SOON
 from tests.support.presenting import presented
 
 from . import sabotage
@@ -52,9 +53,7 @@ PAUSE: Final = 0.008
 PAUSE_REFUSED: Final = 0.05
 """The same once it has been refused: it costs a look into the store each time."""
 RETRY: Final = 0.05
-"""Seconds after which a revocation that was not confirmed is tried again."""
-PATIENCE: Final = 30.0
-"""Seconds after which it is given up."""
+"""Seconds after which a revocation that was not confirmed is tried again, until `SOON` is over."""
 
 T = TypeVar("T")
 Verify = Callable[[Credential], Awaitable[object]]
@@ -215,7 +214,7 @@ class Issuing(Process):
 
     async def _end(self, order: Order) -> Done:
         await asyncio.sleep(order.delay)
-        failed, give_up = 0, boottime() + PATIENCE
+        failed, give_up = 0, boottime() + SOON
         while True:
             called = boottime()
             try:
@@ -268,7 +267,7 @@ class Serving(Process):
 
 async def until_answered(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Asked again while the store is silent."""
-    give_up = boottime() + PATIENCE
+    give_up = boottime() + SOON
     while True:
         try:
             return await call()

@@ -21,6 +21,7 @@ from coatcheck import Mode
 from coatcheck.stores import open_store
 from coatcheck.stores.sql import migrate
 from tests.support.histories import ColdCopy, Dump, FileOfAVolume, History, InPlace, OlderLog, Shards, Snapshot
+from tests.support.patience import PATIENCE
 from tests.support.proxy import Proxy, proxy
 from tests.support.servers import (
     Cluster,
@@ -214,7 +215,7 @@ class _Service(Server):
     def answers(self) -> bool:
         """See `Server.answers`."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/auth/readyz").status_code == 200
+            return httpx.get(f"http://127.0.0.1:{self.port}/auth/readyz", timeout=PATIENCE).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from coatcheck import Auth, ConfigurationError, Mode, Policy, SubjectFacts
-from coatcheck.adapters.fastapi import CurrentUser
+from coatcheck.fastapi import CurrentUser
 from coatcheck.service.app import alone, auth_app
 from tests.service.api.conftest import running
 from tests.service.api.world import (
@@ -86,7 +86,7 @@ async def test_the_host_application_knows_the_same_people(mode: Mode) -> None:
     async def me(user: CurrentUser) -> dict[str, str]:
         return {"id": user.subject}
 
-    async with auth.lifespan() as state:
+    async with auth.lifespan(host) as state:
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:
             await host(dict(scope, state=dict(state)), receive, send)
@@ -283,7 +283,7 @@ async def test_logs_hold_no_secret(gated: World, caplog: pytest.LogCaptureFixtur
         gated.store.fail("find")
         await client.get("/session", headers=carried(credentials))
     text = "\n".join(str(record.__dict__) for record in caplog.records if record.name.startswith("coatcheck"))
-    assert "credential refused" in text
+    assert "credential.refused" in text
     assert not [secret for secret in secrets if secret in text]
 
 

@@ -54,12 +54,14 @@ async def test_metrics(world: World) -> None:
     async with world.client() as client:
         await client.get("/session", headers=carried(credentials))
         await client.get("/session")
+        await client.get("/session", headers={"authorization": "Bearer nonsense"})
         await client.get(f"/sessions/{'A' * 24}")
         await client.get("/nowhere/at/all")
         text = (await client.get("/metrics", headers=KEYED)).text
     found = await numbers(world)
     assert found["coatcheck_http_answers_total", "GET /session 200"] == 1
-    assert found["coatcheck_http_answers_total", "GET /session 401"] == 1
+    assert found["coatcheck_http_answers_total", "GET /session 401"] == 2
+    assert found["coatcheck_events_total", "credential.refused"] == 1
     assert found["coatcheck_http_answers_total", "GET /sessions/{id} 405"] == 1
     assert found["coatcheck_http_answers_total", "GET  404"] == 1
     assert found["coatcheck_writes_taken", ""] == 1

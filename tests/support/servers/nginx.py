@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from ..patience import PATIENCE
 from .processes import Server, free_port, own_directory, program
 from .redis_single import Certificates
 
@@ -74,7 +75,7 @@ class Nginx(Server):
 
     def answers(self) -> bool:
         try:
-            httpx.get(self.url, verify=self.trust(), timeout=30)
+            httpx.get(self.url, verify=self.trust(), timeout=PATIENCE)
         except httpx.TransportError:
             return False
         return True

@@ -16,10 +16,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, TypeVar
 
-T = TypeVar("T")
+from ..patience import PATIENCE as PATIENCE
 
-PATIENCE: Final = 30.0
-"""Seconds after which something that should happen is taken not to happen. Nothing waits for it when all is well."""
+T = TypeVar("T")
 
 # Outside the range from which the kernel takes ports for outgoing connections: a port must still be free when its
 # server is started again, and a client that asks in between must not be connected to itself.

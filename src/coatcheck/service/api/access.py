@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 from starlette.requests import Request
 
-from ... import decide
-from ...acting import known_as, note
+from ... import acts, decide
+from ...acting import known_as
 from ...adapters.asgi import arrival_of, check_origin, identify
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...auth import Auth
 from ...credentials.entropy import guessed
 from ...credentials.transport import Credential, taken
 from ...errors import ConfigurationError, CrossSite, Forbidden, InvalidCredential, MalformedCredential
+from ...events import Act
 from ...model import Identity, Mode
 from ..refusals import NO_SERVICE_KEY, WRONG_SERVICE_KEY, Refusal, not_logged_in
-
-log = logging.getLogger("coatcheck.service")
 
 ADMIN: Final = "admin"
 """The role that the admin routes ask for."""
@@ -50,15 +48,15 @@ async def require_admin(request: Request) -> tuple[Auth, Identity]:
         auth, identity = await require_identity(request)
         decide.check_role(identity, ADMIN)
     except (Refusal, Forbidden, InvalidCredential, CrossSite) as error:
-        note_refused("admin call refused", request, str(error))
+        tell_refused(acts.ADMIN_REFUSED, request, str(error))
         raise
     return auth, identity
 
 
-def note_refused(act: str, request: Request, reason: str) -> None:
-    """Log a call that was refused, by the route's template, so that a client writes nothing into the log."""
+def tell_refused(act: Act, request: Request, reason: str) -> None:
+    """Tell of a call that was refused, by the route's template, so that a client writes nothing into the log."""
     route = request.scope.get("route")
-    note(log, logging.WARNING, act, method=request.method, route=getattr(route, "path", ""), reason=reason)
+    auth_of(request).events.emit(act, method=request.method, route=getattr(route, "path", ""), reason=reason)
 
 
 def from_our_pages(auth: Auth, request: Request, answered_in: Mode = Mode.JWT) -> None:
@@ -95,13 +93,13 @@ class ServiceKeys:
         try:
             given = _bearer_of(request)
         except MalformedCredential as error:
-            note_refused("service key refused", request, error.reason)
+            tell_refused(acts.SERVICE_KEY_REFUSED, request, error.reason)
             raise Refusal(WRONG_SERVICE_KEY) from None
         if given is None:
-            note_refused("service key refused", request, "there is none")
+            tell_refused(acts.SERVICE_KEY_REFUSED, request, "there is none")
             raise Refusal(NO_SERVICE_KEY)
         if not self._has(given):
-            note_refused("service key refused", request, "it is none of ours")
+            tell_refused(acts.SERVICE_KEY_REFUSED, request, "it is none of ours")
             raise Refusal(WRONG_SERVICE_KEY)
 
     def opens(self, request: Request) -> bool:

@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...adapters.asgi import arrival_of
-from ...errors import RevokedCredential
+from ...errors import RevokedCredential, StepRequired
 from ..logins import chosen_mode
 from .access import require_identity
-from .answers import LoginAnswer
+from .answers import LoginAnswer, StepAnswer
 from .bodies import ChangePasswordBody, PasswordBody, read_json
 from .contract import COOKIE_OR_BEARER, described
 from .login import email_of, is_form_of_ours, login_response
+from .steps import step_answer
 
 routes = APIRouter()
 
@@ -21,7 +22,7 @@ routes = APIRouter()
 @routes.post(
     "/reauthenticate",
     **described(
-        {200: LoginAnswer},
+        {200: LoginAnswer, 202: StepAnswer},
         problems=(400, 401, 403, 413, 415, 422, 429),
         security=COOKIE_OR_BEARER,
         json=PasswordBody,
@@ -42,6 +43,17 @@ async def reauthenticate(request: Request) -> Response:
     proved = await auth.logins.check_password(
         identity.subject, body.password, ip=arrival.client(auth.policy.trusted_proxies)
     )
+    try:
+        await auth.attempts.check(
+            identity.subject,
+            epoch=proved.epoch,
+            amr=proved.amr,
+            at=None,
+            mode=identity.mode,
+            renews=identity.session_id,
+        )
+    except StepRequired as more:
+        return step_answer(request, more, identity.mode)
     credentials = await auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
     return login_response(request, credentials, proved.email or None, renewed=True)
 

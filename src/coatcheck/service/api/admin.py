@@ -9,12 +9,13 @@ from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ... import acts
 from ...auth import Auth
 from ...errors import EmailTaken, NotFound, RevokedCredential
 from ...model import Account, Identity
 from .. import delivery
 from ..refusals import OWN_ACCOUNT, Refusal
-from .access import ADMIN, note_refused, require_admin
+from .access import ADMIN, require_admin, tell_refused
 from .answers import AccountPage, AccountView, InvitationView, SessionPage
 from .bodies import InvitationBody, NoBody, SubjectPatch, answer_json, printable, read_json
 from .contract import COOKIE_OR_BEARER, described
@@ -82,7 +83,7 @@ async def change_subject(request: Request, id: str) -> Response:
     if id == identity.subject and (
         ("roles" in given and ADMIN not in body.roles) or ("status" in given and body.status == "disabled")
     ):
-        note_refused("admin call refused", request, "they would lock themself out")
+        tell_refused(acts.ADMIN_REFUSED, request, "they would lock themself out")
         raise Refusal(OWN_ACCOUNT)
     # Roles first: they may be refused, and then nothing has changed.
     if "roles" in given:

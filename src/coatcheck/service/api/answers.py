@@ -122,6 +122,16 @@ class ListedSession(SessionView, AccessView):
     amr: list[str]
 
 
+class StepAnswer(Answer):
+    """Who it is was proved, and one of these methods is required too. ``attempt`` is there in mode ``jwt`` only;
+    elsewhere it is a cookie."""
+
+    status: Literal["step_required"] = "step_required"
+    methods: list[str]
+    attempt: Annotated[str, Field(repr=False)] = ""
+    expires_in: int
+
+
 class SessionPage(Answer):
     """Live sessions, newest first. ``next`` is the cursor of the next page, null on the last."""
 

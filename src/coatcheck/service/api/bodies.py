@@ -65,6 +65,15 @@ class LoginBody(Body):
     device: Label = ""
 
 
+class StepBody(Body):
+    """POST /login/step. Without ``attempt``, the cookie of the steps is read. One of ``code`` and ``credential``."""
+
+    method: Annotated[str, Field(max_length=32)]
+    code: Annotated[str, Field(repr=False, max_length=1024)] = ""
+    credential: Annotated[dict[str, Any], Field(repr=False)] = {}
+    attempt: Annotated[str | None, Field(repr=False)] = None
+
+
 class RefreshBody(Body):
     """POST /refresh. Without a token, the refresh cookie is read."""
 

@@ -27,6 +27,9 @@ SECURITY_SCHEMES: Final = {
     "refreshCookie": {
         "type": "apiKey", "in": "cookie", "name": "__Secure-coatcheck-refresh", "description": "Mode jwt-cookie.",
     },
+    "attemptCookie": {
+        "type": "apiKey", "in": "cookie", "name": "__Secure-coatcheck-attempt", "description": "A login under way.",
+    },
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Mode jwt."},
     "serviceKey": {"type": "http", "scheme": "bearer", "description": "A key from the service's configuration."},
 }  # fmt: skip

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...errors import StoreUnavailable
 from ..metrics import CONTENT_TYPE, Metrics
 from .access import ServiceKeys

@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...adapters.asgi import arrival_of, check_origin
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import problem_of
 from ...auth import Auth
 from ...credentials.csrf import Provenance
-from ...errors import InvalidCredential, MalformedCredential, NotFound
+from ...errors import InvalidCredential, MalformedCredential, NotFound, StepRequired
 from ...issuer import Credentials
 from ...model import LOGOUT_KINDS, Mode
 from .. import delivery, registration
@@ -19,7 +19,7 @@ from ..logins import chosen_mode, log_in
 from ..refusals import invalid_request, not_logged_in
 from ..replaced import sessions_named
 from .access import from_our_pages, require_identity
-from .answers import LoginAnswer, Registered, SubjectView
+from .answers import LoginAnswer, Registered, StepAnswer, SubjectView
 from .bodies import (
     FORM,
     LoginBody,
@@ -33,6 +33,7 @@ from .bodies import (
 )
 from .contract import COOKIE_OR_BEARER, described
 from .problems import problem_response
+from .steps import step_answer
 
 _BODY = (400, 403, 413, 415, 422)
 
@@ -64,7 +65,7 @@ async def register(request: Request) -> Response:
 
 @names.post(
     "/login",
-    **described({200: LoginAnswer}, problems=(*_BODY, 401, 429), json=LoginBody),
+    **described({200: LoginAnswer, 202: StepAnswer}, problems=(*_BODY, 401, 429), json=LoginBody),
 )
 async def login(request: Request) -> Response:
     """Log in with e-mail address and password. Forms of the service's pages get pages back.
@@ -79,9 +80,12 @@ async def login(request: Request) -> Response:
     from_our_pages(auth, request, Mode(body.mode or auth.policy.modes[0]))
     mode = chosen_mode(auth, arrival, body.mode)
     proved = await auth.authenticate(body.email, body.password, ip=arrival.client(auth.policy.trusted_proxies))
-    credentials = await log_in(
-        auth, arrival, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
-    )
+    try:
+        credentials = await log_in(
+            auth, arrival, proved.subject, mode=mode, epoch=proved.epoch, remember=body.remember, label=body.device
+        )
+    except StepRequired as more:
+        return step_answer(request, more, mode)
     return login_response(request, credentials, proved.email or None)
 
 

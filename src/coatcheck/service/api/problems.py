@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from ...acting import note
+from ... import acts
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import CONTENT_TYPE, INTERNAL, Problem
 from ...errors import CoatcheckError, CrossSite, StoreUnavailable
 from ..envelope import with_headers
@@ -26,10 +27,10 @@ def problem_response(problem: Problem) -> Response:
     return Response(problem.body(), problem.status, dict(problem.headers), CONTENT_TYPE)
 
 
-def note_cross_site(request: Request) -> None:
-    """Log that a change came from a page of another site, or could not show that it did not."""
+def tell_cross_site(request: Request) -> None:
+    """Tell that a change came from a page of another site, or could not show that it did not."""
     route = request.scope.get("route")
-    note(log, logging.WARNING, "cross-site request refused", method=request.method, route=getattr(route, "path", ""))
+    auth_of(request).events.emit(acts.CROSS_SITE_REFUSED, method=request.method, route=getattr(route, "path", ""))
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:
@@ -38,7 +39,7 @@ async def on_refusal(request: Request, error: Exception) -> Response:
         raise error
     problem = public_problem(error)
     if isinstance(error, CrossSite):
-        note_cross_site(request)
+        tell_cross_site(request)
     if isinstance(error, StoreUnavailable):
         log.warning("cannot answer: %s", error)
     elif problem.status >= 500:

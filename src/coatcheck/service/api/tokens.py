@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ... import decide
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...auth import Auth
 from ...credentials.cookies import SECURE
 from ...credentials.jwt import AccessClaims

@@ -15,11 +15,11 @@ from ...adapters.problems import Problem
 from ...auth import Auth
 from ...errors import ConfigurationError
 from ...model import Mode
-from .. import registration
-from . import account, again, devices, forms, render
+from .. import delivery, registration
+from . import account, again, devices, forms, render, steps
 from .visit import Handler, Visit, endpoint
 
-__all__ = ["again", "forms", "refusal", "router", "wants_page"]
+__all__ = ["again", "forms", "refusal", "router", "steps", "wants_page"]
 
 _ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", account.home),
@@ -39,6 +39,7 @@ _OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/account/password", account.change_password),
     ("GET", "/reauthenticate", again.page),
 )
+_OF_STEPS: Final[tuple[tuple[str, str, Handler], ...]] = (("GET", delivery.STEPS, steps.page),)
 
 
 def router(auth: Auth) -> APIRouter:
@@ -59,6 +60,7 @@ def router(auth: Auth) -> APIRouter:
         *_ROUTES,
         *(_OF_ACCOUNTS if registration.is_offered(auth) else ()),
         *(_OF_LOGINS if auth.has_logins else ()),
+        *(_OF_STEPS if len(auth.steps) else ()),
     ]
     for method, path, handler in shown:
         routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ...errors import InvalidCredential, InvalidLogin, Throttled
+from ...errors import InvalidCredential, InvalidLogin, StepRequired, Throttled
 from ...model import Identity, Mode
 from .destination import safe_next
 from .forms import NO_PASSWORD, next_query, retry_later
@@ -33,7 +33,17 @@ async def _prove(visit: Visit) -> Response:
         return await _form(visit, identity, next, status=422, error=NO_PASSWORD)
     try:
         proved = await visit.auth.logins.check_password(identity.subject, form["password"], ip=visit.ip)
+        await visit.auth.attempts.check(
+            identity.subject,
+            epoch=proved.epoch,
+            amr=proved.amr,
+            at=None,
+            mode=identity.mode,
+            renews=identity.session_id,
+        )
         credentials = await visit.auth.issuer.reauthenticate(identity.session_id, epoch=proved.epoch)
+    except StepRequired as more:
+        return visit.step_on(more, identity.mode, next)
     except InvalidLogin:
         return await _form(visit, identity, next, status=401, error=WRONG)
     except Throttled as error:

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ...errors import EmailTaken, InvalidEmail, InvalidLogin, Throttled, WeakPassword
+from ...errors import EmailTaken, InvalidEmail, InvalidLogin, StepRequired, Throttled, WeakPassword
+from ...model import Mode
 from .. import once, registration
 from ..refusals import Refusal
 from .destination import safe_next
@@ -80,6 +81,8 @@ async def _login(visit: Visit) -> Response:
     try:
         proved = await visit.auth.authenticate(entry.email, entry.password, ip=visit.ip)
         credentials = await visit.log_in(proved.subject, once=entry.once, epoch=proved.epoch, remember=entry.remember)
+    except StepRequired as more:
+        return visit.step_on(more, Mode.SESSION, entry.next)
     except InvalidLogin:
         problem = WRONG_EMAIL if ours else WRONG_NAME
         return await _login_form(visit, entry, status=401, problem=problem, about="problem")
@@ -103,7 +106,10 @@ async def signup(visit: Visit) -> Response:
         return await _signup_form(visit, entry, status=409, errors={"email": TAKEN})
     except Throttled as error:
         return retry_later(await _signup_form(visit, entry, status=429, problem=wait_text(error)), error)
-    credentials = await visit.log_in(subject, once=entry.once)
+    try:
+        credentials = await visit.log_in(subject, once=entry.once)
+    except StepRequired as more:  # it was made a moment ago, and has been given a second factor since
+        return visit.step_on(more, Mode.SESSION, entry.next)
     return visit.deliver(visit.go_on(entry.next, "/account", done="welcome"), credentials)
 
 

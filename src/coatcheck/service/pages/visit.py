@@ -13,16 +13,16 @@ from starlette.responses import Response
 
 from ...acting import known_as
 from ...adapters.asgi import arrival_of, check_origin
-from ...adapters.fastapi import auth_of
+from ...adapters.lifespans import auth_of
 from ...adapters.problems import INTERNAL, Problem
 from ...auth import Auth
 from ...credentials.opaque import OpaqueTokens
-from ...errors import CoatcheckError, CrossSite, InvalidCredential, StoreUnavailable, Throttled
+from ...errors import CoatcheckError, CrossSite, InvalidCredential, StepRequired, StoreUnavailable, Throttled
 from ...issuer import Credentials
 from ...model import Identity, Mode
 from .. import delivery, registration
 from ..api.bodies import read_form
-from ..api.problems import note_cross_site
+from ..api.problems import tell_cross_site
 from ..logins import chosen_mode
 from ..once import log_in_once
 from ..refusals import BY_STATUS, public_problem
@@ -42,6 +42,7 @@ DONE: Final = {
         "needed": "Log in to go on.",
         "logout": "You have been logged out.",
         "everywhere": "You have been logged out everywhere.",
+        "over": "That login was not finished in time, or has ended. Log in again.",
     },
     "account": {
         "welcome": "Your account has been made, and you are logged in.",
@@ -145,6 +146,11 @@ class Visit:
         had, whosever they were."""
         return await log_in_once(self.auth, self.arrival, subject, value=once, epoch=epoch, remember=remember)
 
+    def step_on(self, more: StepRequired, mode: Mode, next: str) -> Response:
+        """To the page of the steps, with the login under way in a cookie that goes there alone."""
+        cookies = delivery.attempt_cookie(self.request.scope, mode, more.attempt, more.expires_in)
+        return delivery.with_cookies(self.go(delivery.STEPS, next=next), cookies)
+
     def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
         """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
         a session."""
@@ -230,7 +236,7 @@ def endpoint(handler: Handler) -> Endpoint:
         except CoatcheckError as error:
             problem = public_problem(error)
             if isinstance(error, CrossSite):
-                note_cross_site(request)
+                tell_cross_site(request)
             if problem.status >= 500:
                 unforeseen = None if isinstance(error, StoreUnavailable) else error
                 log.warning("cannot answer: %s", error, exc_info=unforeseen)

@@ -1,0 +1,70 @@
+"""Django: ``request.user`` and ``request.identity``, for synchronous and asynchronous views alike.
+
+Two lines in the settings: ``"coatcheck.django"`` among ``INSTALLED_APPS``, and
+``"coatcheck.django.AuthMiddleware"`` in ``MIDDLEWARE``, after Django's own session and authentication
+middleware where those are. What else may be said is in ``COATCHECK``, see `coatcheck.django.conf`.
+
+``from coatcheck.django import auth`` is this process's `coatcheck.blocking.Auth`. It is made of the settings
+at first use, and starts itself when it is first asked for something that is not in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import (
+    AttemptOver,
+    CoatcheckError,
+    ConfigurationError,
+    Conflict,
+    InvalidLogin,
+    InvalidStep,
+    Rejected,
+    StepRequired,
+    StoreUnavailable,
+    Throttled,
+)
+from ..issuer import Credentials
+from ..lazily import lazily
+from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..policy import Lifetimes, Policy
+from .changes import cut_off, user_changed
+from .conf import knower
+from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
+from .middleware import AuthMiddleware
+from .requests import LoggedInRequest, Request, current_user, optional_user
+from .users import DjangoUsers, facts_of
+
+if TYPE_CHECKING:
+    from ..blocking import Auth, RemoteVerifier
+    from ..service.former import Former
+    from .urls import deliver, trade_in
+
+    auth: Auth
+
+__all__ = [
+    "AttemptOver", "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials",
+    "Device", "DjangoUsers", "Former", "Identity", "InvalidLogin", "InvalidStep", "Lifetimes", "LoggedInRequest",
+    "LoginRequiredMixin", "Mode", "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "StepRequired",
+    "StoreUnavailable", "SubjectFacts", "Throttled", "auth", "current_user", "cut_off", "deliver", "exempt",
+    "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
+]  # fmt: skip
+
+_load = lazily(
+    __name__,
+    {
+        "coatcheck.blocking": ("Auth", "RemoteVerifier"),
+        "coatcheck.service.former": ("Former",),
+        "coatcheck.django.urls": ("deliver", "trade_in"),
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    """``auth``, made when it is asked for: the settings may not be read while they are being written. And the names of
+    the service."""
+    if name == "auth":
+        from .conf import auth
+
+        return auth()
+    return _load(name)

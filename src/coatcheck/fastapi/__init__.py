@@ -1,0 +1,124 @@
+"""FastAPI: ``mount_auth(app)``, and ``user: CurrentUser`` in a path operation.
+
+All that an application needs is here. Whoever only verifies, with ``FastAPI(lifespan=auth.lifespan)``, loads nothing of
+the service: `mount_auth` and its kin are loaded when they are asked for. Importing this changes nothing of FastAPI's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..accounts import Proof
+from ..adapters.connections import Ending, guard_websocket, guarded, guarded_events
+from ..auth import Auth
+from ..errors import (
+    AttemptOver,
+    CoatcheckError,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    InvalidCredential,
+    InvalidLogin,
+    InvalidStep,
+    LoginTooOld,
+    NotFound,
+    NotLoggedIn,
+    Rejected,
+    StepRequired,
+    StoreUnavailable,
+    Throttled,
+)
+from ..issuer import Credentials
+from ..lazily import lazily
+from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..policy import Lifetimes, Policy
+from ..remote import RemoteVerifier
+from ..subjects import ApplicationSubjects, Login, UserSource
+from .attaching import attach
+from .dependencies import (
+    CurrentUser,
+    OptionalUser,
+    Refusal,
+    auth_of,
+    current_user,
+    fresh,
+    lifespans,
+    on_refusal,
+    optional_user,
+    requires,
+)
+
+if TYPE_CHECKING:
+    from ..service.app import auth_app
+    from ..service.delivery import deliver
+    from ..service.former import Former, TradeIn, trade_in
+    from ..service.visits import page_for
+    from ..starlette.middleware import AuthMiddleware
+    from .mounting import mount_auth
+
+__all__ = [
+    "ApplicationSubjects",
+    "AttemptOver",
+    "Auth",
+    "AuthMiddleware",
+    "CoatcheckError",
+    "ConfigurationError",
+    "Conflict",
+    "Credentials",
+    "CurrentUser",
+    "Device",
+    "Ending",
+    "Forbidden",
+    "Former",
+    "Identity",
+    "InvalidCredential",
+    "InvalidLogin",
+    "InvalidStep",
+    "Lifetimes",
+    "Login",
+    "LoginTooOld",
+    "Mode",
+    "NotFound",
+    "NotLoggedIn",
+    "OptionalUser",
+    "Policy",
+    "Proof",
+    "Refusal",
+    "Rejected",
+    "RemoteVerifier",
+    "Session",
+    "StepRequired",
+    "StoreUnavailable",
+    "SubjectFacts",
+    "Throttled",
+    "TradeIn",
+    "UserSource",
+    "attach",
+    "auth_app",
+    "auth_of",
+    "current_user",
+    "deliver",
+    "fresh",
+    "guard_websocket",
+    "guarded",
+    "guarded_events",
+    "lifespans",
+    "mount_auth",
+    "on_refusal",
+    "optional_user",
+    "page_for",
+    "requires",
+    "trade_in",
+]  # fmt: skip
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "coatcheck.fastapi.mounting": ("mount_auth",),
+        "coatcheck.starlette.middleware": ("AuthMiddleware",),
+        "coatcheck.service.delivery": ("deliver",),
+        "coatcheck.service.app": ("auth_app",),
+        "coatcheck.service.visits": ("page_for",),
+        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+    },
+)

@@ -1,0 +1,83 @@
+"""What happens around the routes of an application that was given to us, where they ask who is asking: answers say
+``Vary: Cookie, Authorization``, what the framework's session keeps is marked as that person's, and WebSockets end when
+the session does.
+
+A dependency cannot do it: it has no hand in an answer that a route makes itself, nor in what a WebSocket sends later.
+So this stands around the application's router, further in than any middleware.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import WebSocketDisconnect
+from fastapi.routing import APIRouter
+
+from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, varying
+from ..adapters.connections import GUARDED, LateGuard, serve_late
+from ..adapters.kept import FOR, seal_in
+from ..guard import Guard
+
+ASKED: Final = "coatcheck.asked"
+"""Scope key: the `Asked` of a request."""
+LATE: Final = "coatcheck.late"
+"""Scope key of a WebSocket: the `LateGuard` that waits for somebody."""
+
+
+class Asked:
+    """Whether a request has asked who is asking. An object, for whatever copies the scope hands it on."""
+
+    __slots__ = ("yes",)
+
+    def __init__(self) -> None:
+        self.yes: bool = False
+
+
+class Around:
+    """The router's application with this around it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    @classmethod
+    def put(cls, router: APIRouter) -> None:
+        """Once per router."""
+        if not isinstance(router.middleware_stack, cls):
+            router.middleware_stack = cls(router.middleware_stack)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            asked = scope[ASKED] = Asked()
+
+            async def send_on(message: Message) -> None:
+                if asked.yes and message["type"] == "http.response.start":
+                    message["headers"] = varying(message.get("headers", ()))
+                    if FOR in scope:
+                        seal_in(scope)
+                await send(message)
+
+            await self._app(scope, receive, send_on)
+        elif scope["type"] == "websocket":
+            scope[ASKED] = Asked()
+            await self._guardable(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _guardable(self, scope: Scope, receive: Receive, send: Send) -> None:
+        around: Guard | None = scope.get(GUARDED)
+        found: list[LateGuard] = []
+
+        async def serve(late: LateGuard) -> None:
+            found.append(late)
+            scope[LATE] = late
+            await self._app(scope, late.receive, late.send)
+
+        try:
+            if around is None and LATE not in scope:  # an application in another has somebody around it
+                await serve_late(serve, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except WebSocketDisconnect:  # so Starlette calls it that nothing goes out any more
+            guard = found[0].entered if found else around
+            if guard is None or guard.ended is None:
+                raise

@@ -1,0 +1,123 @@
+"""Starlette: ``mount_auth(app)``, and then ``request.user`` and ``@logged_in``.
+
+All that an application needs is here. Whoever only verifies, with `AuthMiddleware`, loads nothing of the service:
+`mount_auth` and its kin are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..accounts import Proof
+from ..adapters.connections import Ending, guard_websocket, guarded, guarded_events
+from ..auth import Auth
+from ..errors import (
+    AttemptOver,
+    CoatcheckError,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    InvalidCredential,
+    InvalidLogin,
+    InvalidStep,
+    LoginTooOld,
+    NotFound,
+    NotLoggedIn,
+    Rejected,
+    StepRequired,
+    StoreUnavailable,
+    Throttled,
+)
+from ..issuer import Credentials
+from ..lazily import lazily
+from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..policy import Lifetimes, Policy
+from ..remote import RemoteVerifier
+from ..subjects import ApplicationSubjects, Login, UserSource
+from .middleware import (
+    AuthMiddleware,
+    CoatcheckBackend,
+    Nobody,
+    Refusal,
+    User,
+    current_user,
+    fresh,
+    lifespans,
+    logged_in,
+    on_error,
+    optional_user,
+    requires,
+)
+
+if TYPE_CHECKING:
+    from ..service.app import auth_app
+    from ..service.delivery import deliver
+    from ..service.former import Former, TradeIn, trade_in
+    from ..service.visits import page_for
+    from .mounting import mount_auth
+
+__all__ = [
+    "ApplicationSubjects",
+    "AttemptOver",
+    "Auth",
+    "AuthMiddleware",
+    "CoatcheckBackend",
+    "CoatcheckError",
+    "ConfigurationError",
+    "Conflict",
+    "Credentials",
+    "Device",
+    "Ending",
+    "Forbidden",
+    "Former",
+    "Identity",
+    "InvalidCredential",
+    "InvalidLogin",
+    "InvalidStep",
+    "Lifetimes",
+    "Login",
+    "LoginTooOld",
+    "Mode",
+    "Nobody",
+    "NotFound",
+    "NotLoggedIn",
+    "Policy",
+    "Proof",
+    "Refusal",
+    "Rejected",
+    "RemoteVerifier",
+    "Session",
+    "StepRequired",
+    "StoreUnavailable",
+    "SubjectFacts",
+    "Throttled",
+    "TradeIn",
+    "User",
+    "UserSource",
+    "auth_app",
+    "current_user",
+    "deliver",
+    "fresh",
+    "guard_websocket",
+    "guarded",
+    "guarded_events",
+    "lifespans",
+    "logged_in",
+    "mount_auth",
+    "on_error",
+    "optional_user",
+    "page_for",
+    "requires",
+    "trade_in",
+]  # fmt: skip
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "coatcheck.starlette.mounting": ("mount_auth",),
+        "coatcheck.service.delivery": ("deliver",),
+        "coatcheck.service.app": ("auth_app",),
+        "coatcheck.service.visits": ("page_for",),
+        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+    },
+)

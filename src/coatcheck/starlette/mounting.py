@@ -1,0 +1,73 @@
+"""The service within a Starlette application: ``mount_auth(app, "sqlite:///app.db")``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from ..adapters import asgi
+from ..adapters.asgi import SECOND
+from ..auth import Auth
+from ..errors import ConfigurationError
+from ..service.app import auth_app, refuse_second
+from .middleware import (
+    AuthMiddleware,
+    lifespans,
+)
+
+__all__ = ["mount_auth"]
+
+
+def mount_auth(
+    app: Starlette,
+    auth: Auth | str = "sqlite:///coatcheck.db",
+    *,
+    prefix: str = "/auth",
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+    exclude: Sequence[str] = (),
+) -> Auth:
+    """Everything at once: the API and the pages under ``prefix``, the `AuthMiddleware`, and ``auth`` runs while the
+    application does, from before its own lifespan begins until after that has ended.
+
+    The middleware goes inside of all others, so that what CORS and others add to answers is on refusals too. Where the
+    application was made with one of this ``auth``, it stays where it is, for others further in to see who is asking:
+    ``Starlette(middleware=[..., Middleware(AuthMiddleware, auth=auth), Middleware(Limits)])``.
+
+    Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
+    ``exclude``: paths whose bearer tokens are somebody else's, as `AuthMiddleware` has it.
+    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
+    application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
+    `Auth` in one application, and `RuntimeError` for an application that runs already."""
+    if app.middleware_stack is not None:
+        raise RuntimeError("mount_auth comes before the application starts")
+    refuse_second(app.routes)
+    if isinstance(auth, str):
+        auth = Auth(auth)
+    middleware = _with_ours(app.user_middleware, auth, prefix, exclude)
+    app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
+    app.user_middleware[:] = middleware
+    app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
+    return auth
+
+
+def _with_ours(given: Sequence[Middleware], auth: Auth, prefix: str, exclude: Sequence[str]) -> list[Middleware]:
+    found: list[Middleware] = []
+    placed = False
+    for each in given:
+        kind: Any = each.cls
+        if not (isinstance(kind, type) and issubclass(kind, asgi.AuthMiddleware)):
+            found.append(each)
+            continue
+        if each.kwargs.get("auth", each.args[0] if each.args else None) is not auth:
+            raise ConfigurationError(SECOND)
+        if not issubclass(kind, AuthMiddleware):
+            raise ConfigurationError("take AuthMiddleware of coatcheck.starlette, which gives request.user")
+        more: Any = dict(each.kwargs)
+        more["exclude"] = [*exclude, *more.get("exclude", ())]
+        found.append(Middleware(cast(Any, kind), **(more | {"auth": auth, "service": prefix})))
+        placed = True
+    return found if placed else [*found, Middleware(AuthMiddleware, auth=auth, service=prefix, exclude=exclude)]
