@@ -139,7 +139,7 @@ class AccessVerifier(ABC):
         identity = Identity(
             subject=claims.sub,
             session_id=claims.sid,
-            roles=access.narrowed(frozenset(claims.roles)),
+            roles=frozenset(claims.roles),
             claims=claims.claims,
             auth_time=claims.auth_time,
             amr=tuple(claims.amr),

@@ -32,6 +32,7 @@ from coatcheck.errors import MalformedCredential, RevokedCredential
 from coatcheck.model import NEVER, PLAIN, Event, EventKind
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
+from tests.support.issuer import issuing, until
 
 from .conftest import SECRET, Users, presented
 
@@ -140,6 +141,29 @@ async def test_a_grants_token_is_for_its_audience_alone() -> None:
         theirs = Policy(audience=GRANT.audience, client_id="calendar", kinds=(Kind.GRANT,))
         decide.check_access(claims, theirs, Mode.JWT, auth.clock.now())
         assert decide.access_of(claims, theirs) == GRANT
+
+
+async def test_a_service_without_the_database_knows_kinds() -> None:
+    """Whoever is the audience lets the third party in, also at a first sight that it has to ask about; nobody else
+    does; and a cut-off that spares it is one that it outlives."""
+    theirs = Policy(audience=GRANT.audience, kinds=(Kind.GRANT,))
+    for store in (None, GatedStore(MemoryStore())):
+        async with issuing(store) as issuer, issuer.remote(policy=theirs) as remote, issuer.remote() as other:
+            grant = await issuer.auth.login("ann", mode=Mode.JWT, access=GRANT)
+            login = await issuer.auth.login("ann", mode=Mode.JWT)
+            identity = await remote.verify(presented(grant))
+            assert (identity.access, identity.roles) == (GRANT, frozenset())
+            await other.verify(presented(login))
+            for verifier, made in ((other, grant), (remote, login)):
+                with pytest.raises(MalformedCredential):
+                    await verifier.verify(presented(made))
+            await issuer.auth.revoke_subject("ann", kinds=LOGOUT_KINDS)
+            await until(lambda: other.known(presented(login).key) is None)  # noqa: B023 - awaited in its turn
+            assert (await remote.verify(presented(grant))).access == GRANT
+            await issuer.auth.revoke_subject("ann", kinds=[Kind.GRANT])
+            await until(lambda: remote.known(presented(grant).key) is None)  # noqa: B023 - as above
+            with pytest.raises(RevokedCredential):
+                await remote.verify(presented(grant))
 
 
 @pytest.mark.parametrize("access", EVERY)

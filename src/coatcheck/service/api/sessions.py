@@ -50,7 +50,7 @@ async def session(request: Request) -> Response:
     )
 
 
-@routes.get("/sessions", **described({200: SessionPage}, problems=(401, 422), security=COOKIE_OR_BEARER))
+@routes.get("/sessions", **described({200: SessionPage}, problems=(401, 403, 422), security=COOKIE_OR_BEARER))
 async def sessions(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The subject's live sessions, newest first, page by page."""
     auth, identity = await require_identity(request)

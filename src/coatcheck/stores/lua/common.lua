@@ -113,7 +113,9 @@ local function walk(names, step, places)
       if heads[n] == nil then
         places[n] = places[n] or 0
         local index = BASE .. 'i:' .. name
-        local row = redis.call(step == 1 and 'ZRANGE' or 'ZREVRANGE', index, places[n], places[n], 'WITHSCORES')
+        local at = places[n]
+        local row = step == 1 and redis.call('ZRANGE', index, at, at, 'WITHSCORES')
+          or redis.call('ZREVRANGE', index, at, at, 'WITHSCORES')
         heads[n] = row[1] and {row[1], tonumber(row[2]), index} or false
       end
       if heads[n] and (not first or follows(heads[first], heads[n])) then
