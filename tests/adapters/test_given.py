@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Host, Mount, Route, Router
 
 from coatcheck import Auth, ConfigurationError, Mode, SubjectFacts
-from coatcheck.fastapi import CurrentUser, Identity, auth_app, current_user, lifespans, mount_auth, requires
+from coatcheck.fastapi import (
+    CurrentUser,
+    Identity,
+    OptionalUser,
+    auth_app,
+    current_user,
+    lifespans,
+    mount_auth,
+    requires,
+)
+from coatcheck.starlette import CoatcheckBackend, on_error
 from coatcheck.testing.clock import TravelClock
 from tests.adapters.apps.support import sent, served
 from tests.adapters.suite.contract import Setting
+from tests.support.patience import SOON
 
 Put = Callable[[Any], Any]
 """Makes an application of a router with ``/asked``."""
@@ -175,3 +188,27 @@ async def test_a_second_service_that_is_mounted_is_refused() -> None:
 def _with_service(app: FastAPI, auth: Auth) -> FastAPI:
     app.mount("/auth", auth_app(auth))
     return app
+
+
+@pytest.mark.parametrize("annotation", [CurrentUser, OptionalUser])
+async def test_under_the_middleware_of_starlette(annotation: Any) -> None:
+    """It only says who is asking; answers still say that they depend on it, and WebSockets end with the session."""
+    auth = fresh_auth()
+    app = application(asking(annotation))
+    app.router.lifespan_context = auth.lifespan
+    app.add_middleware(AuthenticationMiddleware, backend=CoatcheckBackend(auth), on_error=on_error)
+
+    async def listen(socket: WebSocket, user: Any) -> None:
+        await socket.accept()
+        await auth.revoke(user.session_id)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), SOON)
+        await socket.send_text("still there")
+
+    listen.__annotations__.update(socket=WebSocket, user=annotation)
+    app.websocket("/listen")(listen)
+    async with served(app, auth) as web:
+        headers = sent(await auth.login("ann", mode=Mode.JWT))
+        assert (await web.request("GET", "/asked", headers=headers)).header("vary") == "Cookie, Authorization"
+        said = await web.handshake("/listen", headers=headers)
+        assert [(message["type"], message.get("code")) for message in said[1:]] == [("websocket.close", 4401)]

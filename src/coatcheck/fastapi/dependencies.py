@@ -87,7 +87,10 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
         knower = _knower_of(scope)
         try:
             if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
-                return demand.check(scope[IDENTITY], knower.clock)
+                found = demand.check(scope[IDENTITY], knower.clock)
+                if LATE in scope:  # it has found out, and guards nothing
+                    await _guard(knower, scope, found)
+                return found
             identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
             if identity is not None:
                 if "session" in scope:
@@ -113,11 +116,17 @@ current_user: Final = _demanded(LOGGED_IN)
 async def optional_user(connection: HTTPConnection) -> Identity | None:
     """Dependency: who is asking, or None. A cookie that has ended counts as none, a bad bearer token is a 401."""
     scope = connection.scope
-    if IDENTITY in scope:
+    if IDENTITY in scope and LATE not in scope:
         known: Identity | None = scope[IDENTITY]
+        if ASKED in scope:
+            scope[ASKED].yes = True
         return known
     knower = _knower_of(scope)
     try:
+        if IDENTITY in scope:  # somebody has found out, and guards nothing
+            known = scope[IDENTITY]
+            await _guard(knower, scope, known)
+            return known
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
         if identity is not None:
             if "session" in scope:
