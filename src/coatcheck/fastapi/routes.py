@@ -16,7 +16,7 @@ from starlette.routing import Router
 
 from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, varying
 from ..adapters.connections import GUARDED, LateGuard, serve_late
-from ..adapters.kept import FOR, seal_in
+from ..adapters.kept import seal_in
 from ..guard import Guard
 
 ASKED: Final = "coatcheck.asked"
@@ -53,11 +53,14 @@ class Around:
             async def send_on(message: Message) -> None:
                 if asked.yes and message["type"] == "http.response.start":
                     message["headers"] = varying(message.get("headers", ()))
-                    if FOR in scope:
-                        seal_in(scope)
+                    seal_in(scope)
                 await send(message)
 
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            except BaseException:
+                seal_in(scope)
+                raise
         elif scope["type"] == "websocket":
             asked = scope[ASKED] = Asked()
             asked.app = scope.get("app")
