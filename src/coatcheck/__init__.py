@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         InvalidCredential,
         InvalidLogin,
         InvalidStep,
+        LimitReached,
         LoginTooOld,
         NotFound,
         NotLoggedIn,
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
         Throttled,
     )
     from .issuer import Credentials
-    from .model import Device, Identity, Mode, Session, SubjectFacts
+    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
     from .subjects import ApplicationSubjects, Login, UserSource
 
 __all__ = [
+    "ALL_KINDS",
+    "LOGOUT_KINDS",
+    "Access",
     "ApplicationSubjects",
     "AttemptOver",
     "Auth",
@@ -50,7 +54,9 @@ __all__ = [
     "InvalidCredential",
     "InvalidLogin",
     "InvalidStep",
+    "Kind",
     "Lifetimes",
+    "LimitReached",
     "Login",
     "LoginTooOld",
     "Mode",
@@ -87,6 +93,7 @@ __getattr__ = lazily(
             "InvalidCredential",
             "InvalidLogin",
             "InvalidStep",
+            "LimitReached",
             "LoginTooOld",
             "NotFound",
             "NotLoggedIn",
@@ -98,8 +105,12 @@ __getattr__ = lazily(
         ),
         "coatcheck.issuer": ("Credentials",),
         "coatcheck.model": (
+            "ALL_KINDS",
+            "LOGOUT_KINDS",
+            "Access",
             "Device",
             "Identity",
+            "Kind",
             "Mode",
             "Session",
             "SubjectFacts",

@@ -16,13 +16,15 @@ STEP_REQUIRED: Final = Act(
 )
 STEP_PASSED: Final = Act("login.step_passed", "a second factor was right", details=("method",))
 
-SESSION_STARTED: Final = Act("session.started", "a login was completed", details=("mode",))
+SESSION_STARTED: Final = Act("session.started", "a login was completed", details=("mode", "kind", "client", "actor"))
 SESSION_REFRESHED: Final = Act("session.refreshed", "a refresh token was exchanged", details=("mode",))
 SESSION_ENDED: Final = Act(
     "session.ended", "logout, a device, one that was replaced; `reason` where nobody asked for it", details=("reason",)
 )
 SUBJECT_CUT_OFF: Final = Act(
-    "subject.cut_off", "all sessions of a subject were ended; `excepted` names one that was not", details=("excepted",)
+    "subject.cut_off",
+    "all sessions of a subject were ended; `excepted` names one that was not, `spared` the kinds",
+    details=("excepted", "spared"),
 )
 SUBJECT_CHANGED: Final = Act("subject.changed", "roles, claims or status count from now on")
 REFRESH_REFUSED: Final = Act(

@@ -20,7 +20,7 @@ from .guard import Guard
 from .issuer import Credentials
 from .keys import Keys
 from .logins import Answer, Steps
-from .model import Device, Identity, Mode
+from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
 from .parts import compose_parts
 from .policy import Policy
 from .running import Running, not_running
@@ -180,13 +180,17 @@ class Auth(Running):
         amr: tuple[str, ...] = ("pwd",),
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
+        access: Access = PLAIN,
+        expires: float | None = None,
     ) -> Credentials:
         """Log in a subject whose identity the application has proved. See `Issuer.login`; to be safe against a
-        password change during the check, pass as ``epoch`` what `epoch_of` said before it.
+        password change during the check, pass as ``epoch`` what `epoch_of` said before it. ``access``: what for, and
+        how far it goes, where it is no plain login.
 
-        Raises `StepRequired` for a subject with a second factor, unless ``amr`` says that more than one was proved
-        (``mfa``, RFC 8176): then nobody is logged in, and `finish_login` goes on."""
-        if len(self.steps):
+        Raises `StepRequired` for a login of a subject with a second factor, unless ``amr`` says that more than one was
+        proved (``mfa``, RFC 8176): then nobody is logged in, and `finish_login` goes on."""
+        arguments.kinds(Access, access=access)
+        if len(self.steps) and access.kind is Kind.LOGIN:
             arguments.subject(subject)
             chosen = self.policy.modes[0] if mode is None else mode
             arguments.kinds(Mode, mode=chosen)
@@ -196,8 +200,9 @@ class Auth(Running):
                 label="" if device is None else device.label,
             )  # fmt: skip
         return await self.issuer.login(
-            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data
-        )
+            subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
+            access=access, expires=expires,
+        )  # fmt: skip
 
     async def finish_login(
         self,
@@ -268,9 +273,11 @@ class Auth(Running):
         """End one session everywhere. See `Revocation.revoke`."""
         return await self.revocation.revoke(session_id, wait=wait)
 
-    async def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
-        """End all sessions of a subject everywhere. See `Revocation.revoke_subject`."""
-        await self.revocation.revoke_subject(subject, excepted=excepted, wait=wait)
+    async def revoke_subject(
+        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+    ) -> None:
+        """End all sessions of a subject everywhere, or those of some kinds. See `Revocation.revoke_subject`."""
+        await self.revocation.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait)
 
     async def subject_changed(self, subject: str) -> None:
         """Make changed roles or claims of an application's own user count at once, everywhere. First write them, then

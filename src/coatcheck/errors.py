@@ -26,7 +26,8 @@
     │   └── LoginTooOld             the subject must prove again who they are (HTTP 401, RFC 9470)
     ├── NotFound                    there is no such thing, or it is someone else's (HTTP 404)
     ├── Conflict                    someone else was faster; nothing was changed (HTTP 409)
-    │   └── EmailTaken
+    │   ├── EmailTaken
+    │   └── LimitReached            the subject has as many keys, grants or administrators acting as it may
     └── Rejected                    input that breaks a rule; nothing was changed (HTTP 422)
         ├── WeakPassword
         ├── InvalidEmail
@@ -166,6 +167,10 @@ class Conflict(CoatcheckError):
 
 class EmailTaken(Conflict):
     """Another account has this e-mail address."""
+
+
+class LimitReached(Conflict):
+    """The subject has as many live sessions of this kind as it may. End one first."""
 
 
 class Rejected(CoatcheckError):

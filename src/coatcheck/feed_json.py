@@ -1,7 +1,9 @@
 """A read of the feed as JSON: what the issuing service answers and a remote verifier reads. Pure.
 
 Times are RFC 3339 in UTC with microseconds. ``since`` is rounded up and never down, because a read covers what is at or
-after it. Reading is strict: a kind that we do not know may be a revocation that we do not understand.
+after it. Reading is strict: a kind of event that we do not know may be a revocation that we do not understand. A
+cut-off tells which kinds of sessions it spared, and not which it ended, so that whoever does not understand it ends too
+much.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from .model import Event, EventKind
+from .model import Event, EventKind, kinds_in
 from .stores.base import FeedRead
 
 MAX_CURSOR: Final = 16_384
@@ -44,6 +46,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str = ""
     token_id: str = ""
     number: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    spared: tuple[str, ...] = ()
 
 
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,14 +132,14 @@ def read(body: bytes) -> tuple[FeedRead, float]:
 def _write_event(event: Event) -> _Event:
     return _Event(
         kind=event.kind, at=_moment(event.at), subject=event.subject, session_id=event.session_id,
-        token_id=event.token_id, number=event.number,
+        token_id=event.token_id, number=event.number, spared=tuple(sorted(event.spared)),
     )  # fmt: skip
 
 
 def _read_event(event: _Event) -> Event:
     return Event(
         kind=event.kind, at=event.at.timestamp(), subject=event.subject, session_id=event.session_id,
-        token_id=event.token_id, number=event.number,
+        token_id=event.token_id, number=event.number, spared=kinds_in(event.spared),
     )  # fmt: skip
 
 

@@ -176,7 +176,7 @@ class Follower:
         if kind is EventKind.SESSION_REVOKED or kind is EventKind.SESSION_CHANGED:
             self._table.remove_session(event.session_id)
         elif kind is EventKind.SUBJECT_CUT_OFF:
-            self._table.remove_subject(event.subject, event.session_id)
+            self._table.remove_subject(event.subject, event.session_id, event.spared)
         elif kind is EventKind.SUBJECT_CHANGED:
             self._table.remove_subject(event.subject)
         elif kind is EventKind.TOKEN_REVOKED:

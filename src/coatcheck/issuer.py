@@ -13,22 +13,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import UNSET
+
 from . import acts, arguments, decide
 from .clock import Clock
 from .credentials.cookies import MAX_COOKIE_BYTES, SECURE
-from .credentials.jwt import AccessClaims, AccessTokens
+from .credentials.jwt import AccessClaims, AccessTokens, ActClaim, CnfClaim
 from .credentials.opaque import OpaqueTokens, new_session_id
 from .errors import (
     ConfigurationError,
     InvalidCredential,
     InvalidLogin,
+    Rejected,
     ReusedCredential,
     RevokedCredential,
     SessionTooLarge,
 )
 from .events import Events
 from .follower import Follower
-from .model import Device, Event, EventKind, Mode, Session, Standing, SubjectFacts
+from .model import (
+    NEVER,
+    PERSON_KINDS,
+    PLAIN,
+    Access,
+    Device,
+    Event,
+    EventKind,
+    Kind,
+    Mode,
+    Session,
+    Standing,
+    SubjectFacts,
+)
 from .policy import CLOCK_LEEWAY, Policy
 from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
@@ -91,6 +107,8 @@ class Issuer:
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
         session_id: str | None = None,
+        access: Access = PLAIN,
+        expires: float | None = None,
     ) -> Credentials:
         """Make a session for a subject whose identity has been proved, and the credentials of its mode.
 
@@ -101,15 +119,21 @@ class Issuer:
         `Policy.sessions_per_subject` the subject's oldest session ends. ``session_id``: what
         `OpaqueTokens.session_of_form` gave, never to be used a second time; a fresh one when omitted.
 
-        Raises `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended meanwhile,
+        ``access``: what the session is for and how far it goes, where that is no plain login; it stays as it is for as
+        long as the session lives. Its kind decides lifetimes and limits. ``epoch`` may have been read for any kind.
+        ``expires``: when it ends at the latest, in seconds since the Unix epoch, where the policy would let it live
+        for longer.
+
+        Raises `LimitReached` when the subject has as many keys, grants or administrators acting as it may,
+        `InvalidLogin` for a subject that may not log in, `Conflict` when its sessions were ended meanwhile,
         `ConfigurationError` for a mode that the policy does not allow, `SessionTooLarge`, `StoreUnavailable`,
         `ValueError` for an ``auth_time`` that is none, `Rejected` for a subject that nobody has (empty, too long), and
         `TypeError` for what is of another kind: a subject is text, ``str(user.id)``.
         """
-        keep = self._policy.sessions_per_subject
+        arguments.kinds(Access, access=access)
         return await self._login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
-            keep=keep, session_id=session_id,
+            keep=self._policy.limit(access.kind), session_id=session_id, access=access, expires=expires,
         )  # fmt: skip
 
     async def again(self, session_id: str, subject: str) -> Credentials | None:
@@ -139,11 +163,13 @@ class Issuer:
         data: Mapping[str, Any] | None,
         keep: int,
         session_id: str | None = None,
+        access: Access,
+        expires: float | None = None,
     ) -> Credentials:
         arguments.subject(subject)
         arguments.texts_or_none(session_id=session_id)
         arguments.wholes_or_none(epoch=epoch)
-        arguments.numbers_or_none(auth_time=auth_time)
+        arguments.numbers_or_none(auth_time=auth_time, expires=expires)
         arguments.flags(remember=remember)
         arguments.mappings_or_none(data=data)
         amr = arguments.collection(str, amr, "amr", "('pwd',)")
@@ -156,14 +182,19 @@ class Issuer:
             raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
         if auth_time is not None and not 0 <= auth_time < math.inf:
             raise ValueError("auth_time must be in seconds since the Unix epoch")
+        if access.kind is Kind.ACTING and access.actor == subject:
+            raise Rejected("nobody acts as themselves")
         now = self._clock.now()
+        if expires is not None and expires <= now:
+            raise ValueError("expires lies in the past: it is in seconds since the Unix epoch")
         if auth_time is not None and auth_time > now + CLOCK_LEEWAY:  # in milliseconds it would count as fresh
             raise ValueError("auth_time lies in the future: it is in seconds since the Unix epoch")
         standing_epoch, version = await self._sessions.standing_of(subject)
         facts = await facts_from(self._subjects, subject)
         if facts is None:
             raise InvalidLogin("subject is unknown or disabled")
-        lifetimes = self._policy.lifetimes(mode, remember)
+        lifetimes = self._policy.lifetimes(mode, remember, access.kind)
+        absolute = min(now + lifetimes.absolute, NEVER if expires is None else expires, NEVER)
         session = Session(
             id=session_id or new_session_id(subject),
             subject=subject,
@@ -173,13 +204,14 @@ class Issuer:
             authenticated=now if auth_time is None else min(auth_time, now),
             seen=now,
             idle_timeout=lifetimes.idle,
-            idle_deadline=now + lifetimes.idle,
-            absolute_deadline=now + lifetimes.absolute,
+            idle_deadline=min(now + lifetimes.idle, absolute),
+            absolute_deadline=absolute,
             amr=amr,
             device=device,
             remember=remember and mode is Mode.SESSION,
             rotated=now,
             data=dict(data or {}),
+            access=access,
         )
         standing = Standing(session=session, epoch=session.epoch, version=version)
         self._check_size(standing, facts, now)
@@ -187,22 +219,27 @@ class Issuer:
         for ended in await self._sessions.create(session, now=now, keep=keep):
             self._apply(Event(kind=EventKind.SESSION_REVOKED, at=now, session_id=ended))
             self._emit(acts.SESSION_ENDED, subject=subject, session=ended, reason="the subject had too many")
-        self._emit(acts.SESSION_STARTED, subject=subject, session=session.id, mode=mode.value)
+        self._emit(
+            acts.SESSION_STARTED, subject=subject, session=session.id, mode=mode.value,
+            kind="" if access.kind is Kind.LOGIN else access.kind.value, client=access.client, actor=access.actor,
+        )  # fmt: skip
         return credentials
 
-    async def refresh(self, token: str, *, mode: Mode | None = None) -> Credentials:
+    async def refresh(self, token: str, *, mode: Mode | None = None, proved_key: str = "") -> Credentials:
         """Exchange a refresh token for its successor and a new access token.
 
         All who present the same token within the reuse window get the same successor. Raises `InvalidCredential`
         (`ReusedCredential` once it has ended the session) or `StoreUnavailable`. ``mode``, if given, is the one whose
         transport carried the token; a session of another mode is refused and nothing changes. Raises `SessionTooLarge`
-        before the token is rotated.
+        before the token is rotated. What the session is for stays as it is. ``proved_key``: the thumbprint of the key
+        that the client has just proved to have; a session that is bound to a key is refused without that very one.
         """
+        arguments.texts(proved_key=proved_key)
         if mode is not None:
             arguments.kinds(Mode, mode=mode)
         session_id, generation = self._read(token)
         try:
-            credentials = await self._refresh(session_id, generation, mode)
+            credentials = await self._refresh(session_id, generation, mode, proved_key)
         except InvalidCredential as error:
             self._emit(acts.REFRESH_REFUSED, session=session_id, reason=error.reason)
             raise
@@ -222,7 +259,7 @@ class Issuer:
             self._emit(acts.REFRESH_REFUSED, reason=error.reason)
             raise
 
-    async def _refresh(self, session_id: str, generation: int, mode: Mode | None) -> Credentials:
+    async def _refresh(self, session_id: str, generation: int, mode: Mode | None, proved_key: str) -> Credentials:
         now = self._clock.now()
         found = await self._sessions.find(session_id, now=now)
         if found is None:
@@ -231,6 +268,8 @@ class Issuer:
             raise RevokedCredential("session is not live")
         if found.session.mode is Mode.SESSION or (mode is not None and found.session.mode is not mode):
             raise RevokedCredential("refresh token of a session of another mode")
+        if found.session.bound_key and found.session.bound_key != proved_key:
+            raise RevokedCredential("refresh token bound to a key that was not proved")
         # Before the rotation: whoever cannot be told a subject's roles keeps a token that still is the current one.
         facts = await facts_from(self._subjects, found.session.subject)
         if facts is None:
@@ -257,9 +296,9 @@ class Issuer:
     ) -> Credentials:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
-        Device, mode, data and ``remember`` go over; ``amr`` grows; the id, ``auth_time`` and all credentials are new,
-        the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session
-        ended meanwhile.
+        Device, mode, data, ``remember`` and what it is for go over; ``amr`` grows; the id, ``auth_time`` and all
+        credentials are new, the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential`
+        when the old session ended meanwhile.
         """
         arguments.texts(session_id=session_id)
         arguments.wholes(epoch=epoch)
@@ -268,6 +307,8 @@ class Issuer:
         if found is None:
             raise RevokedCredential("session is not live")
         old = found.session
+        if old.kind not in PERSON_KINDS:
+            raise RevokedCredential("only a person proves again who they are")
         # One more than the limit: the old one makes room at once.
         new = await self._login(
             old.subject,
@@ -279,6 +320,7 @@ class Issuer:
             auth_time=auth_time,
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,
+            access=old.access,
         )
         if not await self._revocation.revoke(old.id):
             # Somebody ended it first: what they meant to end must not live on under a new name.
@@ -317,21 +359,25 @@ class Issuer:
         )
 
     def _claims(self, standing: Standing, facts: SubjectFacts, issued: int, expires: int) -> AccessClaims:
-        session = standing.session
+        session, access = standing.session, standing.session.access
         return AccessClaims(
             iss=self._policy.issuer,
-            aud=self._policy.audience,
+            aud=access.audience or self._policy.audience,
             sub=session.subject,
             sid=session.id,
             jti=secrets.token_urlsafe(16),
             iat=issued,
             exp=expires,
-            client_id=self._policy.client_id,
+            client_id=access.client or self._policy.client_id,
             auth_time=int(session.authenticated),
             amr=session.amr,
-            roles=tuple(sorted(facts.roles)),
+            roles=tuple(sorted(access.narrowed(facts.roles))),
             epoch=standing.epoch,
             ver=standing.version,
-            mode=session.mode.value,
+            mode=session.mode.value if access.is_plain else session.mode.value + decide.MORE,
             claims=dict(facts.claims),
+            kind="" if access.kind is Kind.LOGIN else access.kind.value,
+            scope=UNSET if access.scopes is None else " ".join(sorted(access.scopes)),
+            act=ActClaim(sub=access.actor) if access.actor else UNSET,
+            cnf=CnfClaim(jkt=access.bound_key) if access.bound_key else UNSET,
         )

@@ -5,11 +5,13 @@ All times are seconds since the Unix epoch by the *store's* clock (``float``), a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from .errors import Rejected
 from .frozen import FrozenDict, frozen
 
 
@@ -22,6 +24,45 @@ class Mode(StrEnum):
     """Access and refresh token in the body, ``Authorization: Bearer`` on requests."""
     JWT_COOKIE = "jwt-cookie"
     """The same two in HttpOnly cookies, for single-page apps."""
+
+
+class Kind(StrEnum):
+    """What a session is for."""
+
+    LOGIN = "login"
+    """A person's own, on one device."""
+    KEY = "key"
+    """An API key."""
+    GRANT = "grant"
+    """A third party's access."""
+    ACTING = "acting"
+    """An administrator as somebody."""
+    GUEST = "guest"
+    """Somebody who has not said who they are."""
+
+
+ALL_KINDS: Final = frozenset(Kind)
+LOGOUT_KINDS: Final = frozenset({Kind.LOGIN, Kind.GUEST, Kind.ACTING})
+"""What a logout everywhere ends. Keys and grants are no devices: they go on until they are ended themselves, or until
+everything is."""
+PERSON_KINDS: Final = frozenset({Kind.LOGIN, Kind.GUEST})
+"""Which count for `Policy.sessions_per_subject` and give way to newer ones."""
+
+
+def kinds_in(names: Iterable[str]) -> frozenset[Kind]:
+    """Those of the kinds that are named; what a newer version may call others is left out."""
+    found = frozenset(names)
+    return frozenset(kind for kind in Kind if kind in found)
+
+
+NEVER: Final = 253_402_300_799.0
+"""The absolute deadline of what has none: the last second of the year 9999, which every store and format can say."""
+
+MAX_SCOPES: Final = 100
+MAX_NAME: Final = 512
+"""Characters of a client, an audience, an actor, a scope or a thumbprint."""
+_is_scope: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+").fullmatch
+_is_thumbprint: Final = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
 class _Ours:
@@ -52,13 +93,135 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session(_Ours):
-    """The server's record of one login on one device. Every credential hangs from exactly one."""
+class Access(_Ours):
+    """What a session is for, and how far it goes. The default is a person's plain login, which is told by nothing.
+
+    Raises `TypeError` and `Rejected` for what makes no sense: an administrator's access without the administrator, a
+    third party's without its name and the audience it is for, a scope with a space in it.
+    """
+
+    kind: Kind = Kind.LOGIN
+    client: str = ""
+    """Who has it (``client_id``), where that is not the application itself."""
+    audience: str = ""
+    """Whom its access tokens are for (``aud``), where that is not `Policy.audience`."""
+    scopes: frozenset[str] | None = None
+    """What it may do, where that is not everything its subject may. None is everything; the empty set is nothing.
+    Scopes only narrow: of the subject's roles those count that are among them. RFC 6749 §3.3."""
+    actor: str = ""
+    """The subject of the administrator who acts (``act.sub``, RFC 8693 §4.1): of kind ``acting`` and no other."""
+    bound_key: str = ""
+    """The thumbprint of the key that the client must prove to have (``cnf.jkt``, RFC 9449 §6.1; RFC 7638, SHA-256).
+    What is bound is refused until something has proved the key."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, Kind):
+            raise TypeError("kind must be a member of coatcheck.Kind")
+        for name in ("client", "audience", "actor", "bound_key"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a text (str), not {type(value).__name__}")
+            if len(value) > MAX_NAME or not value.isprintable():
+                raise Rejected(f"{name} must be printable text of at most {MAX_NAME} characters")
+        if self.scopes is not None:
+            object.__setattr__(self, "scopes", _scopes(self.scopes))
+        self._check_sense()
+
+    def _check_sense(self) -> None:
+        if self.kind is Kind.ACTING and not self.actor:
+            raise Rejected("kind acting needs actor: the subject of the administrator who acts")
+        if self.kind is not Kind.ACTING and self.actor:
+            raise Rejected("actor is for kind acting only")
+        if self.kind is Kind.GRANT and not (self.client and self.audience):
+            raise Rejected("kind grant needs client and audience: who has the access, and for which service")
+        if self.bound_key and not _is_thumbprint(self.bound_key):
+            raise Rejected("bound_key must be a JWK thumbprint: SHA-256, base64url, 43 characters")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a person's plain login, all at its defaults."""
+        return (
+            self.kind is Kind.LOGIN and self.scopes is None
+            and not (self.client or self.audience or self.actor or self.bound_key)
+        )  # fmt: skip
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether this scope is within it. Always, where it is not narrowed."""
+        return self.scopes is None or scope in self.scopes
+
+    def narrowed(self, roles: frozenset[str]) -> frozenset[str]:
+        """The roles that count: all of them, or those that are among the scopes."""
+        return roles if self.scopes is None else roles & self.scopes
+
+
+def _scopes(given: object) -> frozenset[str]:
+    """Raises `TypeError` for what is no collection of texts, and `Rejected` for what is no scope."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError("scopes are a set of texts: frozenset({'orders:read'})")
+    found = frozenset(given)
+    if not all(isinstance(scope, str) for scope in found):
+        raise TypeError("scopes are a set of texts: frozenset({'orders:read'})")
+    if len(found) > MAX_SCOPES or not all(len(scope) <= MAX_NAME and _is_scope(scope) for scope in found):
+        raise Rejected(f"scopes are {MAX_SCOPES} words at most, of printable ASCII without spaces and quotes")
+    return found
+
+
+PLAIN: Final = Access()
+"""A person's plain login."""
+
+
+class _Carries:
+    """What a session and an identity say of their `Access`, by its fields' own names."""
+
+    __slots__ = ()
+
+    access: Access
+
+    @property
+    def kind(self) -> Kind:
+        """What it is for."""
+        return self.access.kind
+
+    @property
+    def client(self) -> str:
+        """See `Access.client`."""
+        return self.access.client
+
+    @property
+    def audience(self) -> str:
+        """See `Access.audience`."""
+        return self.access.audience
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """See `Access.scopes`."""
+        return self.access.scopes
+
+    @property
+    def actor(self) -> str:
+        """See `Access.actor`."""
+        return self.access.actor
+
+    @property
+    def bound_key(self) -> str:
+        """See `Access.bound_key`."""
+        return self.access.bound_key
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether this scope is within it. Always, where it is not narrowed."""
+        return self.access.has_scope(scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(_Carries, _Ours):
+    """The server's record of one login on one device, or of another access (`Kind`). Every credential hangs from
+    exactly one."""
 
     id: str
     subject: str
     epoch: int
-    """The subject's epoch when the session was made (or when it was last excepted from a cut-off)."""
+    """The latest cut-off of the subject's sessions of this kind when it was made (or the one that it was excepted
+    from last)."""
     mode: Mode
     created: float
     authenticated: float
@@ -80,11 +243,13 @@ class Session(_Ours):
     """The application's own, JSON-serialisable. Not part of an Identity."""
     version: int = 0
     """Stepped by every ``update``."""
+    access: Access = PLAIN
+    """What it is for, and how far it goes: `kind`, `client`, `audience`, `scopes`, `actor`, `bound_key`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing(_Ours):
-    """A live session together with its subject's epoch and version, read in one step."""
+    """A live session together with its subject's epoch, the latest of all cut-offs, and version, read in one step."""
 
     session: Session
     epoch: int
@@ -123,7 +288,7 @@ def _freeze(record: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity(_Keeping, _Ours):
+class Identity(_Carries, _Keeping, _Ours):
     """The answer of verification: who this is and how we know. All requests of a credential share one, so it cannot be
     changed, nor anything in it: whatever tries raises an error."""
 
@@ -140,6 +305,8 @@ class Identity(_Keeping, _Ours):
     """When what was presented ends by itself: an access token's ``exp``, a session's absolute deadline."""
     token_id: str = ""
     """The access token's ``jti``; empty for a session token."""
+    access: Access = PLAIN
+    """What it is for, and how far it goes: `kind`, `client`, `audience`, `scopes`, `actor`, `bound_key`."""
 
     def __post_init__(self) -> None:
         """Raises `TypeError` for roles that are no set of texts, and for claims that could be changed."""
@@ -152,8 +319,14 @@ class Identity(_Keeping, _Ours):
         """True: what templates and other libraries ask of a user. Nobody has no Identity."""
         return True
 
+    @property
+    def is_person(self) -> bool:
+        """Whether this is the subject in person, with everything that is theirs: no key, no third party, nobody who
+        acts for them, and not narrowed."""
+        return self.access.kind is Kind.LOGIN and self.access.scopes is None
+
     def has_role(self, role: str) -> bool:
-        """Whether the subject has exactly this role."""
+        """Whether the subject has exactly this role, and the access is not narrowed to less."""
         return role in self.roles
 
 
@@ -212,5 +385,7 @@ class Event(_Ours):
     """The session meant; of SUBJECT_CUT_OFF, the one excepted (or empty)."""
     token_id: str = ""
     """``jti`` of TOKEN_REVOKED."""
+    spared: frozenset[Kind] = frozenset()
+    """Of SUBJECT_CUT_OFF, the kinds whose sessions live on. None: it ends all, as it did before there were kinds."""
     number: int = 0
     """The new epoch (SUBJECT_CUT_OFF), subject version (SUBJECT_CHANGED) or session version (SESSION_CHANGED)."""

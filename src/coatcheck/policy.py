@@ -10,7 +10,7 @@ from typing import Final, Literal
 from . import addresses, arguments, origins, proxies
 from .addresses import Addresses
 from .errors import ConfigurationError
-from .model import Mode
+from .model import Kind, Mode
 
 CLOCK_LEEWAY: Final = 60.0
 """Seconds that a token's ``iat`` may lie in the future (design: clocks follow the store's, this is the remainder)."""
@@ -34,7 +34,7 @@ class Lifetimes:
     idle: float
     """Without use, it ends after this long."""
     absolute: float
-    """However much it is used, it ends after this long."""
+    """However much it is used, it ends after this long. ``math.inf``, for keys only: it has no such end."""
 
     def __post_init__(self) -> None:
         """Raises `ConfigurationError` for what is no number."""
@@ -83,9 +83,29 @@ class Policy:
     refresh at once, and answers lost on a bad line. Outside it, reuse ends the session (RFC 9700 §4.14.2). 5 min at
     most: for as long as it lasts a stolen token is not noticed."""
 
+    guest: Lifetimes = Lifetimes(idle=1209600.0, absolute=2592000.0)
+    """Kind ``guest``: 14 d idle, 30 d in all."""
+    acting: Lifetimes = Lifetimes(idle=900.0, absolute=3600.0)
+    """Kind ``acting``, an administrator as somebody: 15 min idle, 1 h in all, as long as one task takes."""
+    key: Lifetimes = Lifetimes(idle=31536000.0, absolute=math.inf)
+    """Kind ``key``: a year without use, and no end otherwise: a key is ended by whoever owns it, or has an expiry of
+    its own."""
+    grant: Lifetimes = Lifetimes(idle=2592000.0, absolute=31536000.0)
+    """Kind ``grant``, a third party's access: 30 d without use, a year in all; then the subject is asked again."""
+
+    kinds: tuple[Kind, ...] = (Kind.LOGIN,)
+    """The kinds of access that are let in here. Credentials of any other are refused, so that code which takes whoever
+    is let in for a person is right until somebody decides otherwise here."""
+
     sessions_per_subject: int = 100
-    """Live sessions a subject may have; when one more begins, the oldest ends (OWASP ASVS 7.1.2). 100: more than
-    anybody has devices, and a script that logs in again and again fills no store."""
+    """Live sessions of the kinds ``login`` and ``guest`` a subject may have; when one more begins, the oldest ends
+    (OWASP ASVS 7.1.2). 100: more than anybody has devices, and a script that logs in again and again fills no store."""
+    keys_per_subject: int = 100
+    """Live sessions of kind ``key`` a subject may have. One more is refused: what a program relies on ends for none."""
+    grants_per_subject: int = 100
+    """The same of kind ``grant``."""
+    acting_per_subject: int = 10
+    """The same of kind ``acting``: administrators who act as this subject at once."""
 
     touch_interval: float = 60.0
     """Seconds between two writes of "last seen" for one session at most. Shorter only where ``idle`` demands it:
@@ -132,6 +152,11 @@ class Policy:
             raise ConfigurationError("policy.event_addresses must be 'clear', 'masked' or 'none'")
         if not all(isinstance(mode, Mode) for mode in self.modes):
             raise ConfigurationError("policy.modes must hold members of coatcheck.Mode")
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+        if not all(isinstance(kind, Kind) for kind in self.kinds):
+            raise ConfigurationError("policy.kinds must hold members of coatcheck.Kind")
+        if not self.kinds or len(set(self.kinds)) != len(self.kinds):
+            raise ConfigurationError("policy.kinds must name at least one kind, each once")
         if not self.modes or len(set(self.modes)) != len(self.modes):
             raise ConfigurationError("policy.modes must name at least one mode, each once")
         for name in ("issuer", "audience", "client_id"):
@@ -156,10 +181,12 @@ class Policy:
             value = getattr(self, item.name)
             if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"policy.{item.name} must be a positive number")
-        for name in ("session", "remembered", "refresh"):
+        for name in ("session", "remembered", "refresh", "guest", "acting", "key", "grant"):
             lifetimes: Lifetimes = getattr(self, name)
-            if not (0 < lifetimes.idle <= lifetimes.absolute < math.inf):
+            if not 0 < lifetimes.idle <= lifetimes.absolute or math.isinf(lifetimes.idle):
                 raise ConfigurationError(f"policy.{name}: idle must be positive and not longer than absolute")
+            if math.isinf(lifetimes.absolute) and name != "key":
+                raise ConfigurationError(f"policy.{name}: absolute must be finite; only a key may have no end")
         if self.max_staleness < 0.5:
             raise ConfigurationError("policy.max_staleness must be at least 0.5 s: a feed read has to fit into it")
         if self.reuse_window > MAX_REUSE_WINDOW:
@@ -170,11 +197,21 @@ class Policy:
         if self.access_lifetime > self.refresh.absolute:
             raise ConfigurationError("policy.access_lifetime must not exceed policy.refresh.absolute")
 
-    def lifetimes(self, mode: Mode, remember: bool) -> Lifetimes:
-        """The idle and absolute time of a new session."""
+    def lifetimes(self, mode: Mode, remember: bool, kind: Kind = Kind.LOGIN) -> Lifetimes:
+        """The idle and absolute time of a new session. Only a person's login is told apart by mode."""
+        if kind is not Kind.LOGIN:
+            of_kind = {Kind.KEY: self.key, Kind.GRANT: self.grant, Kind.ACTING: self.acting, Kind.GUEST: self.guest}
+            return of_kind[kind]
         if mode is not Mode.SESSION:
             return self.refresh
         return self.remembered if remember else self.session
+
+    def limit(self, kind: Kind) -> int:
+        """How many live sessions of this kind a subject may have; of logins and guests, of both together."""
+        limits = {
+            Kind.KEY: self.keys_per_subject, Kind.GRANT: self.grants_per_subject, Kind.ACTING: self.acting_per_subject
+        }  # fmt: skip
+        return limits.get(kind, self.sessions_per_subject)
 
     @property
     def event_retention(self) -> float:

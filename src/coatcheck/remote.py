@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
-from . import arguments
+from . import arguments, decide
 from .applications import given
 from .clock import Clock
 from .credentials.jws import MAX_TOKEN
@@ -138,8 +138,9 @@ class _AccessVerifier(AccessVerifier):
 
     async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
         self._view.check_access(  # what is known already says why, and costs no question
-            session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver
-        )
+            session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver,
+            kind=decide.access_of(claims, self._policy).kind,
+        )  # fmt: skip
         await self._service.check(credential.token, subject=claims.sub, session_id=claims.sid)
 
 

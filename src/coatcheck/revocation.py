@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from . import acts, arguments
 from .clock import Clock
+from .errors import Rejected
 from .events import Events
 from .follower import Follower
-from .model import Event, EventKind
+from .model import ALL_KINDS, Event, EventKind, Kind
 from .policy import Policy
 from .stores.base import SessionStore
 
@@ -44,21 +46,38 @@ class Revocation:
         await self._bound(wait)
         return ended is not None
 
-    async def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> int:
-        """End all sessions of a subject, but for one if named. One step, however many there are. A login under way
-        whose password was checked before loses. Returns the new epoch.
+    async def revoke_subject(
+        self,
+        subject: str,
+        *,
+        kinds: Iterable[Kind] = ALL_KINDS,
+        excepted: str | None = None,
+        wait: bool = False,
+    ) -> int:
+        """End all sessions of a subject that are of these kinds, but for one if named. One step, however many there
+        are. A login under way whose password was checked before loses. Returns the new epoch.
 
-        Raises `NotFound` when the excepted session is not a live one of this subject: then nothing was ended."""
+        All kinds when ``kinds`` is omitted: for an account that is taken away, and for another password. Logging out
+        everywhere passes `LOGOUT_KINDS`: logins, guests and administrators who act as the subject. Keys and third
+        parties' access then go on.
+
+        Raises `NotFound` when the excepted session is not a live one of this subject: then nothing was ended. An
+        excepted session stays, of whatever kind it is. Raises `Rejected` for no kind at all."""
         arguments.subject(subject)
         arguments.texts_or_none(excepted=excepted)
         arguments.flags(wait=wait)
+        ended = frozenset(arguments.collection(Kind, kinds, "kinds", "{Kind.LOGIN}"))
+        if not ended:
+            raise Rejected("kinds must name at least one kind of session to end")
         now = self._clock.now()
-        epoch = await self._sessions.revoke_subject(subject, now=now, excepted=excepted)
+        epoch = await self._sessions.revoke_subject(subject, now=now, excepted=excepted, kinds=ended)
+        spared = ALL_KINDS - ended
         event = Event(
-            kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, session_id=excepted or "", number=epoch
+            kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, session_id=excepted or "", number=epoch,
+            spared=spared,
         )  # fmt: skip
         self._follower.apply(event)
-        self._emit(acts.SUBJECT_CUT_OFF, subject=subject, excepted=excepted or "")
+        self._emit(acts.SUBJECT_CUT_OFF, subject=subject, excepted=excepted or "", spared=" ".join(sorted(spared)))
         await self._bound(wait)
         return epoch
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import replace
 from typing import Any, Final
 
-from .model import Identity
+from .model import Identity, Kind
 
 Key = bytes
 
@@ -157,11 +157,14 @@ class Table:
         for place in tuple(self._by_session.get(session_id, ())):
             self._take(place)
 
-    def remove_subject(self, subject: str, excepted: str = "") -> None:
-        """Forget every credential of the subject, but for one session's."""
+    def remove_subject(self, subject: str, excepted: str = "", spared: frozenset[Kind] = frozenset()) -> None:
+        """Forget every credential of the subject, but for one session's and for those of some kinds."""
         for session_id in tuple(self._by_subject.get(subject, ())):
-            if session_id != excepted:
+            if session_id != excepted and not (spared and self._kind_of(session_id) in spared):
                 self.remove_session(session_id)
+
+    def _kind_of(self, session_id: str) -> Kind | None:
+        return next((entry.identity.access.kind for entry in self.of_session(session_id)), None)
 
     def remove_token(self, session_id: str, token_id: str) -> None:
         """Forget one access token."""

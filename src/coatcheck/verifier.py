@@ -19,7 +19,7 @@ from .credentials.transport import Carrier, Credential
 from .errors import InvalidCredential, MalformedCredential, RevokedCredential, StoreUnavailable
 from .events import Events
 from .follower import Follower
-from .model import Identity, Mode, Standing, SubjectFacts
+from .model import Access, Identity, Mode, Standing, SubjectFacts
 from .policy import CLOCK_LEEWAY, Policy
 from .stores.base import SessionStore
 from .subjects import SubjectSource, facts_from
@@ -82,15 +82,22 @@ class AccessVerifier(ABC):
             raise MalformedCredential("session tokens are verified by the issuing service only")
         return await self._verify_access(credential)
 
-    async def _verify_access(self, credential: Credential) -> Identity:
+    async def _verify_access(self, credential: Credential, *, anyones: bool = False) -> Identity:
+        """``anyones``: whatever it is for, and whoever it is for. Such an answer is never remembered."""
         for _ in range(_TRIES):
             keyring, now = self._access.keyring, self._clock.now()
             claims = self._access.read(credential.token, now=now)
-            decide.check_access(claims, self._policy, credential.carrier.mode, now)
+            access = decide.access_of(claims, self._policy)
+            audience = access.audience if anyones else ""
+            decide.check_access(claims, self._policy, credential.carrier.mode, now, audience=audience)
+            if not anyones:
+                decide.check_admitted(access, self._policy)
             if self._follower.is_live() and self._view.settles(
                 claims.iat, CLOCK_LEEWAY, claims.sub, claims.epoch, claims.ver
             ):
-                return self._admit(credential.key, claims)  # nothing was awaited: the lease and the key still stand
+                return self._admit(
+                    credential.key, claims, access, anyones
+                )  # nothing was awaited: the lease and the key still stand
             identity = await self._under_lease(credential.key)
             if identity is not None:
                 return identity
@@ -103,7 +110,7 @@ class AccessVerifier(ABC):
                 continue
             if self._view.numbers(claims.sub) != numbers:
                 continue
-            return self._admit(credential.key, claims)
+            return self._admit(credential.key, claims, access, anyones)
         raise StoreUnavailable("the lease lapsed again and again")
 
     async def _under_lease(self, key: bytes) -> Identity | None:
@@ -123,11 +130,11 @@ class AccessVerifier(ABC):
         """The view does not reach back to when the token was issued, so whoever has the sessions says whether it
         stands. Raises `InvalidCredential` or `StoreUnavailable`."""
 
-    def _admit(self, key: bytes, claims: AccessClaims) -> Identity:
+    def _admit(self, key: bytes, claims: AccessClaims, access: Access, anyones: bool) -> Identity:
         """The last question, to the view, and the insertion: no await comes between them."""
         self._view.check_access(
             session_id=claims.sid, token_id=claims.jti, subject=claims.sub, epoch=claims.epoch, version=claims.ver,
-            issued_at=claims.iat,
+            kind=access.kind, issued_at=claims.iat,
         )  # fmt: skip
         identity = Identity(
             subject=claims.sub,
@@ -136,10 +143,13 @@ class AccessVerifier(ABC):
             claims=claims.claims,
             auth_time=claims.auth_time,
             amr=tuple(claims.amr),
-            mode=_MODES[claims.mode],
+            mode=_MODES[claims.mode.removesuffix(decide.MORE)],
             expires=claims.exp,
             token_id=claims.jti,
+            access=access,
         )
+        if anyones:
+            return identity
         self._table.put(
             Entry(
                 key,
@@ -191,7 +201,14 @@ class Verifier(AccessVerifier):
             return await self._verify_session(credential)
         return await self._verify_access(credential)
 
-    async def _verify_session(self, credential: Credential) -> Identity:
+    async def examine(self, credential: Credential) -> Identity:
+        """As `verify`, whatever kind and audience it has and whatever key it is bound to: what the credential says,
+        for somebody else who asks. Whoever is behind it is not to be let in by this."""
+        if credential.carrier is Carrier.SESSION_COOKIE:
+            return await self._verify_session(credential, anyones=True)
+        return await self._verify_access(credential, anyones=True)
+
+    async def _verify_session(self, credential: Credential, *, anyones: bool = False) -> Identity:
         session_id = self._opaque.read_session_token(credential.token)
         floors: tuple[int, int] | None = None
         for _ in range(_TRIES):
@@ -204,6 +221,8 @@ class Verifier(AccessVerifier):
                 raise RevokedCredential("session is not live")
             if standing.session.mode is not Mode.SESSION:
                 raise MalformedCredential("session token of a session that has none")
+            if not anyones:
+                decide.check_admitted(standing.session.access, self._policy)
             # After the epoch and version, so that a change in between costs a re-read and never an access.
             facts = await facts_from(self._subjects, standing.session.subject)
             if facts is None:
@@ -220,7 +239,7 @@ class Verifier(AccessVerifier):
                     self._follower.lose("the store does not know of a change that was made")
                 floors = self._view.floors(standing)
                 continue
-            return self._remember_session(credential.key, standing, facts, began)
+            return self._remember_session(credential.key, standing, facts, began, anyones)
         raise StoreUnavailable("the store's answers were overtaken again and again")
 
     async def _ask_about(self, credential: Credential, claims: AccessClaims) -> None:
@@ -229,18 +248,23 @@ class Verifier(AccessVerifier):
             raise RevokedCredential("session is not live")
         decide.check_standing(claims, standing)
 
-    def _remember_session(self, key: bytes, standing: Standing, facts: SubjectFacts, began: float) -> Identity:
+    def _remember_session(
+        self, key: bytes, standing: Standing, facts: SubjectFacts, began: float, anyones: bool
+    ) -> Identity:
         session = standing.session
         identity = Identity(
             subject=session.subject,
             session_id=session.id,
-            roles=facts.roles,
+            roles=session.access.narrowed(facts.roles),
             claims=facts.claims,
             auth_time=session.authenticated,
             amr=session.amr,
             mode=session.mode,
             expires=session.absolute_deadline,
+            access=session.access,
         )
+        if anyones:
+            return identity
         local = self._clock.local
         self._table.put(
             Entry(

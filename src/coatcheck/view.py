@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
 from .errors import ExpiredCredential, RevokedCredential, StaleCredential
-from .model import Event, EventKind, Standing
+from .model import ALL_KINDS, Event, EventKind, Kind, Standing
 from .stores.base import CLOCK_STEP
 
 T = TypeVar("T")
@@ -62,15 +62,44 @@ def _line(text: str) -> bytes:
     return b"\n%b\n" % text.encode("unicode_escape")
 
 
+_Latest = tuple[int, str]
+"""The epoch of a cut-off, and the session that it spared."""
+
+
 class _CutOff(NamedTuple):
     """What is known of a subject's epoch."""
 
     lowest: int
     """Of the epochs that it has been told of."""
     number: int
-    """The highest of them."""
+    """The latest cut-off of logins, and of whatever is not in ``others``."""
     excepted: str
     """The session that this one spared."""
+    others: tuple[tuple[Kind, _Latest], ...] = ()
+    """The latest of kinds for which that is another one."""
+
+    def of(self, kind: Kind) -> _Latest:
+        """The latest cut-off of sessions of this kind."""
+        for other, latest in self.others:
+            if other is kind:
+                return latest
+        return self.number, self.excepted
+
+    def after(self, event: Event) -> _CutOff:
+        """The same when this event, which may come late or again, has counted for the kinds that it ended."""
+        latest = {kind: self.of(kind) for kind in Kind}
+        for kind in ALL_KINDS - event.spared:
+            if event.number >= latest[kind][0]:
+                latest[kind] = event.number, event.session_id
+        of_login = latest[Kind.LOGIN]
+        others = tuple((kind, found) for kind, found in latest.items() if found != of_login)
+        return _CutOff(min(self.lowest, event.number), *of_login, _SHARED.get(others, others))
+
+
+_Others = tuple[tuple[Kind, _Latest], ...]
+_SPARED: Final[_Others] = ((Kind.KEY, (0, "")), (Kind.GRANT, (0, "")))
+_SHARED: Final[dict[_Others, _Others]] = {_SPARED: _SPARED}
+"""What every logout everywhere says of keys and grants: in memory once, and not a million times."""
 
 
 class _Changed(NamedTuple):
@@ -102,7 +131,7 @@ class _Generation:
 
 
 class RevocationView:
-    """Revoked sessions and tokens, and the floors under epochs and versions.
+    """Revoked sessions and tokens, and the floors under epochs, for each kind of session, and versions.
 
     ``retention``: seconds for which an event can matter; it is kept for that long at least and twice that at most.
     """
@@ -187,14 +216,22 @@ class RevocationView:
                 self._dropped.pop()
 
     def check_access(
-        self, *, session_id: str, token_id: str, subject: str, epoch: int, version: int, issued_at: float = math.inf
+        self,
+        *,
+        session_id: str,
+        token_id: str,
+        subject: str,
+        epoch: int,
+        version: int,
+        kind: Kind = Kind.LOGIN,
+        issued_at: float = math.inf,
     ) -> None:
         """Raise `RevokedCredential` or `StaleCredential` when an event says so of an access token, and
         `ExpiredCredential` when one that could concern it has been dropped: by both clocks a token of then had
         expired at that time; if it seems not to have, then the store's has been put back."""
         if issued_at <= self._forgotten + CLOCK_STEP:
             raise ExpiredCredential("issued before what is still known")
-        self._check_session(session_id, subject, epoch)
+        self._check_session(session_id, subject, epoch, kind)
         if _holds(self._new.tokens, self._old.tokens, token_id):
             raise RevokedCredential("token was revoked")
         if version < self._floor(subject):
@@ -203,7 +240,7 @@ class RevocationView:
     def check_standing(self, standing: Standing) -> None:
         """Raise `RevokedCredential` or `Overtaken` when an event has overtaken a store read."""
         session = standing.session
-        self._check_session(session.id, session.subject, session.epoch)
+        self._check_session(session.id, session.subject, session.epoch, session.kind)
         if standing.version < self._floor(session.subject):
             raise Overtaken
         changed = _either(self._new.session_versions, self._old.session_versions, session.id)
@@ -215,12 +252,14 @@ class RevocationView:
         changed = _either(self._new.session_versions, self._old.session_versions, standing.session.id) or 0
         return changed, self._floor(standing.session.subject)
 
-    def _check_session(self, session_id: str, subject: str, epoch: int) -> None:
+    def _check_session(self, session_id: str, subject: str, epoch: int, kind: Kind) -> None:
         if _holds(self._new.sessions, self._old.sessions, session_id):
             raise RevokedCredential("session was revoked")
         cut_off = _either(self._new.cut_offs, self._old.cut_offs, subject)
-        if cut_off is not None and epoch < cut_off.number and session_id != cut_off.excepted:
-            raise RevokedCredential("subject was cut off")
+        if cut_off is not None:
+            number, excepted = cut_off.of(kind)
+            if epoch < number and session_id != excepted:
+                raise RevokedCredential("subject was cut off")
 
     def _floor(self, subject: str) -> int:
         changed = _either(self._new.subject_versions, self._old.subject_versions, subject)
@@ -234,11 +273,7 @@ class RevocationView:
 
     def _cut_off(self, event: Event) -> None:
         known = _either(self._new.cut_offs, self._old.cut_offs, event.subject)
-        found = _CutOff(event.number, event.number, event.session_id)
-        if known is not None:
-            latest = found if known.number <= event.number else known
-            found = _CutOff(min(known.lowest, event.number), latest.number, latest.excepted)
-        self._new.cut_offs[event.subject] = found
+        self._new.cut_offs[event.subject] = (known or _CutOff(event.number, 0, "")).after(event)
 
     def _subject_changed(self, event: Event) -> None:
         known = _either(self._new.subject_versions, self._old.subject_versions, event.subject)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from coatcheck import errors
 from coatcheck.adapters.problems import INTERNAL, problem_of
-from coatcheck.errors import CoatcheckError, LoginTooOld, NotLoggedIn, Throttled, WeakPassword
+from coatcheck.errors import CoatcheckError, LoginTooOld, NotLoggedIn, StepRequired, Throttled, WeakPassword
 
 SECRET = "ccs_something-that-nobody-may-read"
 
@@ -19,8 +20,14 @@ def every_error() -> list[CoatcheckError]:
     found = list[CoatcheckError]()
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, CoatcheckError):
-            found.append(kind(7) if kind in (Throttled, LoginTooOld) else kind(SECRET))
+            found.append(_one(kind))
     return found
+
+
+def _one(kind: Any) -> CoatcheckError:
+    if kind is StepRequired:
+        return StepRequired(("totp",), SECRET, expires_in=300)
+    return kind(7) if kind in (Throttled, LoginTooOld) else kind(SECRET)
 
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)

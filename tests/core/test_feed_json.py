@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import feed_json
-from coatcheck.model import Event, EventKind
+from coatcheck.model import Event, EventKind, Kind
 from coatcheck.stores.base import FeedRead
 from tests.support.service import environment
 
@@ -17,7 +17,7 @@ MOMENTS = st.floats(min_value=0, max_value=4e9, allow_nan=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 EVENTS = st.builds(
     Event, kind=st.sampled_from(EventKind), at=st.integers(0, 4_000_000_000).map(float), subject=TEXTS,
-    session_id=TEXTS, token_id=TEXTS, number=st.integers(1, 2**63 - 1),
+    session_id=TEXTS, token_id=TEXTS, number=st.integers(1, 2**63 - 1), spared=st.frozensets(st.sampled_from(Kind)),
 )  # fmt: skip
 
 

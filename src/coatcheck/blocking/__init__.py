@@ -21,7 +21,7 @@ from ..credentials.transport import Credential
 from ..events import Events
 from ..issuer import Credentials
 from ..logins import Steps
-from ..model import Device, Mode
+from ..model import ALL_KINDS, PLAIN, Access, Device, Kind, Mode
 from ..policy import Policy
 from ..stores import KeyedSessions, Store, embedded_path
 from ..stores.base import SessionStore
@@ -109,6 +109,8 @@ class Auth(Blocking[_async.Auth]):
         amr: tuple[str, ...] = ("pwd",),
         auth_time: float | None = None,
         data: Mapping[str, Any] | None = None,
+        access: Access = PLAIN,
+        expires: float | None = None,
     ) -> Credentials:
         """See `coatcheck.Auth.login`."""
         return self.run(
@@ -121,6 +123,8 @@ class Auth(Blocking[_async.Auth]):
                 amr=amr,
                 auth_time=auth_time,
                 data=data,
+                access=access,
+                expires=expires,
             )
         )
 
@@ -162,9 +166,11 @@ class Auth(Blocking[_async.Auth]):
         """See `coatcheck.Auth.revoke`."""
         return self.run(lambda auth: auth.revoke(session_id, wait=wait))
 
-    def revoke_subject(self, subject: str, *, excepted: str | None = None, wait: bool = False) -> None:
+    def revoke_subject(
+        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+    ) -> None:
         """See `coatcheck.Auth.revoke_subject`."""
-        self.run(lambda auth: auth.revoke_subject(subject, excepted=excepted, wait=wait))
+        self.run(lambda auth: auth.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait))
 
     def subject_changed(self, subject: str) -> None:
         """See `coatcheck.Auth.subject_changed`."""

@@ -134,9 +134,12 @@ async def _examine_access(deployment: Deployment, token: str, report: Report) ->
     with report.check("signature"):
         claims = deployment.access_tokens.read(token, now=now)
     with report.check("claims"):
-        if claims.mode not in (Mode.JWT, Mode.JWT_COOKIE):
+        mode = claims.mode.removesuffix(decide.MORE)
+        if mode not in (Mode.JWT, Mode.JWT_COOKIE):
             raise InvalidCredential("its mode has no access tokens")
-        decide.check_access(claims, deployment.settings.policy, Mode(claims.mode), now)
+        policy = deployment.settings.policy
+        decide.check_access(claims, policy, Mode(mode), now)
+        decide.check_admitted(decide.access_of(claims, policy), policy)
     standing = await _standing(deployment, claims.sid, report)
     with report.check("subject"):
         if standing.session.subject != claims.sub:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from coatcheck.credentials import encoding, jws
 from coatcheck.credentials.keyring import Keyring, TrustedKeys
@@ -21,6 +22,18 @@ NumericDate = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Whole seconds since the epoch, up to the end of the year 9999."""
 Counter = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """What a store can count to."""
+
+
+class ActClaim(msgspec.Struct, frozen=True):
+    """RFC 8693 §4.1."""
+
+    sub: Text
+
+
+class CnfClaim(msgspec.Struct, frozen=True):
+    """RFC 9449 §6.1, RFC 7800."""
+
+    jkt: Text
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +59,14 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Not good before this. Ours have none; who sets it means it (RFC 7519 §4.1.5)."""
     claims: dict[str, Any] = {}
     """The application's own. Left out when empty."""
+    kind: str = ""
+    """What the session is for, of one that is no login. This and what follows a plain login's token has not."""
+    scope: str | UnsetType = UNSET
+    """RFC 8693 §4.2: the words that it is narrowed to, with a space between. Empty: to nothing."""
+    act: ActClaim | UnsetType = UNSET
+    """The administrator who acts."""
+    cnf: CnfClaim | UnsetType = UNSET
+    """The key that whoever presents it must prove to have."""
 
 
 _encode: Final = msgspec.json.Encoder().encode

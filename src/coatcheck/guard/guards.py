@@ -121,6 +121,7 @@ class Guards:
         elif kind is EventKind.SUBJECT_CUT_OFF:
             of_subject = self._of_subject(event.subject)
             found = [w for w in of_subject if w.epoch < event.number and w.identity.session_id != event.session_id]
+            found = [w for w in found if w.identity.access.kind not in event.spared]
             reason = "subject was cut off"
         elif kind is EventKind.SUBJECT_CHANGED:
             found = [w for w in self._of_subject(event.subject) if w.version < event.number]
@@ -214,7 +215,7 @@ class Guards:
 
     def _check_facts(self, identity: Identity, facts: SubjectFacts) -> None:
         """Nobody knows at which version this identity was verified, so it counts if it would say the same today."""
-        if facts.roles != identity.roles or facts.claims != identity.claims:
+        if identity.access.narrowed(facts.roles) != identity.roles or facts.claims != identity.claims:
             raise StaleCredential("subject has changed since")
 
     def _entry_from(self, identity: Identity, standing: Standing, due: float, last: float) -> Entry:

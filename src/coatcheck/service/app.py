@@ -47,7 +47,10 @@ class Service(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             components = document.setdefault("components", {})
-            components["securitySchemes"] = SECURITY_SCHEMES
+            steps = "/login/step" in document["paths"]
+            components["securitySchemes"] = {
+                name: scheme for name, scheme in SECURITY_SCHEMES.items() if steps or name != "attemptCookie"
+            }
             components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
             _without_framework_refusals(document)
             self.openapi_schema = document

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..model import Mode
+from ..model import Kind, Mode
 from ..proxies import all_listed
 
 Reader = Callable[[object], object]
@@ -98,6 +98,19 @@ def modes(value: object) -> tuple[Mode, ...]:
         return tuple(Mode(name) for name in several(value))
     except ValueError:
         raise ValueError(f"must be a list of modes out of {', '.join(Mode)}") from None
+
+
+def kinds(value: object) -> tuple[Kind, ...]:
+    """Several kinds of access."""
+    try:
+        return tuple(Kind(name) for name in several(value))
+    except ValueError:
+        raise ValueError(f"must be a list of kinds out of {', '.join(Kind)}") from None
+
+
+def endless(value: object) -> float:
+    """A number, or ``inf``."""
+    return math.inf if value in ("inf", math.inf) else number(value)
 
 
 def networks(value: object) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ from ..secret_file import check_private
 from .readers import (
     Reader,
     choice,
+    endless,
+    kinds,
     modes,
     networks,
     number,
@@ -124,9 +126,11 @@ def _policy_readers() -> Mapping[str, Reader]:
         value = getattr(default, item.name)
         name = f"policy.{item.name}"
         if isinstance(value, Lifetimes):
-            readers |= {f"{name}.{part.name}": number for part in fields(Lifetimes)}
+            readers |= {f"{name}.idle": number, f"{name}.absolute": endless if item.name == "key" else number}
         elif item.name == "modes":
             readers[name] = modes
+        elif item.name == "kinds":
+            readers[name] = kinds
         elif isinstance(value, tuple):
             readers[name] = several
         elif isinstance(value, int):

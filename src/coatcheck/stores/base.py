@@ -4,7 +4,9 @@ Common to all of them:
 
 - ``now`` is always an argument, in seconds since the Unix epoch, so that every store obeys a test clock.
 - A session that is not live is ``None``, whatever the reason: unknown, revoked, idle for too long, past its absolute
-  deadline, or of an older epoch than its subject's.
+  deadline, or made before the latest cut-off of its subject's sessions of its kind.
+- A subject has one epoch, which every cut-off steps, and for each kind the epoch of the latest cut-off that ended
+  sessions of that kind. A session is kept with the latter as its epoch, and lives while that stays the same.
 - A store that fails raises `StoreUnavailable`, whatever its driver raised. A write that was not surely done raises.
 - Cancelling a call never leaves a connection half-read and never half-writes: an operation is one transaction.
 - An operation that changes what a verifier may believe appends its event in the same transaction.
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
 
 from ..errors import CoatcheckError
-from ..model import Account, Event, Session, Standing
+from ..model import ALL_KINDS, Account, Event, Kind, Session, Standing
 
 
 class FeedLost(CoatcheckError):
@@ -159,14 +161,17 @@ class SessionStore(Feed, Founder, Protocol):
         """The store's time, seconds since the Unix epoch, as `FeedRead.now`."""
 
     async def standing_of(self, subject: str) -> tuple[int, int]:
-        """The subject's epoch and version; ``(0, 0)`` for one never heard of."""
+        """The subject's epoch, which every cut-off steps, and version; ``(0, 0)`` for one never heard of."""
 
     async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
-        """Insert the session, only if the subject's epoch still is ``session.epoch``.
+        """Insert the session, only if since ``session.epoch`` no cut-off has ended sessions of its kind. It is kept
+        with the epoch of the latest one that has.
 
-        ``keep`` is how many live sessions the subject may have, this one among them: the oldest beyond it end in the
-        same step, each with its SESSION_REVOKED, but at most `MAX_ENDED` of them (a lower limit is reached by and by).
-        Returns the ids of those that ended, oldest first. The new session is never among them.
+        ``keep`` is how many live sessions the subject may have, this one among them. Logins and guests
+        (`PERSON_KINDS`) count together: the oldest beyond it end in the same step, each with its SESSION_REVOKED, but
+        at most `MAX_ENDED` of them (a lower limit is reached by and by). Returns the ids of those that ended, oldest
+        first. The new session is never among them. Of every other kind those of the same kind count, none of them ends
+        for a new one, and `LimitReached` is raised.
 
         Raises `Conflict` otherwise (a login lost against a password change or logout-everywhere), and when the id
         exists already. ``session.epoch`` must be one that `standing_of` gave *before* the password was checked."""
@@ -214,11 +219,14 @@ class SessionStore(Feed, Founder, Protocol):
         access tokens are still about. What the feed holds already is not appended again, so a second call changes
         nothing; neither does an id that `new_session_id` cannot have made."""
 
-    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
-        """Step the subject's epoch and append one SUBJECT_CUT_OFF naming the exception. O(1) in the number of
-        sessions. The excepted session must be a live one of this subject, in the same step, and takes the new epoch;
-        otherwise `NotFound` is raised and nothing changes. Returns the new epoch, a higher one than ever. A subject
-        never heard of is cut off as well (a login under way must lose)."""
+    async def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> int:
+        """Step the subject's epoch, end its sessions of these kinds, and append one SUBJECT_CUT_OFF naming the
+        exception and the kinds that were spared. O(1) in the number of sessions. The excepted session must be a live
+        one of this subject, in the same step, and takes the new epoch if its kind is cut off; otherwise `NotFound` is
+        raised and nothing changes. Returns the new epoch, a higher one than ever. A subject never heard of is cut off
+        as well (a login under way must lose)."""
 
     async def step_version(self, subject: str, *, now: float) -> int:
         """Step the subject's version and append SUBJECT_CHANGED. Returns the new version, a higher one than ever. Call
@@ -232,8 +240,16 @@ class SessionStore(Feed, Founder, Protocol):
     async def announce_keys(self, *, now: float) -> None:
         """Append KEYS_CHANGED. Call it *after* the key store was written."""
 
-    async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
-        """Live sessions, newest first, paged. Raises `Rejected` for a cursor that is not one of ours."""
+    async def sessions_of(
+        self,
+        subject: str,
+        *,
+        now: float,
+        limit: int = 50,
+        cursor: str | None = None,
+        kinds: frozenset[Kind] = ALL_KINDS,
+    ) -> SessionPage:
+        """Live sessions of these kinds, newest first, paged. Raises `Rejected` for a cursor that is not one of ours."""
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:
         """Delete at most ``limit`` dead sessions and at most ``limit`` events older than ``now - keep_events``

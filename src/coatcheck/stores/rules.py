@@ -7,7 +7,7 @@ import binascii
 import json
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
@@ -23,8 +23,8 @@ from ..arguments import (
     texts,
     wholes,
 )
-from ..errors import Rejected
-from ..model import Account, Device, Mode, Session
+from ..errors import Rejected, StoreUnavailable
+from ..model import PLAIN, Access, Account, Device, Event, EventKind, Kind, Mode, Session, kinds_in
 from .base import MAX_PAGE, Touch
 
 MAX_CURSOR: Final = 512
@@ -109,6 +109,7 @@ def check_session(session: Session, *, now: float) -> None:
     kinds(Session, session=session)
     kinds(Mode, mode=session.mode)
     kinds(Device, device=session.device)
+    kinds(Access, access=session.access)
     texts(subject=session.subject, session_id=session.id)
     wholes(epoch=session.epoch, generation=session.generation, version=session.version)
     numbers(
@@ -119,6 +120,55 @@ def check_session(session: Session, *, now: float) -> None:
     mappings_or_none(data=session.data)
     collection(str, session.amr, "amr", "('pwd',)")
     free_texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
+
+
+def check_kinds(named: Iterable[Kind]) -> frozenset[Kind]:
+    """The kinds that are named. Raises `TypeError` and `Rejected` where they are none."""
+    found = frozenset(collection(Kind, named, "kinds", "{Kind.LOGIN}"))
+    if not found:
+        raise Rejected("kinds must name at least one kind of session")
+    return found
+
+
+def third_name(event: Event) -> str:
+    """What is stored of an event beside subject and session: the token, or of a cut-off the kinds that it spared. They
+    stand in one place, so that a running version which knows no kinds can read the event. It takes it for one that
+    spared nothing."""
+    return pack_kinds(event.spared) if event.kind is EventKind.SUBJECT_CUT_OFF else event.token_id
+
+
+def pack_kinds(spared: frozenset[Kind]) -> str:
+    """The kinds that a cut-off spared, as text."""
+    return " ".join(sorted(spared))
+
+
+def stored_event(kind: EventKind, at: float, subject: str, session_id: str, third: str, number: int) -> Event:
+    """The event that was stored as this; ``third`` is its `third_name`."""
+    is_cut_off = kind is EventKind.SUBJECT_CUT_OFF
+    return Event(
+        kind=kind, at=at, subject=subject, session_id=session_id, token_id="" if is_cut_off else third, number=number,
+        spared=kinds_in(third.split()) if is_cut_off else frozenset(),
+    )  # fmt: skip
+
+
+def pack_access(access: Access) -> str:
+    """What a session is for, besides its kind, as text: ASCII, empty where all of it is at its default."""
+    told: dict[str, Any] = {
+        name: getattr(access, name) for name in ("client", "audience", "actor", "bound_key") if getattr(access, name)
+    }
+    if access.scopes is not None:
+        told["scopes"] = sorted(access.scopes)
+    return to_json(told) if told else ""
+
+
+def unpack_access(kind: str, text: str) -> Access:
+    """What `pack_access` made. Raises `StoreUnavailable` for what it did not make: a newer version may have."""
+    if kind == Kind.LOGIN and not text:
+        return PLAIN
+    try:
+        return Access(kind=Kind(kind), **json.loads(text or "{}"))
+    except (TypeError, ValueError, Rejected) as error:
+        raise StoreUnavailable("a session is of a kind that this version does not know") from error
 
 
 def check_update(

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, Self
 from ... import ApplicationSubjects, Auth, Credential, Credentials, Lifetimes, Mode, Policy, StoreUnavailable, bearer
 from ...credentials.cookies import DEVELOPMENT
 from ...credentials.transport import Carrier, cookie
+from ...model import ALL_KINDS, Kind
 from ...service.settings import Settings
 from ...stores import embedded_path, open_store
 from ...stores.base import MAX_PAGE, Herald, SealedKey, SessionStore
@@ -54,7 +55,9 @@ class GuestStore:
     async def announce_keys(self, *, now: float) -> None:
         """Nothing: nobody else needs to know these."""
 
-    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> NoReturn:
+    async def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> NoReturn:
         """Raises `NotImplementedError`: it would leave a row about the subject."""
         raise NotImplementedError
 

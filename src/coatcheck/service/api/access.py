@@ -28,14 +28,17 @@ MIN_SERVICE_KEY: Final = 32
 """Characters of a service key at least."""
 
 
-async def require_identity(request: Request) -> tuple[Auth, Identity]:
-    """Who is asking. Raises `Refusal` (nobody), `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
+async def require_identity(request: Request, *, in_person: bool = True) -> tuple[Auth, Identity]:
+    """Who is asking; the subject in person, unless anybody will do that policy lets in. Raises `Refusal` (nobody),
+    `Forbidden`, `InvalidCredential`, `CrossSite` or `StoreUnavailable`."""
     auth = auth_of(request)
     identity = await identify(auth, request.scope)
     if identity is None:
         from_our_pages(auth, request)
         raise not_logged_in()
-    known_as(identity.subject, identity.session_id)
+    known_as(identity.actor or identity.subject, identity.session_id)
+    if in_person:
+        decide.check_person(identity)
     return auth, identity
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from ...model import Access, Kind
 
 Timestamp = Annotated[
     str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", json_schema_extra={"format": "date-time"})
@@ -70,7 +72,27 @@ class Registered(Answer):
     subject: SubjectView
 
 
-class CurrentSession(Answer):
+class AccessView(Answer):
+    """What a session is for, and how far it goes. Each is left out where it is a plain login's."""
+
+    kind: Literal["login", "key", "grant", "acting", "guest"] = "login"
+    client: str = ""
+    audience: str = ""
+    scopes: list[str] = []
+    actor: str = ""
+
+
+def access_view(access: Access) -> dict[str, Any]:
+    """Those of `AccessView` that are not at their defaults."""
+    told = {name: getattr(access, name) for name in ("client", "audience", "actor") if getattr(access, name)}
+    if access.kind is not Kind.LOGIN:
+        told["kind"] = access.kind.value
+    if access.scopes is not None:
+        told["scopes"] = sorted(access.scopes)
+    return told
+
+
+class CurrentSession(AccessView):
     """Who is asking, and in which session."""
 
     subject: SubjectView
@@ -90,7 +112,7 @@ class DeviceView(Answer):
     name: str
 
 
-class ListedSession(SessionView):
+class ListedSession(SessionView, AccessView):
     """One entry of a device list."""
 
     mode: ModeName
@@ -148,8 +170,21 @@ class Inactive(Answer):
     active: Literal[False]
 
 
+class Act(Answer):
+    """RFC 8693 §4.1: the administrator who acts."""
+
+    sub: str
+
+
+class Confirmation(Answer):
+    """RFC 9449 §6.2: whoever presents the token must prove to have this key."""
+
+    jkt: str
+
+
 class Active(Answer):
-    """RFC 7662 §2.2. ``token_type`` tells what kind it is: only ``Bearer`` is meant for a resource server."""
+    """RFC 7662 §2.2. ``token_type`` tells what kind it is: only ``Bearer`` is meant for a resource server. ``kind`` and
+    what follows it are left out where they are a plain login's. ``scope`` may be empty: then nothing is allowed."""
 
     active: Literal[True]
     token_type: Literal["Bearer", "session_token", "refresh_token"]
@@ -164,6 +199,10 @@ class Active(Answer):
     auth_time: int
     amr: list[str]
     roles: list[str]
+    kind: Literal["login", "key", "grant", "acting", "guest"] = "login"
+    scope: str = ""
+    act: Act | None = None
+    cnf: Confirmation | None = None
 
 
 class PublicKeys(Answer):
@@ -173,7 +212,8 @@ class PublicKeys(Answer):
 
 
 class EventView(Answer):
-    """One entry of the feed. What its kind does not use is left out."""
+    """One entry of the feed. What its kind does not use is left out. ``spared``, of ``subject_cut_off``: the kinds of
+    sessions that live on; where it is left out all have ended."""
 
     kind: Literal[
         "session_revoked", "subject_cut_off", "session_changed", "subject_changed", "token_revoked", "keys_changed"
@@ -182,6 +222,7 @@ class EventView(Answer):
     subject: str = ""
     session_id: str = ""
     token_id: str = ""
+    spared: list[str] = []
     number: Annotated[int, Field(ge=0)] = 0
 
 

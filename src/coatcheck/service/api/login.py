@@ -13,7 +13,7 @@ from ...auth import Auth
 from ...credentials.csrf import Provenance
 from ...errors import InvalidCredential, MalformedCredential, NotFound, StepRequired
 from ...issuer import Credentials
-from ...model import Mode
+from ...model import LOGOUT_KINDS, Mode
 from .. import delivery, registration
 from ..logins import chosen_mode, log_in
 from ..refusals import invalid_request, not_logged_in
@@ -167,7 +167,7 @@ async def logout_others(request: Request) -> Response:
     auth, identity = await require_identity(request)
     await read_json(request, NoBody, optional=True)
     try:
-        await auth.revoke_subject(identity.subject, excepted=identity.session_id)
+        await auth.revoke_subject(identity.subject, kinds=LOGOUT_KINDS, excepted=identity.session_id)
     except NotFound as error:
         raise MalformedCredential("the session ended meanwhile") from error
     return Response(status_code=204)
@@ -183,7 +183,7 @@ async def logout_everywhere(request: Request) -> Response:
     """End all sessions of the subject, this one too."""
     auth, identity = await require_identity(request)
     await read_json(request, NoBody, optional=True)
-    await auth.revoke_subject(identity.subject)
+    await auth.revoke_subject(identity.subject, kinds=LOGOUT_KINDS)
     return _gone(request)
 
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from ...auth import Auth
 from ...credentials.opaque import is_session_id
 from ...errors import Conflict, NotFound, RevokedCredential
-from ...model import Identity, Session
+from ...model import LOGOUT_KINDS, Identity, Session
 from .. import delivery
 from ..pages.words import device_name
 from .access import require_identity
-from .answers import CurrentSession, DeviceView, ListedSession, SessionPage, SubjectView
+from .answers import CurrentSession, DeviceView, ListedSession, SessionPage, SubjectView, access_view
 from .bodies import LabelBody, NoBody, answer_json, read_json
 from .contract import COOKIE_OR_BEARER, described
 from .login import email_of
@@ -32,7 +32,7 @@ _TRIES: Final = 5
 @routes.get("/session", **described({200: CurrentSession}, problems=(401,), security=COOKIE_OR_BEARER))
 async def session(request: Request) -> Response:
     """Who is asking, and in which session."""
-    auth, identity = await require_identity(request)
+    auth, identity = await require_identity(request, in_person=False)
     standing = await auth.sessions.find(identity.session_id, now=auth.clock.now())
     if standing is None:
         raise RevokedCredential("session is not live")
@@ -45,11 +45,12 @@ async def session(request: Request) -> Response:
             roles=roles,
             amr=list(identity.amr),
             auth_time=delivery.timestamp(identity.auth_time),
+            **access_view(standing.session.access),
         )
     )
 
 
-@routes.get("/sessions", **described({200: SessionPage}, problems=(401, 422), security=COOKIE_OR_BEARER))
+@routes.get("/sessions", **described({200: SessionPage}, problems=(401, 403, 422), security=COOKIE_OR_BEARER))
 async def sessions(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The subject's live sessions, newest first, page by page."""
     auth, identity = await require_identity(request)
@@ -101,7 +102,8 @@ async def end_session(request: Request, id: str) -> Response:
 
 async def page_of(auth: Auth, subject: str, current: str, limit: int, cursor: str | None) -> SessionPage:
     """A page of a subject's sessions; ``current`` is the one to be marked."""
-    page = await auth.sessions.sessions_of(subject, now=auth.clock.now(), limit=limit, cursor=cursor)
+    now = auth.clock.now()
+    page = await auth.sessions.sessions_of(subject, now=now, limit=limit, cursor=cursor, kinds=LOGOUT_KINDS)
     return SessionPage(sessions=[_listed(item, current) for item in page.sessions], next=page.next)
 
 
@@ -126,4 +128,5 @@ def _listed(session: Session, current: str) -> ListedSession:
         ),
         current=session.id == current,
         amr=list(session.amr),
+        **access_view(session.access),
     )

@@ -17,11 +17,11 @@ from ...credentials.jwt import AccessClaims
 from ...credentials.opaque import REFRESH_PREFIX, SESSION_PREFIX
 from ...credentials.transport import Carrier, Credential, bearer, cookie
 from ...errors import InvalidCredential, RevokedCredential
-from ...model import Mode, Session
+from ...model import Access, Kind, Mode, Session
 from ...subjects import facts_from
 from ..feed import Shared
 from .access import ServiceKeys, from_our_pages
-from .answers import Active, Inactive, PublicKeys
+from .answers import Act, Active, Confirmation, Inactive, PublicKeys
 from .bodies import answer_json, read_token
 from .contract import SERVICE_KEY, described
 from .events import Nonce, repeated
@@ -103,7 +103,8 @@ async def _introspected(auth: Auth, token: str) -> Active:
     if token.startswith(SESSION_PREFIX):
         return await _session_token(auth, token)
     claims = auth.access_tokens.read(token, now=auth.clock.now())
-    identity = await auth.verify(_presented(claims, token))
+    # Of whatever kind, and whoever it is for: who asks decides whether that is them.
+    identity = await auth.verifier.examine(_presented(claims, token))
     # Memory is good for whoever holds it under the lease; who asks may remember the answer under a lease of their own.
     standing = await auth.sessions.find(identity.session_id, now=auth.clock.now())
     if standing is None:
@@ -112,12 +113,12 @@ async def _introspected(auth: Auth, token: str) -> Active:
     return Active(
         active=True, token_type="Bearer", sub=identity.subject, sid=identity.session_id, client_id=claims.client_id,
         iss=claims.iss, aud=claims.aud, iat=claims.iat, exp=claims.exp, jti=claims.jti, auth_time=claims.auth_time,
-        amr=list(identity.amr), roles=sorted(identity.roles),
+        amr=list(identity.amr), roles=sorted(identity.roles), **_access(identity.access),
     )  # fmt: skip
 
 
 async def _session_token(auth: Auth, token: str) -> Active:
-    identity = await auth.verify(cookie(Carrier.SESSION_COOKIE, SECURE.session, token))
+    identity = await auth.verifier.examine(cookie(Carrier.SESSION_COOKIE, SECURE.session, token))
     standing = await auth.sessions.find(identity.session_id, now=auth.clock.now())
     if standing is None:
         raise RevokedCredential("session is not live")
@@ -133,17 +134,31 @@ async def _refresh_token(auth: Auth, token: str) -> Active:
     facts = await facts_from(auth.subjects, standing.session.subject)
     if facts is None:
         raise RevokedCredential("subject is unknown or disabled")
-    return _of_session(auth, standing.session, "refresh_token", facts.roles)
+    return _of_session(auth, standing.session, "refresh_token", standing.session.access.narrowed(facts.roles))
 
 
 def _of_session(auth: Auth, session: Session, kind: Any, roles: frozenset[str]) -> Active:
-    policy = auth.policy
+    policy, access = auth.policy, session.access
     return Active(
-        active=True, token_type=kind, sub=session.subject, sid=session.id, client_id=policy.client_id,
-        iss=policy.issuer, aud=policy.audience, iat=int(session.created),
+        active=True, token_type=kind, sub=session.subject, sid=session.id, client_id=access.client or policy.client_id,
+        iss=policy.issuer, aud=access.audience or policy.audience, iat=int(session.created),
         exp=int(min(session.idle_deadline, session.absolute_deadline)), auth_time=int(session.authenticated),
-        amr=list(session.amr), roles=sorted(roles),
+        amr=list(session.amr), roles=sorted(roles), **_access(access),
     )  # fmt: skip
+
+
+def _access(access: Access) -> dict[str, Any]:
+    """What is not a plain login's."""
+    told: dict[str, Any] = {}
+    if access.kind is not Kind.LOGIN:
+        told["kind"] = access.kind.value
+    if access.scopes is not None:
+        told["scope"] = " ".join(sorted(access.scopes))
+    if access.actor:
+        told["act"] = Act(sub=access.actor)
+    if access.bound_key:
+        told["cnf"] = Confirmation(jkt=access.bound_key)
+    return told
 
 
 async def _revoke(auth: Auth, token: str) -> None:
@@ -161,7 +176,7 @@ async def _revoke(auth: Auth, token: str) -> None:
 async def _is_ended(auth: Auth, claims: AccessClaims, token: str) -> bool:
     """Whether the token was revoked already, so that nobody fills the feed with one."""
     try:
-        await auth.verify(_presented(claims, token))
+        await auth.verifier.examine(_presented(claims, token))
     except RevokedCredential:
         return True
     except InvalidCredential:  # such as one that has expired, but perhaps not by another's clock
@@ -171,6 +186,6 @@ async def _is_ended(auth: Auth, claims: AccessClaims, token: str) -> bool:
 
 def _presented(claims: AccessClaims, token: str) -> Credential:
     """As if it had come in what it was issued for."""
-    if claims.mode == Mode.JWT_COOKIE.value:
+    if claims.mode.removesuffix(decide.MORE) == Mode.JWT_COOKIE.value:
         return cookie(Carrier.ACCESS_COOKIE, SECURE.access, token)
     return bearer(token)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...credentials.opaque import is_session_id
 from ...errors import Conflict, NotFound
-from ...model import Identity, Session
+from ...model import LOGOUT_KINDS, Identity, Session
 from ..api.bodies import MAX_LABEL
 from .visit import Visit
 from .words import MODES, Moment, device_name, moment
@@ -47,7 +47,9 @@ async def devices_page(visit: Visit) -> Response:
     if visit.identity is None:
         return visit.log_in_first(here)
     current, now = visit.identity.session_id, visit.auth.clock.now()
-    page = await visit.auth.sessions.sessions_of(visit.identity.subject, now=now, limit=PAGE, cursor=cursor or None)
+    page = await visit.auth.sessions.sessions_of(
+        visit.identity.subject, now=now, limit=PAGE, cursor=cursor or None, kinds=LOGOUT_KINDS
+    )
     this = None if cursor else await visit.auth.sessions.find(current, now=now)
     older = f"{visit.root}/devices?{urlencode({'cursor': page.next})}" if page.next else ""
     return visit.page(
@@ -81,7 +83,7 @@ async def log_out_others(visit: Visit) -> Response:
         return visit.log_in_first("/devices")
     await visit.form(visit.identity.session_id)
     try:
-        await visit.auth.revoke_subject(visit.identity.subject, excepted=visit.identity.session_id)
+        await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS, excepted=visit.identity.session_id)
     except NotFound:  # this session has just been ended elsewhere, and so nothing was done
         visit.ended = True
         return visit.forget(visit.log_in_first("/devices"))
@@ -93,7 +95,7 @@ async def log_out_everywhere(visit: Visit) -> Response:
     if visit.identity is None:
         return visit.log_in_first("/devices")
     await visit.form(visit.identity.session_id)
-    await visit.auth.revoke_subject(visit.identity.subject)
+    await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS)
     return visit.forget(visit.go("/login", done="everywhere"))
 
 

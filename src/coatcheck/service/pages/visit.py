@@ -99,8 +99,9 @@ class Visit:
         try:
             credential = self.arrival.credential
             if credential is not None:
-                self.identity = await self.auth.verify(credential)
-                known_as(self.identity.subject, self.identity.session_id)
+                identity = await self.auth.verify(credential)
+                known_as(identity.actor or identity.subject, identity.session_id)
+                self.identity = identity if identity.is_person else None  # the pages are for people
         except InvalidCredential:
             self.ended = True
 

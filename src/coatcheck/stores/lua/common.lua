@@ -6,12 +6,16 @@
 --                          the highest time that anything was issued or pruned with. void_from, void_to: between
 --                          these times nothing was made that counts. ahead: an entry of f, after `begin_anew`
 --   f                      stream: the feed. Its first entry is no event but the place before the first one.
---   u:<subject>            hash: e (epoch), v (version). Kept for ever.
---   s:<session id>         the session, MessagePack
---   i:<subject>:<epoch>    sorted set: the sessions made in this epoch, by time
+--   u:<subject>            hash: e (epoch), v (version), and by the names of kinds of sessions the epoch of the latest
+--                          cut-off that ended those, where that is not this one. They count while `at` is the epoch: what
+--                          a running older version steps ends everything, as does whatever ends all kinds. Kept for ever.
+--   s:<session id>         the session, MessagePack. Of one that is no plain login the epoch is negative, so that a
+--                          running older version finds it of no epoch that it knows.
+--   i:<subject>:<epoch>    sorted set: the plain logins that no cut-off since this one has ended, by when they were made
+--   i:<subject>:<epoch>:<kind>  the same of other sessions of this kind
 --   d                      set: the sessions and tokens whose ends are in the feed, so that none is told twice
 --   c                      hash: of how many tokens of a session there are
---   x                      set: <subject>:<epoch> of indexes that a cut-off left behind
+--   x                      set: what follows i: in the names of indexes that a cut-off left behind
 --
 -- KEYS[1] the hash m; ARGV: 1 now, 2 sixteen random bytes in hex, 3 a random number, 4 how many shards there are,
 -- 5 the channel that wakes readers; what follows is the operation's own. Times are text, exact to the last bit.
@@ -30,7 +34,7 @@ local LONGEST = 1e11
 -- The places of a session's fields.
 local SUBJECT, EPOCH, CREATED, AUTHENTICATED, SEEN = 1, 2, 4, 5, 6
 local IDLE_TIMEOUT, IDLE_DEADLINE, ABSOLUTE_DEADLINE = 7, 8, 9
-local GENERATION, ROTATED, VERSION = 15, 16, 18
+local GENERATION, ROTATED, VERSION, KIND = 15, 16, 18, 19
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -48,8 +52,23 @@ local function subject_key(subject)
   return BASE .. 'u:' .. subject
 end
 
-local function index_key(subject, epoch)
-  return BASE .. 'i:' .. subject .. ':' .. whole(epoch)
+local function kind_of(session)
+  return session[KIND] or 'login'
+end
+
+-- The epoch that stands in the row of a session that is of this one.
+local function in_row(session, epoch)
+  return session[KIND] and -epoch - 1 or epoch
+end
+
+-- What follows i: in the name of the index of a subject's sessions; without a kind, of plain logins.
+local function index_name(subject, epoch, kind)
+  return subject .. ':' .. whole(epoch) .. (kind and ':' .. kind or '')
+end
+
+local function index_of(session)
+  local epoch = session[EPOCH]
+  return BASE .. 'i:' .. index_name(session[SUBJECT], epoch < 0 and -epoch - 1 or epoch, session[KIND])
 end
 
 local function milliseconds(seconds)
@@ -62,9 +81,54 @@ local function whatever_the_memory()
   redis.call('DEL', BASE .. '-')
 end
 
-local function standing(subject)
-  local found = redis.call('HMGET', subject_key(subject), 'e', 'v')
-  return tonumber(found[1] or 0), tonumber(found[2] or 0)
+-- The subject's epoch and version, and the epoch of the latest cut-off of its sessions of a kind.
+local function standing(subject, kind)
+  local found = redis.call('HMGET', subject_key(subject), 'e', 'v', 'at', kind or 'login')
+  local epoch = tonumber(found[1] or 0)
+  local cut = found[3] and tonumber(found[3]) == epoch and tonumber(found[4]) or epoch
+  return epoch, tonumber(found[2] or 0), cut
+end
+
+-- The names of the indexes of a subject's sessions of a kind that no cut-off has ended.
+local function lanes_of(subject, kind, into)
+  local _, _, cut = standing(subject, kind)
+  if kind == 'login' then
+    into[#into + 1] = index_name(subject, cut)
+  end
+  into[#into + 1] = index_name(subject, cut, kind)
+  return into
+end
+
+-- Goes through the indexes of these names together, by when sessions were made: {id, time, index}, one after the other.
+-- `step` is 1 from the oldest on and -1 from the newest on, `places` where to begin in each, if not there.
+local function walk(names, step, places)
+  places = places or {}
+  local heads = {}
+  local function follows(a, b)
+    return (a[2] == b[2] and a[1] > b[1] or a[2] > b[2]) == (step == 1)
+  end
+  return function()
+    local first = nil
+    for n, name in ipairs(names) do
+      if heads[n] == nil then
+        places[n] = places[n] or 0
+        local index = BASE .. 'i:' .. name
+        local at = places[n]
+        local row = step == 1 and redis.call('ZRANGE', index, at, at, 'WITHSCORES')
+          or redis.call('ZREVRANGE', index, at, at, 'WITHSCORES')
+        heads[n] = row[1] and {row[1], tonumber(row[2]), index} or false
+      end
+      if heads[n] and (not first or follows(heads[first], heads[n])) then
+        first = n
+      end
+    end
+    if not first then
+      return nil
+    end
+    local head = heads[first]
+    heads[first], places[first] = nil, places[first] + 1
+    return head
+  end
 end
 
 -- Those made by a clock that was ahead and has been put right have ended: `begin_anew` with a clock says when they were.
@@ -75,8 +139,9 @@ local function is_void(session)
   return void[1] and session[CREATED] > tonumber(void[1]) and session[CREATED] <= tonumber(void[2])
 end
 
-local function holds(session, epoch)
-  return session[EPOCH] == epoch and now < session[IDLE_DEADLINE] and now < session[ABSOLUTE_DEADLINE]
+-- Live, given the latest cut-off of its kind.
+local function holds(session, cut)
+  return session[EPOCH] == in_row(session, cut) and now < session[IDLE_DEADLINE] and now < session[ABSOLUTE_DEADLINE]
     and not is_void(session)
 end
 
@@ -91,15 +156,15 @@ local function live(id)
   if not session then
     return nil
   end
-  local epoch, version = standing(session[SUBJECT])
-  if not holds(session, epoch) then
+  local epoch, version, cut = standing(session[SUBJECT], kind_of(session))
+  if not holds(session, cut) then
     return nil
   end
   return session, epoch, version, packed
 end
 
 local function enlist(id, session)
-  local index = index_key(session[SUBJECT], session[EPOCH])
+  local index = index_of(session)
   redis.call('ZADD', index, exact(session[CREATED]), id)
   local wanted = milliseconds(session[ABSOLUTE_DEADLINE] - now)
   if redis.call('PTTL', index) < tonumber(wanted) then
@@ -192,7 +257,7 @@ local function finish(id, session)
   is_news(id, '')
   append('r', session[SUBJECT], id, '', 0)
   redis.call('DEL', session_key(id))
-  redis.call('ZREM', index_key(session[SUBJECT], session[EPOCH]), id)
+  redis.call('ZREM', index_of(session), id)
 end
 
 -- Ends the session whatever its deadlines, or says so of one that is not here, which a store that was put back may have

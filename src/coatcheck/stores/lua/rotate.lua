@@ -5,9 +5,10 @@ local session, packed = load(id)
 if not session or generation < 0 or generation > session[GENERATION] then
   return {'gone'}
 end
-local epoch, version = standing(session[SUBJECT])
+local epoch, version, cut = standing(session[SUBJECT], kind_of(session))
 local replayed = generation == session[GENERATION] - 1 and math.abs(now - session[ROTATED]) <= window
-if session[EPOCH] ~= epoch or ((generation == session[GENERATION] or replayed) and not holds(session, epoch)) then
+local unused = generation == session[GENERATION] or replayed
+if session[EPOCH] ~= in_row(session, cut) or (unused and not holds(session, cut)) then
   return {'gone'}
 end
 if generation == session[GENERATION] then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
@@ -21,8 +22,8 @@ from ...arguments import (
 )
 from ...credentials.opaque import is_session_id
 from ...decide import is_live
-from ...errors import Conflict, NotFound
-from ...model import Event, EventKind, Session, Standing
+from ...errors import Conflict, LimitReached, NotFound
+from ...model import ALL_KINDS, PERSON_KINDS, Event, EventKind, Kind, Session, Standing
 from ..base import (
     CLOCK_STEP,
     MAX_ENDED,
@@ -38,6 +39,7 @@ from ..base import (
 )
 from ..rules import (
     Verdict,
+    check_kinds,
     check_session,
     check_touches,
     check_update,
@@ -61,14 +63,16 @@ class MemorySessions:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._sessions: dict[str, Session] = {}
-        self._of_subject: dict[str, set[str]] = {}
-        """Those of the subject's current epoch."""
+        self._of_subject: dict[tuple[str, Kind], set[str]] = {}
+        """Those of a kind that no cut-off has ended."""
         self._cut_off: list[set[str]] = []
         """Those of older epochs, which `prune` deletes."""
         self._deadlines: list[tuple[float, str]] = []
         """A heap with one entry for each session, so that `prune` need not look at those that live. The entry may be
         too early, since a session that is used lives longer, and may outlive its session."""
         self._epochs: dict[str, int] = {}
+        self._cuts: dict[str, dict[Kind, int]] = {}
+        """For each kind the epoch of the latest cut-off that ended sessions of it."""
         self._versions: dict[str, int] = {}
         self._feed = MemoryFeed(wall())
 
@@ -91,19 +95,30 @@ class MemorySessions:
         """See `SessionStore.create`."""
         check_session(session, now=now)
         wholes_or_none(keep=keep)
-        if session.epoch != self._epochs.get(session.subject, 0):
+        subject, kind = session.subject, session.kind
+        if not self._cut(subject, kind) <= session.epoch <= self._epochs.get(subject, 0):
             raise Conflict("the subject was cut off while this login was under way")
         if session.id in self._sessions:
             raise Conflict("a session with this id exists already")
-        self._sessions[session.id] = replace(session, data=json.loads(to_json(session.data)))
+        beyond = self._beyond(subject, kind, now, keep)
+        session = replace(session, data=json.loads(to_json(session.data)), epoch=self._cut(subject, kind))
+        self._sessions[session.id] = session
         self._expect(session)
         self._feed.issued(now)
-        others = self._live_of(session.subject, now)
-        self._of_subject.setdefault(session.subject, set()).add(session.id)
-        beyond = [] if keep is None else others[keep - 1 :][-MAX_ENDED:][::-1]
+        self._of_subject.setdefault((subject, kind), set()).add(session.id)
         for old in beyond:
             self._end(old, now)
         return tuple(old.id for old in beyond)
+
+    def _beyond(self, subject: str, kind: Kind, now: float, keep: int | None) -> list[Session]:
+        """Those that end for one more, oldest first. Raises `LimitReached` where none does."""
+        if keep is None:
+            return []
+        if kind in PERSON_KINDS:
+            return self._live_of(subject, PERSON_KINDS, now)[keep - 1 :][-MAX_ENDED:][::-1]
+        if len(self._live_of(subject, {kind}, now)) >= keep:
+            raise LimitReached(f"there are {keep} sessions of kind {kind.value} already")
+        return []
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
@@ -130,7 +145,7 @@ class MemorySessions:
         wholes(generation=generation)
         numbers(window=window, now=now)
         session = self._sessions.get(session_id)
-        if session is None or session.epoch != self._epochs.get(session.subject, 0):
+        if session is None or session.epoch != self._cut(session.subject, session.kind):
             return Gone()
         verdict = judge(session, generation, window=window, now=now)
         if verdict is not Verdict.REUSED and self._live(session_id, now) is None:
@@ -192,27 +207,36 @@ class MemorySessions:
                 self._append(EventKind.SESSION_REVOKED, now, session_id=session_id)
             return None
         self._end(session, now)
-        return _copy(session) if session.epoch == self._epochs.get(session.subject, 0) else None
+        return _copy(session) if session.epoch == self._cut(session.subject, session.kind) else None
 
-    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+    async def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> int:
         """See `SessionStore.revoke_subject`."""
         texts(subject=subject)
         texts_or_none(excepted=excepted)
         numbers(now=now)
+        kinds = check_kinds(kinds)
+        kept = None if excepted is None else self._live(excepted, now)
+        if excepted is not None and (kept is None or kept.subject != subject):
+            raise NotFound("the session to keep is not a live one of this subject")
         epoch = next_number(self._epochs.get(subject, 0), now)
-        if excepted is not None:
-            session = self._live(excepted, now)
-            if session is None or session.subject != subject:
-                raise NotFound("the session to keep is not a live one of this subject")
-            self._sessions[excepted] = replace(session, epoch=epoch)
-        ended = self._of_subject.pop(subject, set())
-        if excepted is not None:
-            ended.remove(excepted)
-            self._of_subject[subject] = {excepted}
-        if ended:
-            self._cut_off.append(ended)
+        self._cuts[subject] = {kind: epoch if kind in kinds else self._cut(subject, kind) for kind in Kind}
         self._epochs[subject] = epoch
-        self._append(EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", number=epoch)
+        for kind in kinds:
+            ended = self._of_subject.pop((subject, kind), set())
+            if kept is not None and kept.kind is kind:
+                ended.remove(kept.id)
+                self._of_subject[subject, kind] = {kept.id}
+                self._sessions[kept.id] = replace(kept, epoch=epoch)
+            if ended:
+                self._cut_off.append(ended)
+        self._feed.append(
+            Event(
+                kind=EventKind.SUBJECT_CUT_OFF, at=now, subject=subject, session_id=excepted or "", number=epoch,
+                spared=ALL_KINDS - kinds,
+            )
+        )  # fmt: skip
         return epoch
 
     async def step_version(self, subject: str, *, now: float) -> int:
@@ -240,14 +264,23 @@ class MemorySessions:
         numbers(now=now)
         self._append(EventKind.KEYS_CHANGED, now)
 
-    async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
+    async def sessions_of(
+        self,
+        subject: str,
+        *,
+        now: float,
+        limit: int = 50,
+        cursor: str | None = None,
+        kinds: frozenset[Kind] = ALL_KINDS,
+    ) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         texts(subject=subject)
         free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
+        kinds = check_kinds(kinds)
         before = unpack_cursor(cursor) if cursor is not None else (math.inf, "")
-        found = [session for session in self._live_of(subject, now) if (session.created, session.id) < before]
+        found = [session for session in self._live_of(subject, kinds, now) if (session.created, session.id) < before]
         size = page_size(limit)
         page = [_copy(session) for session in found[:size]]
         return SessionPage(sessions=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
@@ -283,13 +316,18 @@ class MemorySessions:
 
     def _live(self, session_id: str, now: float) -> Session | None:
         session = self._sessions.get(session_id)
-        if session is None or not is_live(session, self._epochs.get(session.subject, 0), now):
+        if session is None or not is_live(session, self._cut(session.subject, session.kind), now):
             return None
         return session
 
-    def _live_of(self, subject: str, now: float) -> list[Session]:
-        """The subject's live sessions, newest first."""
-        live = (self._live(session_id, now) for session_id in self._of_subject.get(subject, ()))
+    def _cut(self, subject: str, kind: Kind) -> int:
+        """The epoch of the latest cut-off that ended the subject's sessions of this kind."""
+        return self._cuts[subject][kind] if subject in self._cuts else 0
+
+    def _live_of(self, subject: str, kinds: AbstractSet[Kind], now: float) -> list[Session]:
+        """The subject's live sessions of these kinds, newest first."""
+        ids = [session_id for kind in kinds for session_id in self._of_subject.get((subject, kind), ())]
+        live = (self._live(session_id, now) for session_id in ids)
         return sorted(filter(None, live), key=lambda session: (session.created, session.id), reverse=True)
 
     def _standing(self, session: Session) -> Standing:
@@ -302,10 +340,11 @@ class MemorySessions:
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.id]
-        siblings = self._of_subject.get(session.subject, set())
+        place = session.subject, session.kind
+        siblings = self._of_subject.get(place, set())
         siblings.discard(session.id)
         if not siblings:
-            self._of_subject.pop(session.subject, None)
+            self._of_subject.pop(place, None)
 
     def _expect(self, session: Session) -> None:
         """Have `prune` look at the session when it may be over."""
@@ -335,7 +374,7 @@ class MemorySessions:
                 self._cut_off.pop()
                 continue
             session = self._sessions.get(self._cut_off[-1].pop())
-            if session is not None and session.epoch < self._epochs[session.subject]:
+            if session is not None and session.epoch < self._cut(session.subject, session.kind):
                 del self._sessions[session.id]
                 gone += 1
         return gone

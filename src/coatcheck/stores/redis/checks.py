@@ -10,7 +10,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 
 from ...errors import ConfigurationError, StoreUnavailable
 from .node import Node
-from .scripts import NO_WRITES, OPERATION_TIMEOUT, Kind, Scripts
+from .scripts import NO_WRITES, OPERATION_TIMEOUT, Effect, Scripts
 from .topology import Topology
 from .urls import Target
 
@@ -58,14 +58,14 @@ async def check_rights(scripts: Scripts) -> None:
 
     Raises `ConfigurationError` or `StoreUnavailable`."""
     for shard in scripts.shards:
-        refused = await scripts.run("check", shard, now="0", kind=Kind.LASTING, whole=True)
+        refused = await scripts.run("check", shard, now="0", kind=Effect.LASTING, whole=True)
         if refused:
             command, _, why = refused.decode("utf-8", "replace").partition(": ")
             if why.partition(" ")[0] not in NO_WRITES:
                 raise ConfigurationError(
                     f"the Redis user may not use {command} on the store's keys or channel: see the ACL in docs/redis.md"
                 )
-        await scripts.run("events", shard, "", 1, scripts.fenced, now="0", kind=Kind.READ)
+        await scripts.run("events", shard, "", 1, scripts.fenced, now="0", kind=Effect.READ)
 
 
 def settled(error: StoreUnavailable) -> ConfigurationError | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..base import SealedKey
 from .records import Reply, number, pack_key, unpack_key
-from .scripts import Kind, Scripts
+from .scripts import Effect, Scripts
 
 
 class RedisKeys:
@@ -16,7 +16,7 @@ class RedisKeys:
 
     async def keys(self) -> Sequence[SealedKey]:
         """See `KeyStore.keys`."""
-        rows = await self._keyring("all", kind=Kind.READ)
+        rows = await self._keyring("all", kind=Effect.READ)
         return sorted(map(unpack_key, rows), key=lambda key: (key.created, key.kid))
 
     async def add_key(self, key: SealedKey, *, expected: Sequence[str]) -> bool:
@@ -31,5 +31,5 @@ class RedisKeys:
         """See `KeyStore.delete_key`."""
         await self._keyring("delete", kid)
 
-    async def _keyring(self, order: str, *words: str | bytes, kind: Kind = Kind.LASTING) -> Reply:
+    async def _keyring(self, order: str, *words: str | bytes, kind: Effect = Effect.LASTING) -> Reply:
         return await self._scripts.run("keys", self._scripts.shards[0], order, *words, now="0", kind=kind)

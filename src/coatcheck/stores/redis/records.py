@@ -6,15 +6,16 @@ import base64
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from ...arguments import UNSTORABLE
 from ...errors import Rejected, StoreUnavailable
-from ...model import Device, Event, EventKind, Mode, Session
+from ...model import Device, Event, EventKind, Kind, Mode, Session
 from ..base import SealedKey
-from ..rules import to_json
+from ..rules import pack_access, stored_event, to_json, unpack_access
 
 # The places of fields in a row, counted from 1 as the scripts do.
 AUTHENTICATED: Final = 5
@@ -46,6 +47,13 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     version: int
 
 
+class _FullRow(_Row, array_like=True, frozen=True):
+    """The same of a session that is no plain login. Its epoch is negative: lua/common.lua."""
+
+    kind: str = Kind.LOGIN.value
+    access: str = ""
+
+
 class _KeyRow(msgspec.Struct, array_like=True, frozen=True):
     """A signing key. The order is known to lua/keys.lua."""
 
@@ -57,7 +65,7 @@ class _KeyRow(msgspec.Struct, array_like=True, frozen=True):
     retires: float | None = None
 
 
-_rows: Final = msgspec.msgpack.Decoder(_Row)
+_rows: Final = msgspec.msgpack.Decoder(_FullRow)
 _key_rows: Final = msgspec.msgpack.Decoder(_KeyRow)
 _messages: Final = msgspec.msgpack.Decoder(tuple[str, list[list[str]]])
 
@@ -78,9 +86,11 @@ def letter(kind: EventKind) -> bytes:
 
 
 def pack_session(session: Session) -> bytes:
-    """The row. Raises `Rejected` for data that JSON cannot say and for text that is not Unicode."""
-    device = session.device
-    row = _Row(
+    """The row, with the epoch as it is: lua/create.lua decides about that. Raises `Rejected` for data that JSON cannot
+    say and for text that is not Unicode."""
+    device, access = session.device, session.access
+    make = _Row if access.is_plain else partial(_FullRow, kind=access.kind.value, access=pack_access(access))
+    row = make(
         subject=session.subject,
         epoch=session.epoch,
         mode=session.mode.value,
@@ -115,7 +125,7 @@ def unpack_session(session_id: str, packed: bytes) -> Session:
     return Session(
         id=session_id,
         subject=row.subject,
-        epoch=row.epoch,
+        epoch=row.epoch if row.epoch >= 0 else -row.epoch - 1,
         mode=Mode(row.mode),
         created=row.created,
         authenticated=row.authenticated,
@@ -130,20 +140,16 @@ def unpack_session(session_id: str, packed: bytes) -> Session:
         rotated=row.rotated,
         data=json.loads(row.data),
         version=row.version,
+        access=unpack_access(row.kind, row.access),
     )
 
 
 def unpack_event(fields: Sequence[bytes]) -> Event:
     """The event in a stream's entry; lua/common.lua writes the fields in this order."""
-    _, kind, _, at, _, subject, _, session_id, _, token_id, _, number = fields
-    return Event(
-        kind=_KINDS[kind],
-        at=float(at),
-        subject=subject.decode(),
-        session_id=session_id.decode(),
-        token_id=token_id.decode(),
-        number=int(number),
-    )
+    _, kind, _, at, _, subject, _, session_id, _, third, _, number = fields
+    return stored_event(
+        _KINDS[kind], float(at), subject.decode(), session_id.decode(), third.decode(), int(number)
+    )  # fmt: skip
 
 
 def unpack_told(message: bytes) -> tuple[str, list[Event]]:

@@ -42,7 +42,7 @@ _SLOTS: Final = 16384
 Argument = str | bytes | int
 
 
-class Kind(Enum):
+class Effect(Enum):
     """What a script does, which decides what a failure means."""
 
     READ = "read"
@@ -119,7 +119,7 @@ class Scripts:
         self.refusals: Refusals = Refusals()
 
     async def run(
-        self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Kind, whole: bool = False
+        self, name: str, shard: Shard, *arguments: Argument, now: str, kind: Effect, whole: bool = False
     ) -> Reply:
         """Run a script; ``whole``: with its text, though the server may know it. Raises `StoreUnavailable` when it was
         not surely done, and `Rejected` for text that is not Unicode."""
@@ -143,7 +143,7 @@ class Scripts:
         """Why one of the servers takes no writes now, by the smallest; empty when all do."""
         of_each = {(await self._topology.primary(shard.slot)).address: shard for shard in self.shards}
         for shard in of_each.values():
-            refused = await self.run("probe", shard, now="0", kind=Kind.WRITE)
+            refused = await self.run("probe", shard, now="0", kind=Effect.WRITE)
             if refused:
                 return f"Redis refused: {refused.decode('utf-8', 'replace').partition(' ')[0]}"
         return ""
@@ -173,14 +173,14 @@ class Scripts:
         found: dict[int, Reply] = {}
         for shard, reply in zip(group, replies, strict=True):
             if reply is None or isinstance(reply, ResponseError):
-                reply = await self._attempts(code, shard, arguments[shard.number], now, Kind.READ, _Try())
+                reply = await self._attempts(code, shard, arguments[shard.number], now, Effect.READ, _Try())
             found[shard.number] = reply
         return found
 
     async def _attempts(
-        self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, kind: Kind, next_try: _Try
+        self, code: Script, shard: Shard, arguments: Sequence[Argument], now: str, kind: Effect, next_try: _Try
     ) -> Reply:
-        wait = kind is Kind.LASTING and self._replicas > 0
+        wait = kind is Effect.LASTING and self._replicas > 0
         failed = False
         for attempt in range(_ATTEMPTS):
             if attempt > 1:
@@ -193,7 +193,7 @@ class Scripts:
                 (reply,) = await self._exchange(node, [call], wait=wait)
             except (RedisError, OSError, NotPrimary) as error:
                 await self._failed(node)
-                if kind is not Kind.READ or failed:
+                if kind is not Effect.READ or failed:
                     raise StoreUnavailable(f"Redis failed: {type(error).__name__}") from error
                 failed = True
                 continue

@@ -18,8 +18,8 @@ from ...arguments import (
     wholes_or_none,
 )
 from ...credentials.opaque import is_session_id, session_slot, subject_slot
-from ...errors import Conflict, NotFound
-from ...model import EventKind, Session, Standing
+from ...errors import Conflict, LimitReached, NotFound
+from ...model import ALL_KINDS, PERSON_KINDS, EventKind, Kind, Session, Standing
 from ..base import (
     MAX_ENDED,
     MAX_TOKENS,
@@ -33,7 +33,17 @@ from ..base import (
     SessionPage,
     Touch,
 )
-from ..rules import check_session, check_touches, check_update, pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import (
+    check_kinds,
+    check_session,
+    check_touches,
+    check_update,
+    pack_cursor,
+    pack_kinds,
+    page_size,
+    to_json,
+    unpack_cursor,
+)
 from . import feed
 from .feed import identity_of
 from .records import (
@@ -48,7 +58,7 @@ from .records import (
     unpack_session,
     unpack_told,
 )
-from .scripts import Kind, Scripts, Shard
+from .scripts import Effect, Scripts, Shard
 from .wake import Wake
 
 _TOUCHES: Final = 500
@@ -86,7 +96,7 @@ class RedisSessions:
     async def standing_of(self, subject: str) -> tuple[int, int]:
         """See `SessionStore.standing_of`."""
         texts(subject=subject)
-        epoch, version = await self._scripts.run("standing_of", self._of(subject), subject, now="0", kind=Kind.READ)
+        epoch, version = await self._scripts.run("standing_of", self._of(subject), subject, now="0", kind=Effect.READ)
         return epoch, version
 
     async def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
@@ -97,25 +107,29 @@ class RedisSessions:
         row = pack_session(session)
         if not is_session_id(session.id) or session_slot(session.id) != subject_slot(session.subject):
             raise Conflict("the session's id is not one for this subject")
+        if keep is not None and keep < 1 and session.kind not in PERSON_KINDS:
+            raise LimitReached(f"there are {keep} sessions of kind {session.kind.value} already")
         limit = 0 if keep is None else max(1, keep)
         said, *ended = await self._scripts.run(
             "create",
             self._of(session.subject),
             *(session.id, row, limit, MAX_ENDED, _PATIENCE),
             now=number(now),
-            kind=Kind.LASTING,
+            kind=Effect.LASTING,
         )
         if said == b"epoch":
             raise Conflict("the subject was cut off while this login was under way")
         if said == b"id":
             raise Conflict("a session with this id exists already")
+        if said == b"full":
+            raise LimitReached(f"there are {keep} sessions of kind {session.kind.value} already")
         return tuple(name.decode() for name in ended[0])
 
     async def find(self, session_id: str, *, now: float) -> Standing | None:
         """See `SessionStore.find`."""
         texts(session_id=session_id)
         numbers(now=now)
-        reply = await self._on_session("find", session_id, now=now, kind=Kind.READ)
+        reply = await self._on_session("find", session_id, now=now, kind=Effect.READ)
         return _standing(session_id, *reply) if reply else None
 
     async def touch(self, touches: Sequence[Touch], *, now: float) -> frozenset[str]:
@@ -131,7 +145,7 @@ class RedisSessions:
             for start in range(0, len(words), 2 * _TOUCHES):
                 part = words[start : start + 2 * _TOUCHES]
                 shard = self._scripts.shards[place]
-                reply = await self._scripts.run("touch", shard, *part, now=number(now), kind=Kind.WRITE)
+                reply = await self._scripts.run("touch", shard, *part, now=number(now), kind=Effect.WRITE)
                 dead |= {name.decode() for name in reply}
         return frozenset(dead)
 
@@ -141,7 +155,7 @@ class RedisSessions:
         wholes(generation=generation)
         numbers(window=window, now=now)
         words = (str(generation), number(window))
-        reply = await self._on_session("rotate", session_id, *words, now=now, kind=Kind.LASTING)
+        reply = await self._on_session("rotate", session_id, *words, now=now, kind=Effect.LASTING)
         match reply:
             case [b"rotated", *found]:
                 return Rotated(_standing(session_id, *found))
@@ -176,7 +190,7 @@ class RedisSessions:
         if amr is not None:
             words += (AMR, "s", to_json(list(amr)))
         is_event = authenticated is not None or amr is not None
-        kind = Kind.LASTING if is_event else Kind.WRITE
+        kind = Effect.LASTING if is_event else Effect.WRITE
         reply = await self._on_session("update", session_id, version, int(is_event), *words, now=now, kind=kind)
         if not reply or reply[0] == b"gone":
             return None
@@ -188,19 +202,23 @@ class RedisSessions:
         """See `SessionStore.revoke`."""
         texts(session_id=session_id)
         numbers(now=now)
-        row = await self._on_session("revoke", session_id, now=now, kind=Kind.LASTING)
+        row = await self._on_session("revoke", session_id, now=now, kind=Effect.LASTING)
         return unpack_session(session_id, row) if row else None
 
-    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+    async def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> int:
         """See `SessionStore.revoke_subject`."""
         texts(subject=subject)
         texts_or_none(excepted=excepted)
         numbers(now=now)
+        kinds = check_kinds(kinds)
         if excepted is not None and (not is_session_id(excepted) or session_slot(excepted) != subject_slot(subject)):
             raise NotFound("the session to keep is not a live one of this subject")
-        words = (subject, excepted or "")
+        each = [word for kind in Kind for word in (kind.value, int(kind in kinds))]
+        words = (subject, excepted or "", pack_kinds(ALL_KINDS - kinds), *each)
         reply = await self._scripts.run(
-            "revoke_subject", self._of(subject), *words, now=number(now), kind=Kind.LASTING
+            "revoke_subject", self._of(subject), *words, now=number(now), kind=Effect.LASTING
         )  # fmt: skip
         if reply is None:
             raise NotFound("the session to keep is not a live one of this subject")
@@ -211,7 +229,7 @@ class RedisSessions:
         texts(subject=subject)
         numbers(now=now)
         shard = self._of(subject)
-        return int(await self._scripts.run("step_version", shard, subject, now=number(now), kind=Kind.LASTING))
+        return int(await self._scripts.run("step_version", shard, subject, now=number(now), kind=Effect.LASTING))
 
     async def revoke_token(self, session_id: str, token_id: str, *, now: float) -> bool:
         """See `SessionStore.revoke_token`."""
@@ -237,20 +255,29 @@ class RedisSessions:
         begun = False
         for shard, identity in zip(self._scripts.shards, known, strict=True):
             words = (identity, number(since), "" if clock is None else number(clock))
-            reply = await self._scripts.run("begin_anew", shard, *words, now=number(now), kind=Kind.LASTING)
+            reply = await self._scripts.run("begin_anew", shard, *words, now=number(now), kind=Effect.LASTING)
             begun = begun or reply == 1
         return begun
 
-    async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
+    async def sessions_of(
+        self,
+        subject: str,
+        *,
+        now: float,
+        limit: int = 50,
+        cursor: str | None = None,
+        kinds: frozenset[Kind] = ALL_KINDS,
+    ) -> SessionPage:
         """See `SessionStore.sessions_of`. A page may be short though more follow, where many dead rows lie between."""
         texts(subject=subject)
         free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
         after = ("", "") if cursor is None else _text(unpack_cursor(cursor))
-        words = (subject, page_size(limit), *after, _PATIENCE)
+        names = sorted(kind.value for kind in check_kinds(kinds))
+        words: list[str | int] = [subject, page_size(limit), *after, _PATIENCE, *names]
         rows, created, last, more = await self._scripts.run(
-            "sessions_of", self._of(subject), *words, now=number(now), kind=Kind.READ
+            "sessions_of", self._of(subject), *words, now=number(now), kind=Effect.READ
         )
         pairs = zip(rows[::2], rows[1::2], strict=True)
         found = [unpack_session(name.decode(), row) for name, row in pairs]
@@ -266,7 +293,7 @@ class RedisSessions:
         for shard in self._scripts.shards:
             while True:
                 words = (number(now - keep_events), most - rows, most - events)
-                went = await self._scripts.run("prune", shard, *words, now=number(now), kind=Kind.WRITE)
+                went = await self._scripts.run("prune", shard, *words, now=number(now), kind=Effect.WRITE)
                 rows, events = rows + went[0], events + went[1]
                 if went[2] == 0 or went[0] or went[1]:  # else there may be more indexes that had run out by themselves
                     break
@@ -311,9 +338,9 @@ class RedisSessions:
         self, shard: Shard, kind: EventKind, session_id: str = "", token_id: str = "", *, now: float
     ) -> Reply:
         words = (letter(kind), session_id, token_id, MAX_TOKENS)
-        return await self._scripts.run("append", shard, *words, now=number(now), kind=Kind.LASTING)
+        return await self._scripts.run("append", shard, *words, now=number(now), kind=Effect.LASTING)
 
-    async def _on_session(self, name: str, session_id: str, *words: str | int, now: float, kind: Kind) -> Reply:
+    async def _on_session(self, name: str, session_id: str, *words: str | int, now: float, kind: Effect) -> Reply:
         """The reply for a session; None for an id that cannot be one of ours, which no server need see."""
         if not is_session_id(session_id):
             return None

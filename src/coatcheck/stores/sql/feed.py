@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, l
 from ...errors import StoreUnavailable
 from ...model import Event, EventKind
 from ..base import CLOCK_STEP, FEED_PAGE, FeedLost, FeedRead
+from ..rules import stored_event
 from .tables import events, feed, sessions
 
 APPENDED: Final = "coatcheck.appended"
@@ -56,16 +57,13 @@ def append(
     token_id: str = "",
     number: int = 0,
 ) -> None:
-    """Append an event, or one for each session in this order, in the transaction that changes what it speaks of. It is
-    dated no earlier than what was issued before."""
+    """Append an event, or one for each session in this order, in the transaction that changes what it speaks of. The
+    fields are as they are stored: `rules.stored_event`. It is dated no earlier than what was issued before."""
     row = {"kind": kind.value, "now": at, "subject": subject, "token_id": token_id, "number": number}
     ids = session_ids or ("",)
     appended: list[Event] | None = tx.info.get(APPENDED)
     if appended is not None:
-        appended.extend(
-            Event(kind=kind, at=at, subject=subject, session_id=session_id, token_id=token_id, number=number)
-            for session_id in ids
-        )
+        appended.extend(stored_event(kind, at, subject, session_id, token_id, number) for session_id in ids)
     rows = [row | {"session_id": session_id, "mark": secrets.token_hex(8)} for session_id in ids]
     tx.execute(_APPEND_PG if tx.dialect.name == "postgresql" else _APPEND, rows)
 
@@ -169,11 +167,4 @@ def prune(tx: Connection, now: float, keep: float, limit: int) -> int:
 
 def to_event(row: Row[Any]) -> Event:
     """A row of the table as an event."""
-    return Event(
-        kind=EventKind(row.kind),
-        at=row.at,
-        subject=row.subject,
-        session_id=row.session_id,
-        token_id=row.token_id,
-        number=row.number,
-    )
+    return stored_event(EventKind(row.kind), row.at, row.subject, row.session_id, row.token_id, row.number)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Row,
@@ -23,16 +22,29 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
     update,
 )
 
 from ...credentials.opaque import is_session_id
 from ...decide import is_live
-from ...errors import Conflict, NotFound
-from ...model import Device, EventKind, Mode, Session, Standing
+from ...errors import Conflict, LimitReached, NotFound
+from ...model import ALL_KINDS, PERSON_KINDS, Device, EventKind, Kind, Mode, Session, Standing
 from ..base import MAX_ENDED, MAX_TOKENS, Gone, Replayed, Reused, Rotated, Rotation, SessionPage, Touch
-from ..rules import Verdict, judge, next_number, pack_cursor, page_size, to_json, unpack_cursor
+from ..rules import (
+    Verdict,
+    judge,
+    next_number,
+    pack_access,
+    pack_cursor,
+    pack_kinds,
+    page_size,
+    to_json,
+    unpack_access,
+    unpack_cursor,
+)
 from . import feed
+from .cuts import COLUMNS, CUT_OFF, MORE, ROW_EPOCH, cuts_of, is_current, lanes
 from .database import Insert
 from .tables import sessions, subjects
 
@@ -45,25 +57,17 @@ _AFTER_THOSE_BEFORE: Final = text(
 """Makes a COMMIT that has changed nothing wait for the standbys too. A revoke whose COMMIT they have not confirmed in
 time has failed, and yet is seen: trying again must not find it done before they have it."""
 
-_STANDING: Final = select(subjects.c.epoch, subjects.c.version).where(subjects.c.subject == bindparam("subject"))
-
 _epoch: Final = func.coalesce(subjects.c.epoch, 0)
 _version: Final = func.coalesce(subjects.c.version, 0)
 
 
-def _current_epoch() -> ColumnElement[int]:
-    """The epoch of a session row's subject, for statements on the one table."""
-    found = select(subjects.c.epoch).where(subjects.c.subject == sessions.c.subject).correlate(sessions)
-    return func.coalesce(found.scalar_subquery(), 0)
+def _in_time(now: float) -> ColumnElement[bool]:
+    return and_(sessions.c.idle_deadline > now, sessions.c.absolute_deadline > now)
 
 
 def _live(now: float) -> ColumnElement[bool]:
     """What `decide.is_live` says, for statements on the one table."""
-    return and_(
-        sessions.c.epoch == _current_epoch(),
-        sessions.c.idle_deadline > now,
-        sessions.c.absolute_deadline > now,
-    )
+    return and_(is_current(), _in_time(now))
 
 
 def _used(seen: ColumnElement[float] | float) -> dict[str, ColumnElement[float]]:
@@ -82,8 +86,8 @@ def _least(a: ColumnElement[float], b: ColumnElement[float]) -> ColumnElement[fl
 
 def standing_of(tx: Connection, subject: str) -> tuple[int, int]:
     """Epoch and version."""
-    row = tx.execute(_STANDING, {"subject": subject}).first()
-    return (row.epoch, row.version) if row else (0, 0)
+    found = cuts_of(tx, subject)
+    return found.epoch, found.version
 
 
 @cache
@@ -95,33 +99,37 @@ def create(
     tx: Connection, insert: Callable[[Table], Insert], row: Mapping[str, Any], now: float, keep: int | None
 ) -> tuple[str, ...]:
     """Insert, or raise `Conflict`; then end the oldest that are too many."""
-    epoch, _ = standing_of(tx, row["subject"])
-    if epoch != row["epoch"]:
+    kind, before = Kind(row["kind"]), cuts_of(tx, row["subject"])
+    if not before.of[kind] <= row["epoch"] <= before.epoch:
         raise Conflict("the subject was cut off while this login was under way")
-    if tx.execute(_inserting(insert), row).rowcount != 1:
+    more = MORE if row["access"] or kind is not Kind.LOGIN else 0
+    if tx.execute(_inserting(insert), {**row, "epoch": before.of[kind] + more}).rowcount != 1:
         raise Conflict("a session with this id exists already")
     feed.issued(tx, now)
     return () if keep is None else _end_beyond(tx, row, now, keep)
 
 
 def _end_beyond(tx: Connection, row: Mapping[str, Any], now: float, keep: int) -> tuple[str, ...]:
-    """End the oldest of the new session's siblings beyond ``keep``, with their events."""
-    others = select(sessions.c.id).where(
-        sessions.c.subject == row["subject"],
-        sessions.c.epoch == row["epoch"],
-        sessions.c.idle_deadline > now,
-        sessions.c.absolute_deadline > now,
-        sessions.c.id != row["id"],
-    )
+    """End the oldest of the new session's siblings beyond ``keep``, with their events; or raise `LimitReached`."""
+    kind = Kind(row["kind"])
     spared = max(keep, 1) - 1
     # Counted no further than needed: a subject with very many sessions costs no more.
     # In the index's order: PostgreSQL would otherwise rather look at every row there is.
-    others = others.order_by(sessions.c.created, sessions.c.id)
-    counted = select(func.count()).select_from(others.limit(spared + MAX_ENDED).subquery())
-    beyond = tx.execute(counted).scalar_one() - spared
+    others = [
+        select(sessions.c.created, sessions.c.id)
+        .where(lane, _in_time(now), sessions.c.id != row["id"])
+        .order_by(sessions.c.created, sessions.c.id)
+        for lane in lanes(row["subject"], PERSON_KINDS if kind in PERSON_KINDS else {kind})
+    ]
+    most = spared + MAX_ENDED
+    counts = [select(func.count()).select_from(lane.limit(most).subquery()).scalar_subquery() for lane in others]
+    beyond = min(sum(tx.execute(select(*counts)).one()), most) - spared
+    if kind not in PERSON_KINDS and (beyond > 0 or keep < 1):
+        raise LimitReached(f"there are {keep} sessions of kind {kind.value} already")
     if beyond <= 0:
         return ()
-    oldest = tuple(tx.scalars(others.limit(beyond)))
+    found = sorted(tuple(other) for lane in others for other in tx.execute(lane.limit(beyond)))
+    oldest = tuple(session_id for _, session_id in found[:beyond])
     tx.execute(delete(sessions).where(sessions.c.id.in_(_lock(tx, oldest))))
     feed.append(tx, EventKind.SESSION_REVOKED, now, row["subject"], *oldest)
     return oldest
@@ -129,15 +137,15 @@ def _end_beyond(tx: Connection, row: Mapping[str, Any], now: float, keep: int) -
 
 def find(tx: Connection, session_id: str, now: float) -> Standing | None:
     """The live session."""
-    return _find(tx, session_id, sessions.c.idle_deadline > now, sessions.c.absolute_deadline > now)
+    return _find(tx, session_id, _in_time(now))
 
 
 def _find(tx: Connection, session_id: str, *further: ColumnElement[bool]) -> Standing | None:
-    """The session of its subject's epoch, whatever its deadlines."""
+    """The session that no cut-off has ended, whatever its deadlines."""
     row = tx.execute(
         select(sessions, _epoch.label("subject_epoch"), _version.label("subject_version"))
         .select_from(sessions.outerjoin(subjects, subjects.c.subject == sessions.c.subject))
-        .where(sessions.c.id == session_id, sessions.c.epoch == _epoch, *further)
+        .where(sessions.c.id == session_id, sessions.c.epoch == ROW_EPOCH, *further)
     ).first()
     return Standing(session=to_session(row), epoch=row.subject_epoch, version=row.subject_version) if row else None
 
@@ -180,7 +188,7 @@ def rotate(tx: Connection, session_id: str, generation: int, window: float, now:
         feed.issued(tx, now)
         return Rotated(standing)
     match judge(standing.session, generation, window=window, now=now):
-        case Verdict.REPLAYED if is_live(standing.session, standing.epoch, now):
+        case Verdict.REPLAYED if is_live(standing.session, standing.session.epoch, now):
             return Replayed(standing)
         case Verdict.REUSED:
             ended = revoke(tx, session_id, now)
@@ -212,7 +220,7 @@ def change(
 def revoke(tx: Connection, session_id: str, now: float) -> Session | None:
     """Delete the row and append the event, which the feed then has once."""
     ending = delete(sessions).where(sessions.c.id == session_id).returning(*sessions.c)
-    row = tx.execute(ending.where(sessions.c.epoch == _current_epoch())).first()
+    row = tx.execute(ending.where(is_current())).first()
     if row is not None:
         session = to_session(row)
         feed.append(tx, EventKind.SESSION_REVOKED, now, session.subject, session.id)
@@ -245,88 +253,80 @@ def _append_once(
 
 
 def revoke_subject(
-    tx: Connection, insert: Callable[[Table], Insert], subject: str, now: float, excepted: str | None
+    tx: Connection,
+    insert: Callable[[Table], Insert],
+    subject: str,
+    now: float,
+    excepted: str | None,
+    kinds: frozenset[Kind],
 ) -> int:
     """Step the epoch and take the excepted session along, or raise `NotFound`."""
-    before, epoch = _step(tx, insert, subject, subjects.c.epoch, now)
+    before = cuts_of(tx, subject)
+    epoch = next_number(before.epoch, now)
     if excepted is not None:
-        kept = tx.execute(
-            update(sessions)
-            .where(
-                sessions.c.id == excepted,
-                sessions.c.subject == subject,
-                sessions.c.epoch == before,
-                sessions.c.idle_deadline > now,
-                sessions.c.absolute_deadline > now,
-            )
-            .values(epoch=epoch)
-        )
-        if kept.rowcount != 1:
-            raise NotFound("the session to keep is not a live one of this subject")
-    feed.append(tx, EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", number=epoch)
+        _except(tx, subject, excepted, kinds, now, epoch)
+    spared = ALL_KINDS - kinds
+    cuts = {COLUMNS[kind].name: before.of[kind] if kind in spared else epoch for kind in Kind}
+    _write(tx, insert, subject, {"epoch": epoch, **({"cuts_at": epoch, **cuts} if spared else {})})
+    feed.append(tx, EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", token_id=pack_kinds(spared), number=epoch)
     return epoch
+
+
+def _except(tx: Connection, subject: str, excepted: str, kinds: frozenset[Kind], now: float, epoch: int) -> None:
+    """Before the epoch is stepped: the session keeps standing."""
+    mine = and_(sessions.c.id == excepted, sessions.c.subject == subject, _live(now))
+    kept = tx.execute(select(sessions.c.kind, sessions.c.epoch).where(mine).with_for_update(of=sessions)).first()
+    if kept is None:
+        raise NotFound("the session to keep is not a live one of this subject")
+    if kept.kind in kinds:
+        tx.execute(update(sessions).where(sessions.c.id == excepted).values(epoch=epoch + (kept.epoch & MORE)))
 
 
 def step_version(tx: Connection, insert: Callable[[Table], Insert], subject: str, now: float) -> int:
     """Step the version and append the event."""
-    _, version = _step(tx, insert, subject, subjects.c.version, now)
+    version = next_number(cuts_of(tx, subject).version, now)
+    _write(tx, insert, subject, {"version": version})
     feed.append(tx, EventKind.SUBJECT_CHANGED, now, subject, number=version)
     return version
 
 
-def _step(
-    tx: Connection, insert: Callable[[Table], Insert], subject: str, counter: Column[int], now: float
-) -> tuple[int, int]:
-    """The counter before and after. The subject's lock is held, so nobody steps it in between."""
-    epoch, version = standing_of(tx, subject)
-    before = epoch if counter is subjects.c.epoch else version
-    after = next_number(before, now)
-    row = {"subject": subject, "epoch": 0, "version": 0, "swept": 0, counter.name: after}
-    tx.execute(
-        insert(subjects)
-        .values(**row)
-        .on_conflict_do_update(index_elements=[subjects.c.subject], set_={counter.name: after})
-    )
-    return before, after
+def _write(tx: Connection, insert: Callable[[Table], Insert], subject: str, changed: Mapping[str, int]) -> None:
+    """The subject's lock is held, so nobody steps anything of it in between."""
+    row = {"subject": subject, "epoch": 0, "version": 0, "swept": 0, **changed}
+    made = insert(subjects).values(**row)
+    tx.execute(made.on_conflict_do_update(index_elements=[subjects.c.subject], set_=dict(changed)))
 
 
-def sessions_of(tx: Connection, subject: str, now: float, limit: int, cursor: str | None) -> SessionPage:
+def sessions_of(
+    tx: Connection, subject: str, now: float, limit: int, cursor: str | None, kinds: frozenset[Kind]
+) -> SessionPage:
     """One page by the index, newest first."""
-    epoch = select(subjects.c.epoch).where(subjects.c.subject == subject).scalar_subquery()
     size = page_size(limit)
-    query = (
-        select(sessions)
-        .where(
-            sessions.c.subject == subject,
-            sessions.c.epoch == func.coalesce(epoch, 0),
-            sessions.c.idle_deadline > now,
-            sessions.c.absolute_deadline > now,
-        )
-        .order_by(sessions.c.created.desc(), sessions.c.id.desc())
-        .limit(size + 1)
-    )
-    if cursor is not None:
-        query = query.where(tuple_(sessions.c.created, sessions.c.id) < tuple_(*unpack_cursor(cursor)))
-    found = [to_session(row) for row in tx.execute(query)]
-    page = found[:size]
-    return SessionPage(sessions=page, next=pack_cursor(page[-1].created, page[-1].id) if found[size:] else None)
+    after = None if cursor is None else tuple_(sessions.c.created, sessions.c.id) < tuple_(*unpack_cursor(cursor))
+    parts = []
+    for lane in lanes(subject, kinds):
+        part = select(sessions).where(lane, _in_time(now), *(() if after is None else (after,)))
+        part = part.order_by(sessions.c.created.desc(), sessions.c.id.desc()).limit(size + 1)
+        parts.append(select(part.subquery()))
+    rows = sorted(tx.execute(union_all(*parts)), key=lambda row: (row.created, row.id), reverse=True)
+    page = [to_session(row) for row in rows[:size]]
+    return SessionPage(sessions=page, next=pack_cursor(page[-1].created, page[-1].id) if rows[size:] else None)
 
 
 def prune(tx: Connection, now: float, limit: int) -> int:
-    """Delete at most ``limit`` dead sessions: over by one deadline, by the other, or of an older epoch."""
+    """Delete at most ``limit`` dead sessions: over by one deadline, by the other, or cut off."""
     unswept = subjects.c.swept < subjects.c.epoch
-    older = and_(sessions.c.subject == subjects.c.subject, sessions.c.epoch < subjects.c.epoch)
-    causes: tuple[Select[tuple[str]], ...] = (
+    causes: list[Select[tuple[str]]] = [
         select(sessions.c.id).where(sessions.c.idle_deadline <= now),
         select(sessions.c.id).where(sessions.c.absolute_deadline <= now),
-        select(sessions.c.id).select_from(subjects.join(sessions, older)).where(unswept),
-    )
+    ]
+    causes += (select(sessions.c.id).select_from(subjects.join(sessions, older)).where(unswept) for older in CUT_OFF)
     left = limit
     for dead in causes:
         if left > 0:
             batch = dead.limit(left).with_for_update(of=sessions, skip_locked=True)
             left -= tx.execute(delete(sessions).where(sessions.c.id.in_(batch))).rowcount
-    none_left = ~exists().where(older).correlate(subjects)
+    none_left = and_(*(~exists().where(older).correlate(subjects) for older in CUT_OFF))
     swept = select(subjects.c.subject).where(unswept, none_left).limit(limit)
     ids = tx.scalars(swept.with_for_update(skip_locked=True)).all()
     if ids:  # Looked at again now that their epochs cannot change.
@@ -335,7 +335,8 @@ def prune(tx: Connection, now: float, limit: int) -> int:
 
 
 def to_row(session: Session) -> dict[str, Any]:
-    """A session as the values of its row. Raises `Rejected` for data that is not JSON."""
+    """A session as the values of its row, but for the epoch, which `create` decides. Raises `Rejected` for data that is
+    not JSON."""
     row = {column.name: getattr(session, column.name) for column in sessions.c if hasattr(session, column.name)}
     device = session.device
     return row | {
@@ -345,6 +346,8 @@ def to_row(session: Session) -> dict[str, Any]:
         "user_agent": device.user_agent,
         "ip": device.ip,
         "label": device.label,
+        "access": pack_access(session.access),
+        "kind": session.kind.value,
     }
 
 
@@ -353,7 +356,7 @@ def to_session(row: Row[Any]) -> Session:
     return Session(
         id=row.id,
         subject=row.subject,
-        epoch=row.epoch,
+        epoch=row.epoch & ~MORE,
         mode=Mode(row.mode),
         created=float(row.created),
         authenticated=float(row.authenticated),
@@ -368,4 +371,5 @@ def to_session(row: Row[Any]) -> Session:
         rotated=float(row.rotated),
         data=json.loads(row.data),
         version=row.version,
+        access=unpack_access(row.kind, row.access),
     )

@@ -23,6 +23,7 @@ import msgspec
 from ...errors import CoatcheckError
 from ...model import Event, EventKind
 from ..base import Hearer
+from ..rules import stored_event, third_name
 from ..turns import NoRoom
 from .pg_connect import DRIVER_ERRORS, Server
 from .pg_link import Link
@@ -195,7 +196,7 @@ _rows: Final = msgspec.json.Decoder(list[_Row])
 def pack(feed: str, events: Sequence[Event]) -> str:
     """The text of a notice; empty when the feed is not known yet or the events do not fit."""
     rows: list[_Row] = [
-        (event.kind, event.at, event.subject, event.session_id, event.token_id, event.number) for event in events
+        (event.kind, event.at, event.subject, event.session_id, third_name(event), event.number) for event in events
     ]
     said = json.dumps(rows, separators=(",", ":"))  # ASCII, whatever the database's encoding
     return f"{_mac(feed, said)}{said}" if feed and len(said) + _MAC <= _MOST else ""
@@ -210,10 +211,7 @@ def unpack(feed: str, text: str) -> list[Event]:
         rows = _rows.decode(said)
     except msgspec.MsgspecError:  # of another version of this program
         return []
-    return [
-        Event(kind=kind, at=at, subject=subject, session_id=session_id, token_id=token_id, number=number)
-        for kind, at, subject, session_id, token_id, number in rows
-    ]
+    return [stored_event(*row) for row in rows]
 
 
 def _mac(feed: str, said: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, column, insert, inspect, select, table
 from ...errors import SchemaMismatch
 from .tables import VERSION_TABLE, feed
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Every revision this program knows, oldest first."""
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 

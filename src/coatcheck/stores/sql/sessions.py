@@ -17,9 +17,9 @@ from ...arguments import (
     wholes,
     wholes_or_none,
 )
-from ...model import EventKind, Session, Standing
+from ...model import ALL_KINDS, EventKind, Kind, Session, Standing
 from ..base import FeedRead, Hearer, Reused, Rotation, SessionPage, Touch
-from ..rules import check_session, check_touches, check_update, to_json
+from ..rules import check_kinds, check_session, check_touches, check_update, to_json
 from . import feed, operations
 from .database import Database
 from .feed import begin_anew
@@ -118,13 +118,18 @@ class SqlSessions:
         self.database.announce()
         return ended
 
-    async def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+    async def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> int:
         """See `SessionStore.revoke_subject`."""
         texts(subject=subject)
         texts_or_none(excepted=excepted)
         numbers(now=now)
+        kinds = check_kinds(kinds)
         insert = self.database.insert
-        work = partial(operations.revoke_subject, insert=insert, subject=subject, now=now, excepted=excepted)
+        work = partial(
+            operations.revoke_subject, insert=insert, subject=subject, now=now, excepted=excepted, kinds=kinds
+        )  # fmt: skip
         locks = [subject_lock(subject), *([session_lock(excepted)] if excepted else [])]
         epoch = await self.database.write(work, locks)
         self.database.announce()
@@ -155,13 +160,22 @@ class SqlSessions:
         await self.database.write(partial(feed.append, kind=EventKind.KEYS_CHANGED, at=now))
         self.database.announce()
 
-    async def sessions_of(self, subject: str, *, now: float, limit: int = 50, cursor: str | None = None) -> SessionPage:
+    async def sessions_of(
+        self,
+        subject: str,
+        *,
+        now: float,
+        limit: int = 50,
+        cursor: str | None = None,
+        kinds: frozenset[Kind] = ALL_KINDS,
+    ) -> SessionPage:
         """See `SessionStore.sessions_of`."""
         texts(subject=subject)
         free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
-        work = partial(operations.sessions_of, subject=subject, now=now, limit=limit, cursor=cursor)
+        kinds = check_kinds(kinds)
+        work = partial(operations.sessions_of, subject=subject, now=now, limit=limit, cursor=cursor, kinds=kinds)
         return await self.database.read(work)
 
     async def prune(self, *, now: float, keep_events: float, limit: int = 1000) -> int:

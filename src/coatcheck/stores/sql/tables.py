@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from ...model import Kind
 from .types import ID, AnyText, TransactionId
 
 metadata: Final = MetaData()
@@ -38,6 +39,9 @@ subjects: Final = Table(
     Column("version", BigInteger, nullable=False),
     # The epoch up to which older sessions have been deleted, so that prune finds the others without a scan.
     Column("swept", BigInteger, nullable=False),
+    # The latest cut-off of each kind of session, as of the epoch `cuts_at`: see `cuts`.
+    Column("cuts_at", BigInteger, server_default="0", nullable=False),
+    *(Column(f"cut_{kind.value}", BigInteger, server_default="0", nullable=False) for kind in Kind),
 )
 Index(
     "coatcheck_subjects_unswept",
@@ -68,6 +72,9 @@ sessions: Final = Table(
     Column("rotated", Double, nullable=False),
     Column("data", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("kind", Text, server_default=text("'login'"), nullable=False),
+    # What else a session's `Access` says, as `rules.pack_access` writes it.
+    Column("access", Text, server_default=text("''"), nullable=False),
     Index("coatcheck_sessions_of_subject", "subject", "epoch", "created", "id"),
     Index("coatcheck_sessions_idle", "idle_deadline"),
     Index("coatcheck_sessions_absolute", "absolute_deadline"),

@@ -30,6 +30,7 @@ for _part in (
     "feed",
     "history",
     "keys",
+    "kinds",
     "limits",
     "random_runs",
     "races",
@@ -45,6 +46,7 @@ from .feed import FeedContract  # noqa: E402
 from .history import HistoryContract  # noqa: E402
 from .interleave import Atomic, Interleaver  # noqa: E402
 from .keys import KeyContract  # noqa: E402
+from .kinds import KindContract  # noqa: E402
 from .limits import LimitContract  # noqa: E402
 from .races import RaceContract  # noqa: E402
 from .random_runs import RandomContract  # noqa: E402
@@ -62,6 +64,7 @@ class SessionContract(
     FeedContract,
     HistoryContract,
     LimitContract,
+    KindContract,
     RaceContract,
     RandomContract,
 ):

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from ...errors import Rejected
-from ...model import Account, Device
+from ...model import Account, Device, Kind
 from ...stores.base import AccountStore, SessionStore
 from .support import Contract, events_after, here, logged_in, new_session, new_subject
 
@@ -34,6 +34,7 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "Sequence[Touch]": (None, "touches", 7, ["touch"], [None]),
     "Iterable[str]": ("admin", b"admin", 7, None, [7], ["admin", None]),
     "tuple[str, ...] | None": ("pwd", 7, (7,)),
+    "frozenset[Kind]": (None, 7, Kind.KEY, "key", {"key"}, [None]),
     "Mapping[str, Any] | None": (7, "data", [1]),
 }
 """By how a parameter is declared."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pytest
 
-from ...model import Session
+from ...model import ALL_KINDS, LOGOUT_KINDS, PLAIN, Kind, Session
 from ...stores.base import Touch
-from .support import Contract, events_after, here, new_session, new_subject
+from .support import ACCESSES, Contract, events_after, here, new_session, new_subject
 from .world import Operation, World, epochs_of, op
 
 _ROUNDS: Final = 40
@@ -56,7 +56,7 @@ def _draw(draw: Random, made: list[Session], subjects: list[str], world: World, 
     match draw.choice(["create", "create", "touch", "rotate", "rotate", "update", "revoke", "revoke_subject"]):
         case "create":
             epoch = max(0, world.epochs.get(session.subject, 0) - draw.choice([0, 0, 0, 1]))
-            fresh = _short(now, session.subject, epoch)
+            fresh = replace(_short(now, session.subject, epoch), access=draw.choice([PLAIN, PLAIN, *ACCESSES]))
             if world.live(session.id, now) and draw.random() < 0.2:
                 return op("create", replace(fresh, id=session.id), now=now)
             made[made.index(session)] = fresh
@@ -75,7 +75,8 @@ def _draw(draw: Random, made: list[Session], subjects: list[str], world: World, 
             return op("revoke", session.id, now=now)
         case _:
             excepted = draw.choice([None, session.id])
-            return op("revoke_subject", draw.choice(subjects), now=now, excepted=excepted)
+            kinds = draw.choice([ALL_KINDS, LOGOUT_KINDS, frozenset({Kind.KEY}), frozenset({Kind.LOGIN, Kind.GRANT})])
+            return op("revoke_subject", draw.choice(subjects), now=now, excepted=excepted, kinds=kinds)
 
 
 def _short(now: float, subject: str, epoch: int = 0) -> Session:

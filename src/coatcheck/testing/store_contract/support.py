@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from ...credentials.opaque import new_session_id
-from ...model import Event, Mode, Session
+from ...model import PLAIN, Access, Event, Kind, Mode, Session
 from ...stores.base import FeedRead, Gone, SessionStore, Touch
 from .interleave import Atomic, Interleaver
 from .rewind import Rewinder
@@ -18,6 +18,18 @@ from .rewind import Rewinder
 IDLE = 600.0
 ABSOLUTE = 3600.0
 """Seconds a session of the suite lives."""
+
+
+A_KEY: Final = Access(kind=Kind.KEY, scopes=frozenset({"read"}))
+ACCESSES: Final = (
+    PLAIN,
+    A_KEY,
+    Access(kind=Kind.GRANT, client="calendar", audience="https://api.example", scopes=frozenset()),
+    Access(kind=Kind.ACTING, actor="administrator"),
+    Access(kind=Kind.GUEST),
+    Access(bound_key="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+)
+"""One of each kind, and a login that is no plain one."""
 
 
 class Contract:

@@ -10,8 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...errors import Conflict, NotFound
-from ...model import Event, EventKind, Session, Standing
+from ...errors import Conflict, LimitReached, NotFound
+from ...model import ALL_KINDS, PERSON_KINDS, Event, EventKind, Kind, Session, Standing
 from ...stores.base import MAX_ENDED, Gone, Replayed, Reused, Rotated, Rotation, SessionStore, Touch
 
 
@@ -21,6 +21,8 @@ class World:
 
     sessions: dict[str, Session] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
+    cuts: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    """The epoch of the latest cut-off that ended a subject's sessions of a kind."""
     events: list[Event] = field(default_factory=list)
     drawn: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Each subject's epochs in the order in which the store gave them: `epochs_of`."""
@@ -32,22 +34,35 @@ class World:
     def live(self, session_id: str, now: float) -> Session | None:
         """The session if it holds."""
         session = self.sessions.get(session_id)
-        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+        if session is None or not self._stands(session):
             return None
         return session if now < session.idle_deadline and now < session.absolute_deadline else None
+
+    def cut(self, session: Session) -> int:
+        """The latest cut-off of sessions like this one."""
+        return self.cuts.get((session.subject, session.kind), 0)
+
+    def _stands(self, session: Session) -> bool:
+        return session.epoch == self.cut(session)
 
     def find(self, session_id: str, *, now: float) -> Standing | None:
         """As the store's."""
         session = self.live(session_id, now)
-        return Standing(session=session, epoch=session.epoch, version=0) if session else None
+        return self._standing(session) if session else None
 
     def create(self, session: Session, *, now: float, keep: int | None = None) -> tuple[str, ...]:
         """As the store's."""
-        if session.epoch != self.epochs.get(session.subject, 0) or session.id in self.sessions:
+        read_at = session.epoch
+        if not self.cut(session) <= read_at <= self.epochs.get(session.subject, 0) or session.id in self.sessions:
             raise Conflict
-        mine = [other for other in self.sessions.values() if other.subject == session.subject]
+        gives_way = session.kind in PERSON_KINDS
+        alike = PERSON_KINDS if gives_way else {session.kind}
+        mine = [other for other in self.sessions.values() if other.subject == session.subject and other.kind in alike]
         live = sorted((other.created, other.id) for other in mine if self.live(other.id, now))
-        self.sessions[session.id] = session
+        if keep is not None and not gives_way and len(live) >= keep:
+            raise LimitReached
+        self.sessions[session.id] = replace(session, epoch=self.cut(session))
+        keep = keep if gives_way else None
         beyond = [] if keep is None else live[: max(0, len(live) + 1 - keep)][:MAX_ENDED]
         for _, session_id in beyond:
             self.revoke(session_id, now=now)
@@ -66,7 +81,7 @@ class World:
     def rotate(self, session_id: str, generation: int, *, window: float, now: float) -> Rotation:
         """As the store's."""
         session, live = self.sessions.get(session_id), self.live(session_id, now) is not None
-        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+        if session is None or not self._stands(session):
             return Gone()
         replayed = generation + 1 == session.generation and now - session.rotated <= window
         unused = generation == session.generation or replayed
@@ -75,9 +90,9 @@ class World:
         if generation == session.generation:
             stepped = replace(_moved(session, now), generation=generation + 1, rotated=now)
             self.sessions[session_id] = stepped
-            return Rotated(Standing(session=stepped, epoch=stepped.epoch, version=0))
+            return Rotated(self._standing(stepped))
         if replayed:
-            return Replayed(Standing(session=session, epoch=session.epoch, version=0))
+            return Replayed(self._standing(session))
         self.revoke(session_id, now=now)
         return Reused(session)
 
@@ -101,11 +116,13 @@ class World:
         ends = [event.session_id for event in self.events if event.kind is EventKind.SESSION_REVOKED]
         if session is not None or session_id not in ends:
             self._say(EventKind.SESSION_REVOKED, now, session.subject if session else "", session_id)
-        if session is None or session.epoch != self.epochs.get(session.subject, 0):
+        if session is None or not self._stands(session):
             return None
         return session
 
-    def revoke_subject(self, subject: str, *, now: float, excepted: str | None = None) -> int:
+    def revoke_subject(
+        self, subject: str, *, now: float, excepted: str | None = None, kinds: frozenset[Kind] = ALL_KINDS
+    ) -> int:
         """As the store's."""
         steps = [event for event in self.events if event.kind is EventKind.SUBJECT_CUT_OFF and event.subject == subject]
         epoch = dict(enumerate(self.drawn.get(subject, ()))).get(len(steps), -1)
@@ -113,13 +130,27 @@ class World:
             session = self.live(excepted, now)
             if session is None or session.subject != subject:
                 raise NotFound
-            self.sessions[excepted] = replace(session, epoch=epoch)
+            if session.kind in kinds:
+                self.sessions[excepted] = replace(session, epoch=epoch)
         self.epochs[subject] = epoch
-        self._say(EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", epoch)
+        self.cuts |= {(subject, kind): epoch for kind in kinds}
+        self._say(EventKind.SUBJECT_CUT_OFF, now, subject, excepted or "", epoch, ALL_KINDS - kinds)
         return epoch
 
-    def _say(self, kind: EventKind, at: float, subject: str, session_id: str, number: int = 0) -> None:
-        self.events.append(Event(kind=kind, at=at, subject=subject, session_id=session_id, number=number))
+    def _standing(self, session: Session) -> Standing:
+        return Standing(session=session, epoch=self.epochs.get(session.subject, 0), version=0)
+
+    def _say(
+        self,
+        kind: EventKind,
+        at: float,
+        subject: str,
+        session_id: str,
+        number: int = 0,
+        spared: frozenset[Kind] = frozenset(),
+    ) -> None:
+        said = Event(kind=kind, at=at, subject=subject, session_id=session_id, number=number, spared=spared)
+        self.events.append(said)
 
 
 def epochs_of(events: Sequence[Event]) -> dict[str, list[int]]:
