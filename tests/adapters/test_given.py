@@ -19,6 +19,7 @@ from coatcheck.fastapi import (
     CurrentUser,
     Identity,
     OptionalUser,
+    attach,
     auth_app,
     current_user,
     lifespans,
@@ -212,3 +213,23 @@ async def test_under_the_middleware_of_starlette(annotation: Any) -> None:
         assert (await web.request("GET", "/asked", headers=headers)).header("vary") == "Cookie, Authorization"
         said = await web.handshake("/listen", headers=headers)
         assert [(message["type"], message.get("code")) for message in said[1:]] == [("websocket.close", 4401)]
+
+
+async def test_whoever_else_stands_around_the_router_stays() -> None:
+    """The first request takes away nothing but our second look."""
+    auth = fresh_auth()
+    app = application(asking(CurrentUser))
+    app.router.lifespan_context = auth.lifespan
+    attach(app)
+    passed: list[str] = []
+    ours = app.router.middleware_stack
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope["type"])
+        await ours(scope, receive, send)
+
+    app.router.middleware_stack = around
+    async with served(app, auth) as web:
+        for _ in range(2):
+            assert (await web.request("GET", "/asked")).status == 401
+    assert passed == ["lifespan", "http", "http"]

@@ -29,12 +29,14 @@ def attach(app: object) -> None:
 
     Raises `ConfigurationError` for a route that would let a request say who is asking, and for a second `Auth`."""
     services: list[Any] = []
+    checked: set[int] = set()
     for each in _applications(app, services, set()):
         for route in _routes(each):
             for dependant in _dependants(getattr(route, "dependant", None)):
-                if dependant.call is not None:
+                OURS.check_scopes(dependant.call, dependant.own_oauth_scopes or ())
+                if dependant.call is not None and id(dependant.call) not in checked:
+                    checked.add(id(dependant.call))
                     OURS.check(dependant.call)
-                    OURS.check_scopes(dependant.call, dependant.own_oauth_scopes or ())
         Around.put(each.router if isinstance(each, Starlette) else each, attach)
         if isinstance(each, FastAPI):
             _Document.put(each)

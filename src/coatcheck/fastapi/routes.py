@@ -96,9 +96,12 @@ class _First:
         self._router = router
         self._around = around
         self._look = look
+        self._has_looked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
+        if scope["type"] != "lifespan" and not self._has_looked:
             self._look(scope.get("app", self._router))
-            self._router.middleware_stack = self._around
+            self._has_looked = True
+            if self._router.middleware_stack is self:  # otherwise somebody else stands around it too
+                self._router.middleware_stack = self._around
         await self._around(scope, receive, send)
