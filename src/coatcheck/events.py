@@ -13,8 +13,10 @@ import inspect
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from . import acting
@@ -34,6 +36,9 @@ _SECRET: Final = re.compile(
     r"cc[a-z]_[A-Za-z0-9_-]{16}"  # our own tokens
     r"|eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+\."  # JWTs
     r"|\$(argon2|2[abxy]|scrypt|pbkdf2)"  # hashes of passwords
+    r"|\b(argon2|bcrypt|bcrypt_sha256|scrypt|pbkdf2_\w+|md5|sha1)\$"  # Django's
+    r"|\b(scrypt|pbkdf2):[^$ ]*\$"  # Werkzeug's
+    r"|://[^/@: ]*:[^/@ ]+@"  # URLs with a password
     r"|-----BEGIN"
 )
 _WITHHELD: Final = "(withheld)"
@@ -107,17 +112,21 @@ class Events:
         self._now = now
         self._addresses: Addresses = addresses
         self._subscribers: tuple[Subscriber, ...] = (_write_log,)
+        self._changing = threading.Lock()  # threads subscribe too
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """From now on call this with every event; what is returned ends it. One that raises is logged, and neither
-        stops what was done nor keeps the event from the others. Raises `TypeError` for what is no function, or a
-        coroutine function: nobody would await it."""
+        stops what was done nor keeps the event from the others. Raises `TypeError` for what is no function, a class,
+        and a coroutine or generator function: nobody would await what it gives."""
         if not _can_be_called(subscriber):
             raise TypeError("subscribe takes an ordinary function of one event; one that waits puts it in a queue")
-        self._subscribers = (*self._subscribers, subscriber)
+        own: Subscriber = partial(subscriber)  # the same function may be subscribed twice, and each ended by itself
+        with self._changing:
+            self._subscribers = (*self._subscribers, own)
 
         def end() -> None:
-            self._subscribers = tuple(other for other in self._subscribers if other is not subscriber)
+            with self._changing:
+                self._subscribers = tuple(other for other in self._subscribers if other is not own)
 
         return end
 
@@ -167,6 +176,10 @@ def _safe(text: str) -> str:
 
 
 def _can_be_called(subscriber: object) -> bool:
-    """Whether it is called and done: nobody awaits what a coroutine function gives."""
+    """Whether it is called and done: nobody awaits what a coroutine function gives, nor goes through a generator, and
+    a class would make an object of each event."""
     called = (subscriber, getattr(type(subscriber), "__call__", None))  # noqa: B004 - it is looked at, not asked for
-    return callable(subscriber) and not any(inspect.iscoroutinefunction(one) for one in called)
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if inspect.isclass(subscriber) or not callable(subscriber):
+        return False
+    return not any(is_kind(one) for one in called for is_kind in kinds)

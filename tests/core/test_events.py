@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -63,6 +63,18 @@ def test_a_subscription_ends() -> None:
     assert (len(seen), len(still)) == (1, 2)
 
 
+def test_one_that_subscribes_twice() -> None:
+    """It is told twice, and once when one of the two has ended."""
+    events = Events(lambda: 1.0)
+    seen: list[SecurityEvent] = []
+    told = seen.append
+    end, _ = events.subscribe(told), events.subscribe(told)
+    events.emit(TOLD)
+    end()
+    events.emit(TOLD)
+    assert len(seen) == 3
+
+
 def test_a_subscriber_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """What was done stays done, and the others hear of it."""
     events = Events(lambda: 1.0)
@@ -86,9 +98,17 @@ class Waits:
 async def waits(event: SecurityEvent) -> None: ...
 
 
-@pytest.mark.parametrize("wrong", [None, "print", waits, Waits(), Waits().later])
+def yields(event: SecurityEvent) -> Iterator[SecurityEvent]:
+    yield event
+
+
+async def yields_later(event: SecurityEvent) -> AsyncIterator[SecurityEvent]:
+    yield event
+
+
+@pytest.mark.parametrize("wrong", [None, "print", waits, Waits(), Waits().later, Waits, list, yields, yields_later])
 def test_what_cannot_subscribe(wrong: Any) -> None:
-    """A coroutine function would never run, so it is refused at once."""
+    """A coroutine or generator function would never run, and a class would only be made: refused at once."""
     with pytest.raises(TypeError, match="ordinary function"):
         Events(lambda: 1.0).subscribe(wrong)
 
@@ -99,6 +119,10 @@ SECRETS = [
     "Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2ln",
     "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
     "$2b$12$abcdefghijklmnopqrstuv",
+    "pbkdf2_sha256$600000$c2FsdA$aGFzaA=",
+    "argon2$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
+    "scrypt:32768:8:1$salt$68617368",
+    "postgresql://app:secret@db/app",
     "-----BEGIN PRIVATE KEY-----",
 ]
 

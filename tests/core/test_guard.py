@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Auth, Identity, Lifetimes, Mode, Policy, StoreUnavailable
+from coatcheck import Auth, Identity, Lifetimes, Mode, Policy, StoreUnavailable, acting, acts
 from coatcheck.clock import Clock
 from coatcheck.errors import InvalidCredential, RevokedCredential, SessionEnded, StaleCredential
+from coatcheck.events import SecurityEvent
 from coatcheck.guard import Guard
 from coatcheck.model import Event, EventKind
 from coatcheck.stores.base import Touch
@@ -559,3 +560,19 @@ async def _pass(world: Elsewhere, seconds: float) -> None:
         seconds -= step
         await world.auth.follower._read()
         world.auth.guards.look()
+
+
+async def test_who_reads_the_feed_has_not_ended_what_it_tells_of(auth: Auth) -> None:
+    """What a connection's end is told with names nobody who acts: a request that had to ask the store found it out."""
+    identity = await known(auth)
+    seen: list[SecurityEvent] = []
+    auth.events.subscribe(seen.append)
+    connection = await connect(auth, identity)
+    with acting.asked_from("192.0.2.66"):
+        acting.known_as("eve", "a session of eve")
+        auth.follower.apply(
+            Event(kind=EventKind.SESSION_REVOKED, at=1.0, subject="ann", session_id=identity.session_id)
+        )
+    await connection.ends()
+    (told,) = (event for event in seen if event.act is acts.CONNECTION_ENDED)
+    assert (told.subject, told.by, told.by_session, told.ip) == ("ann", "", "", "")

@@ -24,7 +24,7 @@ from ..policy import Policy
 from ..verifier import Known
 from .connections import Guarding, serve_guarded
 from .doubts import tell
-from .kept import binding
+from .kept import binding, seal_in
 from .problems import CONTENT_TYPE, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -266,7 +266,11 @@ class AuthMiddleware:
                 scope[IDENTITY] = identity
                 if "session" in scope:
                     send = binding(scope, identity, send)
-                await self.app(scope, receive, partial(varied, send))
+                try:
+                    await self.app(scope, receive, partial(varied, send))
+                except BaseException:
+                    seal_in(scope)
+                    raise
                 return
         await self.look_closely(scope, receive, send)
 
@@ -284,7 +288,11 @@ class AuthMiddleware:
         if "session" in scope:
             send = binding(scope, identity, send, renewable=arrival_of(scope).may_be_renewed)
         if scope["type"] == "http":
-            await self.app(scope, receive, partial(varied, send))
+            try:
+                await self.app(scope, receive, partial(varied, send))
+            except BaseException:
+                seal_in(scope)
+                raise
         elif identity is not None:
             await serve_guarded(self.auth, identity, self.app, scope, receive, send)
         else:

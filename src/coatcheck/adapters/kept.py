@@ -114,8 +114,9 @@ def bind(scope: Scope, identity: Identity | None, *, renewable: bool = False) ->
 
 
 def seal_in(scope: Scope) -> None:
-    """Seal the session in the scope of a request, which is answered now."""
-    kept = scope[_SESSION]
+    """Seal the session in the scope of a request, which is answered now, or has failed: then somebody further out may
+    answer it, and write the session into that. Nothing where it is not bound."""
+    kept = scope[_SESSION] if FOR in scope else None
     if _is_kept(kept):
         seal(kept, scope.get(FOR))
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
+from ..applications import given
 from ..auth import Auth
 from ..errors import ConfigurationError
 from ..verifier import STATE_KEY
@@ -32,11 +33,12 @@ def lifespans(*parts: Lifespan) -> Callable[[Any], AbstractAsyncContextManager[d
         state: dict[str, Any] = {}
         async with AsyncExitStack() as stack:
             for part in parts:
-                given: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
-                own = given or {}
+                left: Mapping[str, Any] | None = await stack.enter_async_context(part(app))
+                own = left or {}
                 if STATE_KEY in state and state[STATE_KEY] is not own.get(STATE_KEY, state[STATE_KEY]):
                     raise ConfigurationError(SECOND)
                 state.update(own)
+            given(app)  # once more: the others may have added routes to it
             yield state
 
     return together

@@ -111,9 +111,10 @@ class DjangoUsers:
 
     def attach(self, request: Any, identity: Identity | None) -> None:
         """``request.user`` is read from the database when it is touched, and is `AnonymousUser` for nobody and for
-        whoever is no longer active."""
-        if identity is None:
-            _set_user(request, _anonymous())
+        whoever is no longer active. What is narrowed by scopes is a `Person`: Django's user may do all that is theirs.
+        """
+        if identity is None or identity.scopes is not None:
+            _set_user(request, _anonymous() if identity is None else _person(identity))
             return
         lookup = _Lookup(self, request, identity)
         request.user = SimpleLazyObject(lookup.user)
@@ -159,7 +160,8 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with an account of ours, as templates, decorators and other applications expect a user to be."""
+    """Somebody with an account of ours, or whose access is narrowed, as templates, decorators and other applications
+    expect a user to be."""
 
     identity: Identity
     is_authenticated = True

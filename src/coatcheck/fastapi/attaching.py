@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI, routing
 from fastapi.dependencies.models import Dependant
+from starlette.applications import Starlette
+from starlette.routing import Router
 
 from ..adapters import openapi
-from ..adapters.asgi import layers
+from ..adapters.asgi import SECOND, layers
 from ..applications import when_given
+from ..errors import ConfigurationError
 from .dependencies import OURS, optional_user
 from .routes import Around
 
@@ -24,14 +27,21 @@ def attach(app: object) -> None:
     """Look after this application and those in it, as `mount_auth` and ``lifespan=auth.lifespan`` do. A program that
     only prints its OpenAPI document calls it itself. Again does no harm.
 
-    Raises `ConfigurationError` for a route that would let a request say who is asking."""
-    for each in _applications(app):
+    Raises `ConfigurationError` for a route that would let a request say who is asking, and for a second `Auth`."""
+    services: list[Any] = []
+    checked: set[int] = set()
+    for each in _applications(app, services, set()):
         for route in _routes(each):
-            for call in _calls(getattr(route, "dependant", None)):
-                if call is not None:
-                    OURS.check(call)
-        Around.put(each.router)
-        _Document.put(each)
+            for dependant in _dependants(getattr(route, "dependant", None)):
+                OURS.check_scopes(dependant.call, dependant.own_oauth_scopes or ())
+                if dependant.call is not None and id(dependant.call) not in checked:
+                    checked.add(id(dependant.call))
+                    OURS.check(dependant.call)
+        Around.put(each.router if isinstance(each, Starlette) else each, attach)
+        if isinstance(each, FastAPI):
+            _Document.put(each)
+    if any(service.state.auth is not services[0].state.auth for service in services):
+        raise ConfigurationError(SECOND)
 
 
 when_given(attach)
@@ -57,7 +67,8 @@ class _Document:
     def __call__(self) -> dict[str, Any]:
         document = self._before()
         for route in _routes(self._app):
-            calls = [call for call in _calls(getattr(route, "dependant", None)) if OURS.gives(call)]
+            dependants = _dependants(getattr(route, "dependant", None))
+            calls = [found.call for found in dependants if OURS.gives(found.call)]
             needed = any(call is not optional_user for call in calls)
             if calls:
                 for method in route.methods or ():
@@ -69,17 +80,21 @@ _SERVICE: Final = "coatcheck.service."
 """The service's own application needs none of it."""
 
 
-def _applications(app: object) -> Iterator[FastAPI]:
-    """All FastAPI applications in one, itself included."""
+def _applications(app: object, services: list[Any], seen: set[int]) -> Iterator[Starlette | Router]:
+    """All that have routes of FastAPI in one, itself included. ``services``: takes those of ours."""
     for layer in layers(app):
-        if type(layer).__module__.startswith(_SERVICE):
+        if id(layer) in seen:  # one that is mounted in itself
             return
-        if isinstance(layer, FastAPI):
-            yield layer
-        for route in _routes(layer):
-            inner = getattr(route, "app", None)
-            if hasattr(route, "routes") and inner is not None:  # what is mounted, at a path or a host
-                yield from _applications(inner)
+        seen.add(id(layer))
+        if type(layer).__module__.startswith(_SERVICE):
+            services.append(layer)
+            return
+        routes = list(_routes(layer)) if isinstance(layer, Starlette | Router) else []
+        if isinstance(layer, FastAPI) or any(hasattr(route, "dependant") for route in routes):
+            yield layer  # type: ignore[misc]
+        for route in routes:  # what is mounted, at a path or a host, or answers as a route's endpoint
+            for inner in (getattr(route, "app", None), getattr(route, "_base_app", None)):  # without its middleware
+                yield from _applications(inner, services, seen)
 
 
 def _routes(app: Any) -> Iterable[Any]:
@@ -87,9 +102,9 @@ def _routes(app: Any) -> Iterable[Any]:
     return getattr(routing, "iter_route_contexts", iter)(getattr(app, "routes", None) or ())
 
 
-def _calls(dependant: Dependant | None) -> Iterator[Callable[..., object] | None]:
+def _dependants(dependant: Dependant | None) -> Iterator[Dependant]:
     """Everything that is called for a route."""
     if dependant is not None:
-        yield dependant.call
+        yield dependant
         for inner in dependant.dependencies:
-            yield from _calls(inner)
+            yield from _dependants(inner)

@@ -28,12 +28,13 @@ from ..adapters.demands import LOGGED_IN, Demand
 from ..adapters.kept import bind
 from ..adapters.lifespans import knower_of, lifespans
 from ..adapters.problems import CONTENT_TYPE, Problem, problem_of
+from ..applications import given
 from ..auth import Auth
 from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, InvalidCredential
 from ..model import Identity
 from .parameters import Ours
-from .routes import ASKED, LATE
+from .routes import ASKED, LATE, Asked
 
 __all__ = [
     "CurrentUser", "OptionalUser", "Refusal", "auth_of", "current_user", "fresh", "lifespans", "on_refusal",
@@ -63,13 +64,16 @@ def auth_of(connection: HTTPConnection) -> Auth:
 
 def _knower_of(scope: Scope) -> GuardingKnower:
     knower = knower_of(scope)
-    try:
-        scope[ASKED].yes = True
-    except KeyError:
+    asked: Asked | None = scope.get(ASKED)
+    if asked is None:
         raise RuntimeError(
             "this FastAPI application was not given to us, so nobody has looked at its routes: hand it to the "
             "lifespan, auth.lifespan(app), or call coatcheck.fastapi.attach(app) before it starts"
-        ) from None
+        )
+    if asked.app is not scope.get("app"):  # it stands in ours where nobody saw it, as behind a middleware
+        given(scope["app"])
+        asked.app = scope["app"]
+    asked.yes = True
     return knower
 
 
@@ -83,7 +87,10 @@ def _demanded(demand: Demand) -> Callable[[HTTPConnection], Awaitable[Identity]]
         knower = _knower_of(scope)
         try:
             if IDENTITY in scope:  # a middleware has looked, perhaps with another Auth: what it says counts
-                return demand.check(scope[IDENTITY], knower.clock)
+                found = demand.check(scope[IDENTITY], knower.clock)
+                if LATE in scope:  # it has found out, and guards nothing
+                    await _guard(knower, scope, found)
+                return found
             identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
             if identity is not None:
                 if "session" in scope:
@@ -109,11 +116,17 @@ current_user: Final = _demanded(LOGGED_IN)
 async def optional_user(connection: HTTPConnection) -> Identity | None:
     """Dependency: who is asking, or None. A cookie that has ended counts as none, a bad bearer token is a 401."""
     scope = connection.scope
-    if IDENTITY in scope:
+    if IDENTITY in scope and LATE not in scope:
         known: Identity | None = scope[IDENTITY]
+        if ASKED in scope:
+            scope[ASKED].yes = True
         return known
     knower = _knower_of(scope)
     try:
+        if IDENTITY in scope:  # somebody has found out, and guards nothing
+            known = scope[IDENTITY]
+            await _guard(knower, scope, known)
+            return known
         identity = recognise(knower.known, scope) if scope.get("method") in SAFE_METHODS else None
         if identity is not None:
             if "session" in scope:

@@ -10,7 +10,7 @@ application that was given to us serves anybody. That an identity cannot be made
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final, ForwardRef, NoReturn, get_args, get_origin
@@ -66,8 +66,6 @@ class Ours:
         if not found and is_union(base) and any(map(self._is_given, get_args(base))):
             _refuse(name, "FastAPI asks nobody where a dependency is part of a union; OptionalUser is None for nobody")
         used = found[-1] if found else default
-        if isinstance(used, params.Security) and used.scopes and self.asks(used):
-            _refuse(name, "our dependencies do not know scopes of Security; roles are asked for by requires(...)")
         if isinstance(used, params.Depends):
             if used.dependency is None:
                 self.check_call(base)
@@ -92,6 +90,14 @@ class Ours:
             name = getattr(call, "__name__", "")
             how = f"write {name}(...) with what it asks for" if name in ("requires", "fresh") else "it is no dependency"
             raise ConfigurationError(f"Depends({name}) would call it with parts of the request: {how}")
+
+    def check_scopes(self, call: object, scopes: Sequence[str]) -> None:
+        """Raise `ConfigurationError` for ``Security(current_user, scopes=["admin"])``: nobody would ask for them."""
+        if scopes and self.gives(call):
+            raise ConfigurationError(
+                "our dependencies do not know scopes of Security, and would let in somebody without: "
+                f'write requires("{scopes[0]}") for a role'
+            )
 
     def _is_given(self, annotation: Any) -> bool:
         return any(map(self.asks, _parts(unaliased(annotation))[1]))

@@ -8,14 +8,15 @@ So this stands around the application's router, further in than any middleware.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import WebSocketDisconnect
-from fastapi.routing import APIRouter
+from starlette.routing import Router
 
 from ..adapters.asgi import ASGIApp, Message, Receive, Scope, Send, varying
 from ..adapters.connections import GUARDED, LateGuard, serve_late
-from ..adapters.kept import FOR, seal_in
+from ..adapters.kept import seal_in
 from ..guard import Guard
 
 ASKED: Final = "coatcheck.asked"
@@ -27,10 +28,9 @@ LATE: Final = "coatcheck.late"
 class Asked:
     """Whether a request has asked who is asking. An object, for whatever copies the scope hands it on."""
 
-    __slots__ = ("yes",)
-
-    def __init__(self) -> None:
-        self.yes: bool = False
+    yes = False
+    app: object = None
+    """The application whose routes have been looked at. One that stands in it where nobody sees it is another."""
 
 
 class Around:
@@ -40,25 +40,30 @@ class Around:
         self._app = app
 
     @classmethod
-    def put(cls, router: APIRouter) -> None:
-        """Once per router."""
-        if not isinstance(router.middleware_stack, cls):
-            router.middleware_stack = cls(router.middleware_stack)
+    def put(cls, router: Router, look: Callable[[object], None]) -> None:
+        """Once per router. ``look``: what is done to the application once more when the first request comes."""
+        if not isinstance(router.middleware_stack, cls | _First):
+            router.middleware_stack = _First(router, cls(router.middleware_stack), look)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             asked = scope[ASKED] = Asked()
+            asked.app = scope.get("app")
 
             async def send_on(message: Message) -> None:
                 if asked.yes and message["type"] == "http.response.start":
                     message["headers"] = varying(message.get("headers", ()))
-                    if FOR in scope:
-                        seal_in(scope)
+                    seal_in(scope)
                 await send(message)
 
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            except BaseException:
+                seal_in(scope)
+                raise
         elif scope["type"] == "websocket":
-            scope[ASKED] = Asked()
+            asked = scope[ASKED] = Asked()
+            asked.app = scope.get("app")
             await self._guardable(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -81,3 +86,22 @@ class Around:
             guard = found[0].entered if found else around
             if guard is None or guard.ended is None:
                 raise
+
+
+class _First:
+    """Stands around a router until the first request, which it lets in only after another look: whatever ran meanwhile,
+    such as a lifespan, may have added routes. Requests after it cost nothing more."""
+
+    def __init__(self, router: Router, around: Around, look: Callable[[object], None]) -> None:
+        self._router = router
+        self._around = around
+        self._look = look
+        self._has_looked = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and not self._has_looked:
+            self._look(scope.get("app", self._router))
+            self._has_looked = True
+            if self._router.middleware_stack is self:  # otherwise somebody else stands around it too
+                self._router.middleware_stack = self._around
+        await self._around(scope, receive, send)

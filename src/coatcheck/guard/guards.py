@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from .. import acts
+from ..acting import asked_from
 from ..clock import Clock
 from ..errors import CoatcheckError, InvalidCredential, SessionEnded, StaleCredential, StoreUnavailable
 from ..events import Events
@@ -270,10 +271,14 @@ class Guards:
     def _end_all(self, watches: Iterable[Watch], error: CoatcheckError) -> None:
         for watch in watches:
             if isinstance(error, SessionEnded):
-                self._emit(
-                    acts.CONNECTION_ENDED, subject=watch.identity.subject, session=watch.identity.session_id,
-                    reason=error.reason,
-                )  # fmt: skip
+                identity = watch.identity
+                with asked_from(""):  # whoever read the feed just now has not ended it
+                    self._emit(
+                        acts.CONNECTION_ENDED,
+                        subject=identity.subject,
+                        session=identity.session_id,
+                        reason=error.reason,
+                    )
             self.end(watch, error)
 
     def _place(self, watch: Watch) -> None:

@@ -167,5 +167,6 @@ def _application(
         },
     )  # fmt: skip
     application.state.pages = False
+    application.state.auth = auth  # for whoever looks whether there is a second one
     application.state.hsts = hsts
     return application

@@ -40,7 +40,7 @@ from ..adapters.asgi import (
     varied,
 )
 from ..adapters.demands import Demand
-from ..adapters.kept import FOR, OWNER, bind, binding
+from ..adapters.kept import FOR, OWNER, bind, binding, seal_in
 from ..adapters.lifespans import lifespans
 from ..adapters.problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 from ..errors import CoatcheckError
@@ -173,7 +173,11 @@ class AuthMiddleware(asgi.AuthMiddleware):
                 scope["auth"] = user._credentials
                 if "session" in scope:
                     send = binding(scope, identity, send)
-                await self.app(scope, receive, partial(varied, send))
+                try:
+                    await self.app(scope, receive, partial(varied, send))
+                except BaseException:
+                    seal_in(scope)
+                    raise
                 return
         await self.look_closely(scope, receive, send)
 
