@@ -54,11 +54,11 @@ from .remote import RemoteVerifier
 from .subjects import ApplicationSubjects, Login, UserSource
 
 if TYPE_CHECKING:
+    from .features.former.trading import Former, TradeIn, trade_in
     from .service.app import auth_app
     from .service.bridge import Answered, answer
-    from .service.delivery import cookies, deliver, login_answer
-    from .service.former import Former, TradeIn, trade_in
-    from .service.visits import page_for
+    from .web.delivery import cookies, deliver, login_answer
+    from .web.visits import page_for
 
 __all__ = [
     "CONTENT_TYPE",
@@ -132,10 +132,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "coatcheck.service.delivery": ("cookies", "deliver", "login_answer"),
+        "coatcheck.web.delivery": ("cookies", "deliver", "login_answer"),
         "coatcheck.service.app": ("auth_app",),
-        "coatcheck.service.visits": ("page_for",),
-        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
         "coatcheck.service.bridge": ("Answered", "answer"),
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 from . import arguments, secret_file
@@ -16,6 +17,8 @@ from .credentials.keyring import Secrets
 from .credentials.transport import Credential
 from .errors import ConfigurationError, InvalidCredential
 from .events import Events
+from .features.base import Feature, checked
+from .features.tables import ensure_tables
 from .guard import Guard
 from .issuer import Credentials
 from .keys import Keys
@@ -45,6 +48,8 @@ class Auth(Running):
     Coatcheck then logs in; or a callable that gives the roles of a subject (see `ApplicationSubjects`), or
     ``ApplicationSubjects()`` when it has no roles.
 
+    ``features``: capabilities beyond the core (`coatcheck.features`), beside those that the service has of itself.
+
     Raises `ConfigurationError` for subjects that are none, and `TypeError` for anything else of another kind. Nothing
     is opened before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (one line that
     says what to do) or `StoreUnavailable`, and then leaves nothing open and nothing half-made behind.
@@ -61,6 +66,7 @@ class Auth(Running):
         password_hasher: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
+        features: Sequence[Feature] = (),
     ) -> None:
         arguments.place(url, "url")
         if sessions is not None:
@@ -76,6 +82,12 @@ class Auth(Running):
         """What happens to accounts, sessions and keys, for whoever subscribes."""
         self.steps: Steps = Steps()
         """The second factors that there are. One is added before the start."""
+        self.features: tuple[Feature, ...] = checked(features)
+        """Capabilities beyond the core; the service has some more of itself."""
+        for feature in self.features:
+            for step in feature.steps():
+                self.steps.add(step)
+            self.events.subscribe(feature.happened)
         self._url = url
         self._sessions = sessions
         self._secret = secret
@@ -106,6 +118,7 @@ class Auth(Running):
                 raise ConfigurationError(
                     "second factors need a SQL database: name one first, and this one as sessions=..."
                 )
+            await ensure_tables(self.features, store, migrate=_is_embedded(self._url))
             await self._follow_clock(sessions or store)
             parts = compose_parts(
                 store, sessions or store, secrets, policy=self.policy, clock=self.clock, subjects=self._subjects,
@@ -125,6 +138,13 @@ class Auth(Running):
         parts.maintenance.start()
         self.steps.settle()
         self._parts = parts
+        try:
+            for feature in self.features:
+                await feature.start(self)
+                parts.maintenance.also(feature.name, partial(feature.upkeep, self))
+        except BaseException:
+            await self.close()
+            raise
         self.known = parts.verifier.known
 
     async def close(self) -> None:
@@ -139,6 +159,8 @@ class Auth(Running):
             steps.push_async_callback(parts.follower.stop)
             steps.push_async_callback(parts.maintenance.stop)
             steps.push_async_callback(parts.guards.close)
+            for feature in self.features:
+                steps.push_async_callback(feature.stop)
 
     async def write_uses(self) -> None:
         """Write now what is not yet written of when sessions were last used, as a server that is told to end does
@@ -194,10 +216,11 @@ class Auth(Running):
             arguments.subject(subject)
             chosen = self.policy.modes[0] if mode is None else mode
             arguments.kinds(Mode, mode=chosen)
+            arguments.kinds_or_none(Device, device=device)
             arguments.flags(remember=remember)
             await self.attempts.check(
                 subject, epoch=epoch, amr=amr, at=auth_time, mode=chosen, remember=remember,
-                label="" if device is None else device.label,
+                label="" if device is None else device.label, access=access, expires=expires,
             )  # fmt: skip
         return await self.issuer.login(
             subject, mode=mode, epoch=epoch, remember=remember, device=device, amr=amr, auth_time=auth_time, data=data,
@@ -319,9 +342,13 @@ class Auth(Running):
             raise
 
 
+def _is_embedded(url: object) -> bool:
+    return isinstance(url, str) and url.startswith("sqlite:")
+
+
 async def _open(store: SessionStore, url: object) -> None:
     """Open a store; an embedded database is made and migrated, any other must be ready (`coatcheck migrate`)."""
-    if isinstance(url, str) and url.startswith("sqlite:"):
+    if _is_embedded(url):
         await store.open(migrate=True)  # type: ignore[call-arg]  # open_store gave it, so it is a whole Store
     else:
         await store.open()

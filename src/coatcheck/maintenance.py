@@ -62,6 +62,12 @@ class Maintenance:
         for task in self._tasks:
             task.add_done_callback(report)
 
+    def also(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        """One more task, as often as pruning."""
+        task = asyncio.create_task(_every(_PRUNE_EVERY, job), name=f"coatcheck-{name}")
+        task.add_done_callback(report)
+        self._tasks.append(task)
+
     async def stop(self) -> None:
         """Stop, and write what is still unwritten if the store lets us: a restart must not cost anybody's idle time."""
         for task in self._tasks:

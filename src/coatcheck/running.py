@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .accounts import Accounts, Logins
 from .accounts.throttle import Counters
 from .credentials.jwt import AccessTokens
 from .credentials.opaque import OpaqueTokens
 from .errors import ConfigurationError
+from .features.tables import database_of
 from .follower import Follower
 from .guard import Guards
 from .issuer import Issuer
@@ -21,6 +22,9 @@ from .subjects import SubjectSource
 from .table import Table
 from .verifier import Verifier
 from .writes import Writes
+
+if TYPE_CHECKING:
+    from .stores.sql.database import Database
 
 
 def not_running(*_: object) -> NoReturn:
@@ -66,6 +70,12 @@ class Running:
     @property
     def sessions(self) -> SessionStore:
         return self._running.sessions
+
+    @property
+    def database(self) -> Database:
+        """The SQL database, for features with tables: ``await auth.database.write(work)``. Raises `ConfigurationError`
+        where there is none."""
+        return database_of(self._running.store)
 
     @property
     def keys(self) -> Keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -85,10 +86,17 @@ def test_a_demand_for_nothing(roles: tuple[str, ...]) -> None:
         requires(*roles)
 
 
-@pytest.mark.parametrize("minutes", [0, -1, float("nan")])
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
 def test_no_age(minutes: float) -> None:
-    """A login cannot be fresh for no time."""
+    """A login cannot be fresh for no time, nor for ever."""
     with pytest.raises(ValueError, match="positive"):
+        fresh(minutes=minutes)
+
+
+@pytest.mark.parametrize("minutes", ["5", True, None, timedelta(minutes=5)])
+def test_an_age_is_a_number(minutes: Any) -> None:
+    """A text would be taken sixty times, and True for a minute; the error says what to write."""
+    with pytest.raises(TypeError, match=r"fresh\(minutes=5\)"):
         fresh(minutes=minutes)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from coatcheck import Auth, InvalidLogin, Login, Mode, SubjectFacts
 from coatcheck.accounts import PasswordHasher
 from coatcheck.django.users import DjangoUsers, facts_of, is_active
-from coatcheck.service.former import Former
+from coatcheck.features.former.trading import Former
 from coatcheck.sqlalchemy import SqlAlchemyUsers
 from tests.accounts.support import CHEAP
 

@@ -31,6 +31,7 @@ from coatcheck import (
 from coatcheck.accounts import Accounts, Logins, PasswordHasher, PasswordPolicy
 from coatcheck.accounts.passwords import Argon2Profile
 from coatcheck.arguments import MAX_SUBJECT
+from coatcheck.features import Feature
 from coatcheck.issuer import Issuer
 from coatcheck.policy import Lifetimes
 from coatcheck.revocation import Revocation
@@ -69,6 +70,7 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "PasswordPolicy | None": (7, {}, "policy", False),
     "PasswordHasher | None": (7, {}, "argon2", False),
     "Clock | None": (7, time.time, "clock", False),
+    "Sequence[Feature]": (7, None, "admin", {"admin": True}, [7], [Feature], Feature(), b"admin"),
     "Given": (7, "subjects", {}, False, ApplicationSubjects),
     "ssl.SSLContext | None": (True, False, "ca.pem", 7),
     "Argon2Profile": (7, None, "owasp", (1, 2, 3)),

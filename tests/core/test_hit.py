@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jwt as pyjwt
@@ -157,7 +158,9 @@ async def test_what_starlette_adds(auth: Auth, mode: Mode) -> None:
     )
     for app in (bare, guarded):
         run(app)  # builds its stack, and the user
-    assert 0 < steps_of(lambda: run(guarded)) - steps_of(lambda: run(bare)) <= STARLETTE_STEPS
+    # The fewest: what other tests have left behind may be looked up again, once.
+    with_us, without = (min(steps_of(partial(run, app)) for _ in range(3)) for app in (guarded, bare))
+    assert 0 < with_us - without <= STARLETTE_STEPS
 
 
 def cost(work: Callable[[], object], times: int) -> float:

@@ -11,7 +11,7 @@ from coatcheck import Auth
 from coatcheck.credentials.entropy import guessed
 from coatcheck.credentials.keyring import Secrets
 from coatcheck.errors import ConfigurationError
-from coatcheck.service.api.access import ServiceKeys
+from coatcheck.web.access import ServiceKeys
 
 GUESSED = [
     b"x" * 32, b"\0" * 64, b"ab" * 20, b"changeme" * 4, b"hunter2" * 5, b"secret " * 6,

@@ -17,9 +17,9 @@ from coatcheck.adapters import problems
 from coatcheck.adapters.problems import Problem
 from coatcheck.cli import root
 from coatcheck.errors import LoginTooOld, StepRequired, Throttled
-from coatcheck.service import refusals
 from coatcheck.service.app import auth_app
 from coatcheck.service.settings import READERS, Settings
+from coatcheck.web import refusals
 from tests.docs.pages import ROOT
 
 _CODE = re.compile(r"`([^`]+)`")

@@ -19,7 +19,7 @@ _ASGI: Final = """
 import os
 from {framework} import {name}
 from coatcheck import Auth
-from coatcheck.{framework} import mount_auth
+from coatcheck.{module} import mount_auth
 app = {name}()
 mount_auth(app, Auth("sqlite:///app.db"))
 """
@@ -74,15 +74,13 @@ def _same(program: str, told: Sequence[str], untold: Sequence[str]) -> Behind:
 
 
 _SERVE: Final = ("coatcheck", "serve", "--port", _PORT)
-_FASTAPI: Final = _ASGI.format(framework="fastapi", name="FastAPI")
+_FASTAPI: Final = _ASGI.format(framework="fastapi", module="fastapi", name="FastAPI")
 _UNBELIEVING: Final = (*_UVICORN, "--forwarded-allow-ips", "192.0.2.1")
 SERVERS: Final = {
     "serve": _same("", (*_SERVE, "--trusted-proxies", "127.0.0.1"), _SERVE),
     "fastapi": _same(_FASTAPI, _UVICORN, _UNBELIEVING),
     "starlette": _same(
-        _ASGI.format(framework="starlette.applications", name="Starlette").replace(
-            "service.starlette.applications", "service.starlette"
-        ),
+        _ASGI.format(framework="starlette.applications", module="starlette", name="Starlette"),
         _UVICORN,
         _UNBELIEVING,
     ),

@@ -15,8 +15,8 @@ from coatcheck.adapters.asgi import header
 from coatcheck.asgi import Former, TradeIn, auth_app, trade_in
 from coatcheck.clock import Clock
 from coatcheck.errors import ConfigurationError, RevokedCredential, StoreUnavailable
-from coatcheck.fastapi import CurrentUser, OptionalUser
-from coatcheck.service.former import exchange
+from coatcheck.fastapi import CurrentUser, OptionalUser, attach
+from coatcheck.features.former.trading import exchange
 from coatcheck.testing.clock import TravelClock
 
 BASE = "https://app.example"
@@ -74,6 +74,8 @@ def application(auth: Auth, travel: TravelClock) -> Any:
         return user.auth_time
 
     app.add_middleware(TradeIn, auth=auth, reader=reader(travel()))  # type: ignore[arg-type]  # Starlette's own protocol
+
+    attach(app)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "state": {"coatcheck": auth}}, receive, send)

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from coatcheck import Auth
 from coatcheck.accounts import PasswordPolicy
 from coatcheck.service.app import auth_app
-from coatcheck.service.pages.render import CSP
 from coatcheck.testing.clock import TravelClock
+from coatcheck.web.render import CSP
 from tests.service.visitor import EMAIL, OTHER, PASSWORD, Page, Visitor, live_sessions, make_auth
 
 

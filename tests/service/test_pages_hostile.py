@@ -211,6 +211,6 @@ def test_no_pages(settings: dict[str, Any]) -> None:
     """Without our own accounts or without mode session there can be no pages."""
     auth = Auth("memory://", **settings)
     with pytest.raises(ConfigurationError, match="the pages need"):
-        pages.router(auth)
+        pages.router(auth, ())
     paths = [getattr(route, "path", "") for route in auth_app(auth).routes]
     assert "/account" not in paths

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from coatcheck import Auth
-from coatcheck.service.api.answers import Problem
 from coatcheck.testing.clock import TravelClock
+from coatcheck.web.answers import Problem
 from tests.service.visitor import EMAIL, OTHER, PASSWORD, Page, Visitor, live_sessions
 
 POSTED = (

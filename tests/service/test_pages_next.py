@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.service.pages.destination import MAX_LENGTH, safe_next
+from coatcheck.web.destination import MAX_LENGTH, safe_next
 
 SITE = "https://app.example"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.service.pages.devices import clean_label
-from coatcheck.service.pages.render import ASSETS
-from coatcheck.service.pages.words import device_name, duration, moment
+from coatcheck.features.devices.pages import clean_label
+from coatcheck.web.render import ASSETS
+from coatcheck.web.words import device_name, duration, moment
 
 NOW = 1_800_000_000.0
 

@@ -23,8 +23,8 @@ from coatcheck.blocking import Auth
 from coatcheck.flask import auth_blueprint, deliver, mount_auth
 from coatcheck.service.app import auth_app
 from coatcheck.service.bridge import answer
-from coatcheck.service.envelope import MAX_BODY
 from coatcheck.service.wsgi import WsgiAuthApp
+from coatcheck.web.envelope import MAX_BODY
 from tests.adapters.apps.flask import environ_of
 from tests.adapters.suite.contract import CHEAP, Headers
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
-from coatcheck import auth as in_loop
-from coatcheck import blocking
 from coatcheck.errors import InvalidStep
-from coatcheck.logins import Answer, Steps, accept_once
+from coatcheck.logins import Answer, accept_once
 
 SECOND = "and another one, later"
 
@@ -59,18 +53,3 @@ class OneTime(SecondPassword):
         await super().check(subject, answer, now=now)
         if not await accept_once(self.counters, f"one_time:{answer.code}", by=subject, now=now, window=600):
             raise InvalidStep("it was used before")
-
-
-@contextmanager
-def everywhere(step: SecondPassword) -> Iterator[None]:
-    """Every `Auth` that is made within has it, whoever makes it."""
-
-    class WithIt(Steps):
-        def __init__(self) -> None:
-            super().__init__()
-            self.add(step)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(in_loop, "Steps", WithIt)
-        patch.setattr(blocking, "Steps", WithIt)
-        yield

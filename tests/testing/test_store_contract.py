@@ -22,17 +22,19 @@ from coatcheck.arguments import (
     wholes_or_none,
 )
 from coatcheck.credentials.opaque import is_session_id
-from coatcheck.errors import Conflict, NotFound, Rejected
-from coatcheck.model import Event, EventKind, Standing
+from coatcheck.errors import Conflict, LimitReached, NotFound, Rejected
+from coatcheck.model import ALL_KINDS, PERSON_KINDS, Event, EventKind, Kind, Standing
 from coatcheck.stores.base import (
     MAX_ENDED, MAX_PAGE, MAX_TOKENS, FeedLost, FeedRead, Gone, Replayed, Reused, Rotated, SessionPage
 )
-from coatcheck.stores.rules import check_session, check_touches, check_update, next_number, pack_cursor, unpack_cursor
+from coatcheck.stores.rules import (
+    check_kinds, check_session, check_touches, check_update, next_number, pack_cursor, unpack_cursor
+)
 
 
 class TinyStore:
     def __init__(self):
-        self.rows, self.epochs, self.versions = {}, {}, {}
+        self.rows, self.epochs, self.versions, self.cuts = {}, {}, {}, {}
         self.log, self.marks, self.pruned, self.since, self.clock = [], [secrets.token_hex(8)], 0, time.time(), 0.0
         self.feed = secrets.token_hex(8)
         self.grown = asyncio.Event()
@@ -52,14 +54,18 @@ class TinyStore:
         self.grown.set()
         self.grown = asyncio.Event()
 
+    def _cut(self, row):
+        return self.cuts.get((row.subject, row.kind), 0)
+
     def _live(self, session_id, now):
         row = self.rows.get(session_id)
-        if row is None or row.epoch != self.epochs.get(row.subject, 0):
+        if row is None or row.epoch != self._cut(row):
             return None
         return row if now < min(row.idle_deadline, row.absolute_deadline) else None
 
-    def _of(self, subject, now):
-        rows = [row for row in self.rows.values() if row.subject == subject and self._live(row.id, now)]
+    def _of(self, subject, now, kinds):
+        mine = [row for row in self.rows.values() if row.subject == subject and row.kind in kinds]
+        rows = [row for row in mine if self._live(row.id, now)]
         return sorted(rows, key=lambda row: (row.created, row.id), reverse=True)
 
     def _standing(self, row):
@@ -90,11 +96,13 @@ class TinyStore:
     async def create(self, session, *, now, keep=None):
         check_session(session, now=now)
         wholes_or_none(keep=keep)
-        session = self._copy(session)
-        if session.id in self.rows or session.epoch != self.epochs.get(session.subject, 0):
-            raise Conflict("the epoch has been stepped, or the id is taken")
-        old = self._of(session.subject, now)[::-1]
-        self.rows[session.id] = session
+        if session.id in self.rows or not self._cut(session) <= session.epoch <= self.epochs.get(session.subject, 0):
+            raise Conflict("the subject was cut off, or the id is taken")
+        together = PERSON_KINDS if session.kind in PERSON_KINDS else {session.kind}
+        old = self._of(session.subject, now, together)[::-1]
+        if keep is not None and session.kind not in PERSON_KINDS and len(old) >= keep:
+            raise LimitReached("there are as many already")
+        self.rows[session.id] = replace(self._copy(session), epoch=self._cut(session))
         self.clock = max(self.clock, now)
         excess = 0 if keep is None else max(0, min(len(old) + 1 - max(1, keep), MAX_ENDED))
         for row in old[:excess]:
@@ -119,7 +127,7 @@ class TinyStore:
         wholes(generation=generation)
         numbers(window=window, now=now)
         row = self.rows.get(session_id)
-        if row is None or row.epoch != self.epochs.get(row.subject, 0) or not 0 <= generation <= row.generation:
+        if row is None or row.epoch != self._cut(row) or not 0 <= generation <= row.generation:
             return Gone()
         replayed = generation == row.generation - 1 and now - row.rotated <= window
         if (replayed or generation == row.generation) and self._live(session_id, now) is None:
@@ -161,24 +169,27 @@ class TinyStore:
         row = self.rows.get(session_id)
         if row is not None:
             self._end(row, now)
-            return row if row.epoch == self.epochs.get(row.subject, 0) else None
+            return row if row.epoch == self._cut(row) else None
         if is_session_id(session_id) and (session_id, "") not in self._ends():
             self._say(EventKind.SESSION_REVOKED, now, session_id=session_id)
 
     def _ends(self):
         return {(event.session_id, event.token_id) for event in self.log if "revoked" in event.kind}
 
-    async def revoke_subject(self, subject, *, now, excepted=None):
+    async def revoke_subject(self, subject, *, now, excepted=None, kinds=ALL_KINDS):
         texts(subject=subject)
         texts_or_none(excepted=excepted)
         numbers(now=now)
+        kinds = check_kinds(kinds)
         row = self._live(excepted, now) if excepted is not None else None
         if excepted is not None and (row is None or row.subject != subject):
             raise NotFound("the excepted session is not a live one of this subject")
         epoch = self.epochs[subject] = next_number(self.epochs.get(subject, 0), now)
+        self.cuts.update({(subject, kind): epoch for kind in kinds})
         if row is not None:
-            self.rows[row.id] = replace(row, epoch=epoch)
-        self._say(EventKind.SUBJECT_CUT_OFF, now, subject=subject, session_id=excepted or "", number=epoch)
+            self.rows[row.id] = replace(row, epoch=self._cut(row))
+        fields = {"subject": subject, "session_id": excepted or "", "number": epoch, "spared": ALL_KINDS - kinds}
+        self._say(EventKind.SUBJECT_CUT_OFF, now, **fields)
         return epoch
 
     async def step_version(self, subject, *, now):
@@ -218,12 +229,12 @@ class TinyStore:
         numbers(now=now)
         self._say(EventKind.KEYS_CHANGED, now)
 
-    async def sessions_of(self, subject, *, now, limit=50, cursor=None):
+    async def sessions_of(self, subject, *, now, limit=50, cursor=None, kinds=ALL_KINDS):
         texts(subject=subject)
         free_texts_or_none(cursor=cursor)
         numbers(now=now)
         wholes(limit=limit)
-        rows = self._of(subject, now)
+        rows = self._of(subject, now, check_kinds(kinds))
         if cursor is not None:
             created, last = unpack_cursor(cursor)
             rows = [row for row in rows if (row.created, row.id) < (created, last)]
@@ -324,7 +335,7 @@ def test_a_store_that_keeps_it(tmp_path: Path) -> None:
     ("right", "wrong"),
     [
         ("        self._say(EventKind.SESSION_REVOKED, now, subject=row.subject, session_id=row.id)\n", ""),
-        (" or session.epoch != self.epochs.get(session.subject, 0):", ":"),
+        ("not self._cut(session) <= session.epoch <= self.epochs.get(session.subject, 0)", "False"),
         ("generation == row.generation - 1 and now", "generation < row.generation and now"),
         ("(row is None or row.subject != subject)", "row is None"),
         ("rows.get(session_id)\n        if row is not None:", "_live(session_id, now)\n        if row is not None:"),
@@ -333,6 +344,9 @@ def test_a_store_that_keeps_it(tmp_path: Path) -> None:
         ("            self._say(EventKind.SESSION_REVOKED, now, session_id=session_id)\n", "            pass\n"),
         ("return max(time.time(), self.clock)", "return time.time()"),
         ("at=max(now, self.clock), **fields", "at=now, **fields"),
+        ("{(subject, kind): epoch for kind in kinds}", "{(subject, kind): epoch for kind in Kind}"),
+        (', "spared": ALL_KINDS - kinds}', "}"),
+        ("row.subject == subject and row.kind in kinds]", "row.subject == subject]"),
     ],
     ids=[
         "revoked without an event",
@@ -345,6 +359,9 @@ def test_a_store_that_keeps_it(tmp_path: Path) -> None:
         "what was forgotten cannot be ended",
         "time goes back",
         "an event is dated before what was issued",
+        "a cut-off ends every kind",
+        "a cut-off does not say what it spared",
+        "other kinds are listed too",
     ],
 )
 def test_a_store_that_breaks_it(tmp_path: Path, right: str, wrong: str) -> None:

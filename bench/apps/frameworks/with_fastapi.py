@@ -10,7 +10,7 @@ from shared import ANSWER, GUARDED, asynchronous, logged_in
 from coatcheck.fastapi import CurrentUser
 
 auth = asynchronous()
-app = FastAPI(lifespan=lambda app: logged_in(auth, auth.lifespan()))
+app = FastAPI(lifespan=lambda app: logged_in(auth, auth.lifespan(app)))
 
 
 async def nothing() -> None: ...

@@ -8,9 +8,9 @@ should not break over it. A WebSocket that came with an identity is guarded: it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ..clock import Clock
 from ..credentials.arrival import Arrival, arrival_of_asgi
@@ -26,12 +26,13 @@ from .connections import Guarding, serve_guarded
 from .doubts import tell
 from .kept import binding, seal_in
 from .problems import CONTENT_TYPE, Problem, problem_of
+from .types import ASGIApp, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = [
+    "ARRIVAL", "IDENTITY", "SECOND", "ASGIApp", "AuthMiddleware", "CsrfJudge", "GuardingKnower", "Knower", "Message",
+    "Paths", "Receive", "Scope", "Send", "arrival_of", "check_origin", "header", "identify", "identify_arrival",
+    "identify_arrival_leniently", "identify_leniently", "layers", "recognise", "refuse", "varied", "varying",
+]  # fmt: skip
 
 
 class Knower(Protocol):

@@ -14,15 +14,13 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Final, Protocol, TypeVar, overload
 
 from ..errors import CoatcheckError, InvalidCredential, StoreUnavailable
 from ..guard import Guard, Guards, Interrupt, Watch
 from ..model import Identity
 from .problems import problem_of
-
-if TYPE_CHECKING:
-    from .asgi import ASGIApp, Message, Receive, Scope, Send
+from .types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Ending", "guard_websocket", "guarded", "guarded_events", "serve_guarded"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .. import decide
@@ -20,8 +21,8 @@ class Demand:
     max_age: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_age is not None and not self.max_age > 0:
-            raise ValueError("how fresh a login must be is a positive time")
+        if self.max_age is not None and not 0 < self.max_age < math.inf:
+            raise ValueError("how fresh a login must be is a positive time, and not for ever")
 
     def covers(self, other: Demand) -> bool:
         """Whether whoever meets this one meets the other as well."""
@@ -54,5 +55,8 @@ def requires(*roles: str) -> Demand:
 
 
 def fresh(*, minutes: float) -> Demand:
-    """A proof of identity (a login or re-authentication) at most so many minutes ago."""
+    """A proof of identity (a login or re-authentication) at most so many minutes ago. Raises `ValueError` for a time
+    that is not positive or has no end, and `TypeError` for what is no number."""
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float):
+        raise TypeError("a login is fresh for a number of minutes: fresh(minutes=5)")
     return Demand(max_age=minutes * 60)

@@ -19,6 +19,7 @@ from ..accounts.composition import Given
 from ..clock import Clock
 from ..credentials.transport import Credential
 from ..events import Events
+from ..features.base import Feature, checked
 from ..issuer import Credentials
 from ..logins import Steps
 from ..model import ALL_KINDS, PLAIN, Access, Device, Kind, Mode
@@ -51,15 +52,19 @@ class Auth(Blocking[_async.Auth]):
         password_hasher: PasswordHasher | None = None,
         password_policy: PasswordPolicy | None = None,
         clock: Clock | None = None,
+        features: Sequence[Feature] = (),
     ) -> None:
         arguments.kinds_or_none(Policy, policy=policy)
         arguments.kinds_or_none(Clock, clock=clock)
         settled, timed = Policy() if policy is None else policy, Clock() if clock is None else clock
 
+        self.features: tuple[Feature, ...] = checked(features)
+        """Capabilities beyond the core."""
+
         def make() -> _async.Auth:  # not a `partial`, whose repr would show the secrets
             made = _async.Auth(
                 url, sessions=sessions, secret=secret, policy=settled, subjects=subjects,
-                password_hasher=password_hasher, password_policy=password_policy, clock=timed,
+                password_hasher=password_hasher, password_policy=password_policy, clock=timed, features=self.features,
             )  # fmt: skip
             made.events, made.steps = self.events, self.steps
             return made
@@ -69,6 +74,10 @@ class Auth(Blocking[_async.Auth]):
         self.events: Events = Events(timed.now, settled.event_addresses)
         """What happens to accounts, sessions and keys. Subscribers are called in the thread of the event loop, or in
         that of a request, and go along when the process is forked."""
+        for feature in self.features:
+            for step in feature.steps():
+                self.steps.add(step)
+            self.events.subscribe(feature.happened)
         super().__init__(make, _bound(url, sessions))
 
     @property

@@ -10,6 +10,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Final, NoReturn
 
 import click
@@ -24,6 +25,7 @@ UNAVAILABLE: Final = 3
 _COMMANDS: Final = {
     "serve": "Run the service.",
     "migrate": "Make the database's schema, or bring it up to date.",
+    "doctor": "Look whether all is well, and say what to do.",
     "user": "Add, list, disable and enable accounts, and set their passwords and roles.",
     "sessions": "List sessions and end them.",
     "restored": "Say that a backup of the sessions was put back.",
@@ -33,15 +35,31 @@ _COMMANDS: Final = {
 }
 
 
+def _of_features() -> dict[str, click.Command]:
+    """Of other packages' features; one cannot take a name that is taken."""
+    from ..features.registry import GROUP, known
+
+    if not entry_points(group=GROUP):
+        return {}
+    found: dict[str, click.Command] = {}
+    for kind in known().values():
+        for command in kind.commands():
+            name = command.name or ""
+            if name in _COMMANDS or name in found:
+                raise ConfigurationError(f"the feature {kind.name} has a command {name}, which there is already")
+            found[name] = command
+    return found
+
+
 class _Commands(click.Group):
     """Imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_of_features()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            return _of_features().get(cmd_name)
         command = importlib.import_module(f".{cmd_name}", __name__).command
         assert isinstance(command, click.Command)  # noqa: S101 - tells the type checker
         return command
@@ -50,6 +68,9 @@ class _Commands(click.Group):
         """Without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+        if others := _of_features():
+            with formatter.section("Commands of features"):
+                formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in others.items()])
 
 
 @click.command(

@@ -167,14 +167,15 @@ def run(
     settings = load({"database": database, "sessions": sessions, "config": config})
 
     async def main() -> T:
-        async with _opened(settings) as deployment:
+        async with opened(settings) as deployment:
             return await work(deployment)
 
     return asyncio.run(main())
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Deployment]:
+async def opened(settings: Settings) -> AsyncIterator[Deployment]:
+    """The deployment, as it is there. Raises `ConfigurationError` and `StoreUnavailable`."""
     clock = Clock()
     stores: list[Store | KeyedSessions] = []
     try:

@@ -37,7 +37,7 @@ from .users import DjangoUsers, facts_of
 
 if TYPE_CHECKING:
     from ..blocking import Auth, RemoteVerifier
-    from ..service.former import Former
+    from ..features.former.trading import Former
     from .urls import deliver, trade_in
 
     auth: Auth
@@ -54,7 +54,7 @@ _load = lazily(
     __name__,
     {
         "coatcheck.blocking": ("Auth", "RemoteVerifier"),
-        "coatcheck.service.former": ("Former",),
+        "coatcheck.features.former.trading": ("Former",),
         "coatcheck.django.urls": ("deliver", "trade_in"),
     },
 )

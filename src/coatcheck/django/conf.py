@@ -46,7 +46,7 @@ from .users import CoatcheckUsers, DjangoUsers, Users, facts_of
 
 Knower = blocking.Auth | blocking.RemoteVerifier
 
-OF_AUTH: Final = ("url", "sessions", "secret", "policy", "password_hasher", "password_policy")
+OF_AUTH: Final = ("url", "sessions", "secret", "policy", "password_hasher", "password_policy", "features")
 OF_SERVICE: Final = ("service_keys", "pages")
 KEYS: Final = (*OF_AUTH, *OF_SERVICE, "users", "subject_field", "facts", "auth")
 

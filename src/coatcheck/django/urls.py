@@ -21,13 +21,13 @@ from ..adapters.asgi import Scope
 from ..adapters.kept import TURNS
 from ..blocking import Auth
 from ..errors import ConfigurationError
+from ..features.former.trading import Former, traded_in
 from ..issuer import Credentials
 from ..model import Mode
 from ..service.bridge import Answered
-from ..service.delivery import check_destination, cookies
-from ..service.former import Former, traded_in
-from ..service.refusals import BY_STATUS, Refusal
 from ..service.wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
+from ..web.delivery import check_destination, cookies
+from ..web.refusals import BY_STATUS, Refusal
 from .kept import turn
 from .refusals import SERVICE
 from .requests import host_of, made_for, scope_of

@@ -49,11 +49,11 @@ from .dependencies import (
 )
 
 if TYPE_CHECKING:
+    from ..features.former.trading import Former, TradeIn, trade_in
     from ..service.app import auth_app
-    from ..service.delivery import deliver
-    from ..service.former import Former, TradeIn, trade_in
-    from ..service.visits import page_for
     from ..starlette.middleware import AuthMiddleware
+    from ..web.delivery import deliver
+    from ..web.visits import page_for
     from .mounting import mount_auth
 
 __all__ = [
@@ -116,9 +116,9 @@ __getattr__ = lazily(
     {
         "coatcheck.fastapi.mounting": ("mount_auth",),
         "coatcheck.starlette.middleware": ("AuthMiddleware",),
-        "coatcheck.service.delivery": ("deliver",),
+        "coatcheck.web.delivery": ("deliver",),
         "coatcheck.service.app": ("auth_app",),
-        "coatcheck.service.visits": ("page_for",),
-        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
     },
 )

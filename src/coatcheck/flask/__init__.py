@@ -36,7 +36,7 @@ from ..subjects import ApplicationSubjects, Login, UserSource
 from .views import Coatcheck, auth_of, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
 
 if TYPE_CHECKING:
-    from ..service.former import Former
+    from ..features.former.trading import Former
     from .mounting import auth_blueprint, deliver, mount_auth, trade_in_visits
 
 __all__ = [
@@ -92,6 +92,6 @@ __getattr__ = lazily(
     __name__,
     {
         "coatcheck.flask.mounting": ("auth_blueprint", "deliver", "mount_auth", "trade_in_visits"),
-        "coatcheck.service.former": ("Former",),
+        "coatcheck.features.former.trading": ("Former",),
     },
 )

@@ -13,14 +13,15 @@ from ..adapters.kept import TURNS
 from ..adapters.wsgi import scope_of
 from ..blocking import Auth
 from ..errors import InvalidCredential
+from ..features.former.trading import Former, cookie_mode, exchange, is_visit, presents_nothing, set_cookies
 from ..issuer import Credentials
 from ..service.app import has_pages
 from ..service.bridge import Answered
-from ..service.delivery import check_destination, cookies
-from ..service.envelope import MAX_BODY
-from ..service.former import Former, cookie_mode, exchange, here, is_visit, presents_nothing, set_cookies
-from ..service.refusals import BY_STATUS, TOO_LARGE, Refusal
 from ..service.wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
+from ..web.delivery import check_destination, cookies
+from ..web.envelope import MAX_BODY
+from ..web.refusals import BY_STATUS, TOO_LARGE, Refusal
+from ..web.visits import here
 from .forms import IS_SERVICE
 from .kept import turn
 from .views import (

@@ -50,8 +50,8 @@ from .plugin import (
 )
 
 if TYPE_CHECKING:
-    from ..service.former import Former, TradeIn, trade_in
-    from ..service.visits import page_for
+    from ..features.former.trading import Former, TradeIn, trade_in
+    from ..web.visits import page_for
     from .mounting import ServicePlugin, auth_routes, deliver, on_service_refusal
 
 __all__ = [
@@ -114,7 +114,7 @@ __getattr__ = lazily(
     __name__,
     {
         "coatcheck.litestar.mounting": ("ServicePlugin", "auth_routes", "deliver", "on_service_refusal"),
-        "coatcheck.service.visits": ("page_for",),
-        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
     },
 )

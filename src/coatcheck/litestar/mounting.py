@@ -16,10 +16,10 @@ from ..adapters import asgi
 from ..auth import Auth
 from ..issuer import Credentials
 from ..service.app import auth_app
-from ..service.delivery import check_destination, cookies
-from ..service.refusals import Refusal
-from ..service.replaced import afterwards, replaced
-from ..service.visits import page_for as page_for
+from ..web.delivery import check_destination, cookies
+from ..web.refusals import Refusal
+from ..web.replaced import afterwards, replaced
+from ..web.visits import page_for as page_for
 from .plugin import EXCLUDED, IS_SERVICE, CoatcheckPlugin, auth_of, response_of
 
 T = TypeVar("T")

@@ -24,8 +24,9 @@ from ..credentials.opaque import OpaqueTokens
 from ..errors import AttemptOver, Conflict, InvalidCredential, InvalidStep, StepRequired
 from ..events import Events
 from ..issuer import Credentials, Issuer
-from ..model import Device, Mode
+from ..model import PLAIN, Access, Device, Kind, Mode
 from ..stores.base import SessionStore
+from ..stores.rules import pack_access, unpack_access
 from .requirement import grown, required
 from .steps import Answer, Steps
 
@@ -47,6 +48,8 @@ class _Written(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     remember: bool
     label: str
     renews: str
+    access: str
+    ends: float | None
 
 
 class Attempts:
@@ -80,21 +83,24 @@ class Attempts:
 
     async def check(
         self, subject: str, *, epoch: int | None, amr: tuple[str, ...], at: float | None, mode: Mode,
-        remember: bool = False, label: str = "", renews: str = "",
+        remember: bool = False, label: str = "", renews: str = "", access: Access = PLAIN, expires: float | None = None,
     ) -> None:  # fmt: skip
         """Before a login is completed: raise `StepRequired`, with an attempt to go on with, where more is required.
 
         ``epoch`` was read before the proof; without it, it is read now. ``at``: when that was proved, where it is not
         now: the session is no fresher then. ``renews``: the session in whose place another one is made, for proving
-        again who one is. Raises `StoreUnavailable`."""
+        again who one is. ``access`` and ``expires``: as in `Issuer.login`, and as they are they stay. Raises
+        `StoreUnavailable`."""
         methods = required(amr, await self._steps.set_up(subject)) if len(self._steps) else ()
         if not methods:
             return
         if epoch is None:
             epoch, _ = await self._sessions.standing_of(subject)
         ends = self._now() + LIFETIME
-        name = secrets.token_urlsafe(16)
-        written = _Written(name, ends, subject, epoch, amr, at, mode.value, remember, label, renews)
+        name, narrowed = secrets.token_urlsafe(16), pack_access(access)
+        written = _Written(
+            name, ends, subject, epoch, amr, at, mode.value, remember, label, renews, narrowed, expires
+        )  # fmt: skip
         self._events.emit(acts.STEP_REQUIRED, subject=subject, methods=" ".join(methods))
         raise StepRequired(methods, self._opaque.attempt(msgspec.json.encode(written)), expires_in=int(LIFETIME))
 
@@ -158,6 +164,7 @@ class Attempts:
                 device=replace(device, label=device.label or written.label),
                 amr=amr, auth_time=written.at, data=data,
                 session_id=self._session_id(written) if _is_shared(written) else None,
+                access=unpack_access(Kind.LOGIN, written.access), expires=written.ends,
             )  # fmt: skip
         except Conflict as error:
             raise AttemptOver("sessions were ended since it began") from error

@@ -18,16 +18,17 @@ from .. import __version__
 from ..adapters.asgi import SECOND
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
+from ..features.registry import features_of
 from ..model import Mode
 from ..policy import HSTS
-from . import registration
-from .api import account, admin, events, health, login, problems, sessions, steps, tokens
-from .api.access import ServiceKeys
-from .api.answers import Problem
-from .api.contract import SECURITY_SCHEMES
-from .delivery import root_of
-from .envelope import Envelope
-from .metrics import Metrics
+from ..web import problems
+from ..web.access import ServiceKeys
+from ..web.answers import Problem
+from ..web.contract import SECURITY_SCHEMES
+from ..web.delivery import root_of
+from ..web.envelope import Envelope
+from ..web.metrics import Metrics
+from .api import account, events, health, login, sessions, steps, tokens
 
 if TYPE_CHECKING:
     from .. import blocking
@@ -123,26 +124,41 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys(auth, service_keys)]
     if feed:
         parts.append(events.router(auth, service_keys))
-    parts.append(admin.routes)
     if auth.can_authenticate:
         parts.append(login.names)
     if auth.has_logins:
         parts.append(account.routes)
     if len(auth.steps):
         parts.append(steps.routes)
-    if auth.has_accounts:
-        parts.append(admin.accounts)
-    if registration.is_offered(auth):
-        parts += [login.accounts, admin.invitations]
     parts.append(health.router(metrics, service_keys))
+    features = features_of(auth)
     with_pages = pages and has_pages(auth)
+    routes = [route for part in parts for route in part.routes]
+    routes += [route for feature in features for route in feature.routes(auth, service_keys)]
     if with_pages:
         from .pages import router
 
-        parts.append(router(auth))
-    application = _application(auth, [route for part in parts for route in part.routes], metrics, hsts)
+        routes += router(auth, features).routes
+    _check_apart(routes)
+    application = _application(auth, routes, metrics, hsts)
+    application.state.features = features
     application.state.pages = with_pages
+    if with_pages:
+        from ..web.visit import refusal
+
+        application.state.shows = refusal
     return application
+
+
+def _check_apart(routes: Iterable[BaseRoute]) -> None:
+    """Raise `ConfigurationError` for two routes of one method and path: the later one would never be asked."""
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        for method in getattr(route, "methods", None) or ():
+            place = (method, getattr(route, "path", ""))
+            if place in seen and method != "HEAD":
+                raise ConfigurationError(f"two features answer {method} {place[1]}")
+            seen.add(place)
 
 
 def _application(
@@ -166,7 +182,9 @@ def _application(
             Exception: problems.on_fault,
         },
     )  # fmt: skip
+    application.state.features = ()
     application.state.pages = False
+    application.state.shows = None
     application.state.auth = auth  # for whoever looks whether there is a second one
     application.state.hsts = hsts
     return application

@@ -21,7 +21,7 @@ from ..auth import Auth
 from ..errors import StoreUnavailable
 from ..follower import report
 from ..stores.base import FEED_PAGE, FeedLost, FeedRead
-from .refusals import TOO_MANY_FOLLOWERS, Refusal
+from ..web.refusals import TOO_MANY_FOLLOWERS, Refusal
 
 log = logging.getLogger("coatcheck.relay")
 

@@ -22,6 +22,8 @@ from ..auth import Auth
 from ..credentials.entropy import guessed
 from ..credentials.keyring import MIN_SECRET
 from ..errors import ConfigurationError
+from ..features.base import Feature, Off
+from ..features.registry import BUILT_IN, kind_of, names
 from ..policy import Lifetimes, Policy
 from ..secret_file import check_private
 from .readers import (
@@ -80,6 +82,8 @@ class Settings:
     password_words: tuple[str, ...] = ()
     """Words that count for nothing in a password: the organisation, products, places."""
     policy: Policy = field(default_factory=Policy)
+    features: tuple[Feature, ...] = ()
+    """Capabilities that ``[features.NAME]`` turns on or sets up, besides what the service has of itself."""
 
     def __repr__(self) -> str:
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -106,6 +110,7 @@ class Settings:
             policy=self.policy,
             password_hasher=self.password_hasher(),
             password_policy=self.password_policy(),
+            features=self.features,
         )
 
 
@@ -162,6 +167,7 @@ READERS: Final[Mapping[str, Reader]] = {
 """Every setting by its dotted name."""
 
 _PREFIX: Final = "COATCHECK_"
+_FEATURES: Final = "features."
 _VARIABLES: Final = {f"{_PREFIX}{name.upper().replace('.', '_')}": name for name in READERS}
 _KUBERNETES: Final = re.compile(r"COATCHECK_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 """What Kubernetes puts into every container when there is a Service called ``coatcheck``."""
@@ -186,9 +192,11 @@ def load(options: Mapping[str, object] | None = None, environ: Mapping[str, str]
     config = options.pop("config", None) or environ.get(f"{_PREFIX}CONFIG")
     raw = _from_file(Path(str(config))) if config else {}
     raw |= _from_environment(environ)
+    wanted = {name: raw.pop(name) for name in list(raw) if name.startswith(_FEATURES)}
     raw |= {name: _Given(value, f"--{re.sub('[._]', '-', name)}") for name, value in options.items()}
     given = {name: _Given(_read(name, item), item.origin) for name, item in raw.items()}
-    settings = Settings(secrets=_secrets(given), policy=_policy(given), **_plain(given))
+    features = _features(wanted)
+    settings = Settings(secrets=_secrets(given), policy=_policy(given), features=features, **_plain(given))
     if settings.tls_key is not None and settings.tls_cert is None:
         raise ConfigurationError(f"{given['tls.key'].origin} needs a certificate too: set tls.cert (--tls-cert)")
     try:
@@ -200,9 +208,32 @@ def load(options: Mapping[str, object] | None = None, environ: Mapping[str, str]
 
 def _plain(given: Mapping[str, _Given]) -> dict[str, Any]:
     """Those that are a field of `Settings` as they are."""
-    names = {item.name for item in fields(Settings)} - {"secrets", "policy"}
+    names = {item.name for item in fields(Settings)} - {"secrets", "policy", "features"}
     found = {name.replace(".", "_"): item.value for name, item in given.items()}
     return {name: value for name, value in found.items() if name in names}
+
+
+def _features(given: Mapping[str, _Given]) -> tuple[Feature, ...]:
+    """The features that are named, each as its settings want it. ``off = true`` turns off one that is on of itself."""
+    groups: dict[str, dict[str, _Given]] = {}
+    for name, item in given.items():
+        feature, _, setting = name.removeprefix(_FEATURES).partition(".")
+        groups.setdefault(feature, {})
+        if setting:
+            groups[feature][setting] = item
+    found: list[Feature] = []
+    for name, items in groups.items():
+        origin = next((item.origin for item in items.values()), f"features.{name}")
+        try:
+            kind = kind_of(name)
+            values = {setting: item.value for setting, item in items.items()}
+            off = values.pop("off", False)
+            if off not in (True, False, "true", "false"):
+                raise ConfigurationError(f"features.{name}.off must be true or false")
+            found.append(Off(name) if off in (True, "true") else kind.from_settings(values))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} (given by {origin})") from None
+    return tuple(found)
 
 
 def _read(name: str, item: _Given) -> object:
@@ -285,10 +316,24 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
             continue
         if variable == f"{_PREFIX}PORT" and "://" in value:  # Kubernetes again
             continue
+        if variable.startswith(f"{_PREFIX}FEATURES_"):
+            found[_of_feature(variable)] = _Given(value, variable)
+            continue
         if variable not in _VARIABLES:
             raise ConfigurationError(f"{variable} in the environment is not a setting{_meant(variable, _VARIABLES)}")
         found[_VARIABLES[variable]] = _Given(value, variable)
     return found
+
+
+def _of_feature(variable: str) -> str:
+    """``features.notes.limit`` of ``COATCHECK_FEATURES_NOTES_LIMIT``; names of features may hold a ``_`` as well."""
+    rest = variable.removeprefix(f"{_PREFIX}FEATURES_").lower()
+    there = sorted((*BUILT_IN, *names()), key=len, reverse=True)
+    name = next((one for one in there if rest == one or rest.startswith(f"{one}_")), None)
+    if name is None:
+        raise ConfigurationError(f"{variable} in the environment is of no feature; there are {', '.join(there)}")
+    setting = rest[len(name) + 1 :]
+    return f"{_FEATURES}{name}.{setting}" if setting else f"{_FEATURES}{name}"
 
 
 def _from_file(file: Path) -> dict[str, _Given]:
@@ -300,6 +345,14 @@ def _from_file(file: Path) -> dict[str, _Given]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the configuration file {file} is not TOML: {error}") from error
     found = {}
+    features = content.pop("features", {})
+    if not isinstance(features, dict) or not all(isinstance(each, dict) for each in features.values()):
+        raise ConfigurationError(f"features in {file} are tables: [features.notes]")
+    for feature, settings in features.items():
+        found[f"{_FEATURES}{feature}"] = _Given(None, f"features.{feature} in {file}")
+        for setting, value in settings.items():
+            name = f"{_FEATURES}{feature}.{setting}"
+            found[name] = _Given(value, f"{name} in {file}")
     for name, value in _flat(content, ""):
         if name not in READERS:
             raise ConfigurationError(f"{name} in {file} is not a setting{_meant(name, READERS)}")

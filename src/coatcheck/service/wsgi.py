@@ -19,12 +19,12 @@ from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
 from ..errors import ConfigurationError
 from ..issuer import Credentials
-from .api.access import ServiceKeys
+from ..web.access import ServiceKeys
+from ..web.envelope import MAX_BODY, with_headers
+from ..web.refusals import BY_STATUS, TOO_LARGE, Refusal
+from ..web.replaced import replaced
 from .app import auth_app
 from .bridge import Answered, answer
-from .envelope import MAX_BODY, with_headers
-from .refusals import BY_STATUS, TOO_LARGE, Refusal
-from .replaced import replaced
 
 StartResponse = Callable[..., Any]
 

@@ -50,10 +50,10 @@ from .middleware import (
 )
 
 if TYPE_CHECKING:
+    from ..features.former.trading import Former, TradeIn, trade_in
     from ..service.app import auth_app
-    from ..service.delivery import deliver
-    from ..service.former import Former, TradeIn, trade_in
-    from ..service.visits import page_for
+    from ..web.delivery import deliver
+    from ..web.visits import page_for
     from .mounting import mount_auth
 
 __all__ = [
@@ -115,9 +115,9 @@ __getattr__ = lazily(
     __name__,
     {
         "coatcheck.starlette.mounting": ("mount_auth",),
-        "coatcheck.service.delivery": ("deliver",),
+        "coatcheck.web.delivery": ("deliver",),
         "coatcheck.service.app": ("auth_app",),
-        "coatcheck.service.visits": ("page_for",),
-        "coatcheck.service.former": ("Former", "TradeIn", "trade_in"),
+        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
     },
 )

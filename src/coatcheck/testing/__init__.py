@@ -9,13 +9,15 @@ from ..lazily import lazily
 if TYPE_CHECKING:
     from .client import assert_refused_after_revoke, login_as, logout
     from .clock import TravelClock
+    from .feature_contract import FeatureContract
     from .lifespan import running
     from .memory import FOR_TESTS_ONLY, blocking_memory_auth, cheap_passwords, memory_auth
     from .store_contract import SessionContract, StoreContract
 
 __all__ = [
-    "FOR_TESTS_ONLY", "SessionContract", "StoreContract", "TravelClock", "assert_refused_after_revoke",
-    "blocking_memory_auth", "cheap_passwords", "login_as", "logout", "memory_auth", "running",
+    "FOR_TESTS_ONLY", "FeatureContract", "SessionContract", "StoreContract", "TravelClock",
+    "assert_refused_after_revoke", "blocking_memory_auth", "cheap_passwords", "login_as", "logout", "memory_auth",
+    "running",
 ]  # fmt: skip
 
 __getattr__ = lazily(
@@ -23,6 +25,7 @@ __getattr__ = lazily(
     {
         "coatcheck.testing.client": ("assert_refused_after_revoke", "login_as", "logout"),
         "coatcheck.testing.clock": ("TravelClock",),
+        "coatcheck.testing.feature_contract": ("FeatureContract",),
         "coatcheck.testing.lifespan": ("running",),
         "coatcheck.testing.memory": ("FOR_TESTS_ONLY", "blocking_memory_auth", "cheap_passwords", "memory_auth"),
         "coatcheck.testing.store_contract": ("SessionContract", "StoreContract"),

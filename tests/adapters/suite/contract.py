@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 from coatcheck import Auth, Policy
 from coatcheck.accounts import Argon2Profile, PasswordHasher
 from coatcheck.clock import Clock
+from coatcheck.features import Feature
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing.clock import TravelClock
 from tests.support.gates import GatedStore
@@ -75,6 +76,7 @@ class Setting:
     of its usual server."""
     policy: Policy | None = None
     """None: the default."""
+    features: Sequence[Feature] = ()
     sessions: GatedStore = field(init=False)
     """The store of the sessions and their feed, which can be made to fail."""
 
@@ -88,6 +90,7 @@ class Setting:
             "url": "memory://",
             "sessions": self.sessions,
             "policy": self.policy,
+            "features": self.features,
             "clock": Clock(monotonic=clock.monotonic, wall=clock.now),
             "password_hasher": PasswordHasher(CHEAP, concurrency=1),
         }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import pytest_asyncio
 
 from coatcheck import Mode
 from coatcheck.errors import StepRequired
+from coatcheck.features import Feature
 from tests.adapters.suite.conftest import started
 from tests.adapters.suite.contract import Answer, Serving
 from tests.adapters.suite.visitor import OWN, PASSWORD, Site, is_refused
-from tests.support.second_password import SECOND, SecondPassword, everywhere
+from tests.support.second_password import SECOND, SecondPassword
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,12 +22,20 @@ JSON = ("Content-Type", "application/json")
 step = SecondPassword()
 
 
+class Second(Feature):
+    """A feature whose step it is."""
+
+    name = "second"
+
+    def steps(self) -> Sequence[SecondPassword]:
+        return (step,)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stepped(serving: Serving) -> AsyncIterator[Site]:
     """An application in which people may have a second password."""
-    with everywhere(step):
-        async with started(serving) as running:
-            yield running
+    async with started(serving, features=[Second()]) as running:
+        yield running
 
 
 def cookies(answer: Answer) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.service.envelope import MAX_BODY
+from coatcheck.web.envelope import MAX_BODY
 from tests.service.api.world import OTHER_PASSWORD, PASSWORD, SERVICE_KEY, World, code
 
 LOGIN = {"email": "ada@example.test", "password": PASSWORD}

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck import Auth, Mode, bearer
+from coatcheck import Access, Auth, Mode, bearer
 from coatcheck.errors import AttemptOver, ConfigurationError, InvalidStep, StepRequired, StoreUnavailable
 from coatcheck.logins import Steps
 from coatcheck.service.app import auth_app
@@ -296,6 +296,17 @@ async def test_by_hand(scene: Scene) -> None:
     with pytest.raises((AttemptOver, InvalidStep)):
         await scene.auth.finish_login(more.value.attempt, method=scene.step.method, code=SECOND)
     assert (await scene.auth.login(proved.subject, amr=("hwk", "mfa"))).session.amr == ("hwk", "mfa")
+
+
+async def test_what_is_narrowed_stays_so(scene: Scene) -> None:
+    """A login that may do less, or ends earlier, is no more than that after the step."""
+    narrowed = Access(scopes=frozenset({"orders:read"}))
+    ends = scene.clock.now() + 600
+    with pytest.raises(StepRequired) as more:
+        await scene.auth.login(scene.subject, mode=Mode.JWT, access=narrowed, expires=ends)
+    made = await scene.auth.finish_login(more.value.attempt, method=scene.step.method, code=SECOND)
+    assert made.session.access == narrowed
+    assert made.session.absolute_deadline == ends
 
 
 async def test_routes_that_are_off() -> None:

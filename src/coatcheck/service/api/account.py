@@ -8,12 +8,11 @@ from starlette.responses import Response
 
 from ...adapters.asgi import arrival_of
 from ...errors import RevokedCredential, StepRequired
-from ..logins import chosen_mode
-from .access import require_identity
-from .answers import LoginAnswer, StepAnswer
-from .bodies import ChangePasswordBody, PasswordBody, read_json
-from .contract import COOKIE_OR_BEARER, described
-from .login import email_of, is_form_of_ours, login_response
+from ...web.access import require_identity
+from ...web.answers import LoginAnswer, StepAnswer
+from ...web.bodies import ChangePasswordBody, PasswordBody, read_json
+from ...web.contract import COOKIE_OR_BEARER, described
+from ...web.logins import chosen_mode, email_of, is_form_of_ours, login_response
 from .steps import step_answer
 
 routes = APIRouter()

@@ -10,14 +10,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...auth import Auth
-from ...feed_json import MAX_CURSOR, NONCE_HEADER
+from ...feed_json import MAX_CURSOR
 from ...stores.base import FeedLost
+from ...web.access import ServiceKeys
+from ...web.answers import FeedPage
+from ...web.bodies import JSON
+from ...web.contract import SERVICE_KEY, described
+from ...web.nonces import Nonce, repeated
+from ...web.refusals import FEED_LOST, Refusal
 from ..feed import Relay
-from ..refusals import FEED_LOST, Refusal
-from .access import ServiceKeys
-from .answers import FeedPage
-from .bodies import JSON
-from .contract import SERVICE_KEY, described
 
 MAX_WAIT: Final = 5.0
 """Seconds a request may wait for news. Well within what a service that ends gives to requests under way, so that every
@@ -25,12 +26,6 @@ follower is answered."""
 
 Cursor = Annotated[str | None, Query(min_length=1, max_length=MAX_CURSOR)]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, allow_inf_nan=False)]
-Nonce = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-
-
-def repeated(nonce: str | None) -> dict[str, str]:
-    """The header by which whoever asked knows that the answer is theirs, and not one from a cache."""
-    return {} if nonce is None else {NONCE_HEADER: nonce}
 
 
 def router(auth: Auth, service_keys: ServiceKeys) -> APIRouter:

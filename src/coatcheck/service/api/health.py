@@ -11,11 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from ...adapters.lifespans import auth_of
 from ...errors import StoreUnavailable
-from ..metrics import CONTENT_TYPE, Metrics
-from .access import ServiceKeys
-from .answers import Health, Readiness
-from .bodies import answer_json
-from .contract import NOBODY, SERVICE_KEY, described
+from ...web.access import ServiceKeys
+from ...web.answers import Health, Readiness
+from ...web.bodies import answer_json
+from ...web.contract import NOBODY, SERVICE_KEY, described
+from ...web.metrics import CONTENT_TYPE, Metrics
 
 _PATIENCE: Final = 2.0
 """Seconds a store may take to say that it is there."""

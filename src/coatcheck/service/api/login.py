@@ -9,58 +9,33 @@ from starlette.responses import Response
 from ...adapters.asgi import arrival_of, check_origin
 from ...adapters.lifespans import auth_of
 from ...adapters.problems import problem_of
-from ...auth import Auth
 from ...credentials.csrf import Provenance
 from ...errors import InvalidCredential, MalformedCredential, NotFound, StepRequired
-from ...issuer import Credentials
 from ...model import LOGOUT_KINDS, Mode
-from .. import delivery, registration
-from ..logins import chosen_mode, log_in
-from ..refusals import invalid_request, not_logged_in
-from ..replaced import sessions_named
-from .access import from_our_pages, require_identity
-from .answers import LoginAnswer, Registered, StepAnswer, SubjectView
-from .bodies import (
+from ...web import delivery
+from ...web.access import from_our_pages, require_identity
+from ...web.answers import LoginAnswer, StepAnswer
+from ...web.bodies import (
     FORM,
     LoginBody,
     NoBody,
     RefreshBody,
-    RegisterBody,
-    answer_json,
     content_type,
     read_form,
     read_json,
 )
-from .contract import COOKIE_OR_BEARER, described
-from .problems import problem_response
+from ...web.contract import COOKIE_OR_BEARER, described
+from ...web.logins import chosen_mode, email_of, is_form_of_ours, log_in, login_response
+from ...web.problems import problem_response
+from ...web.refusals import invalid_request, not_logged_in
+from ...web.replaced import sessions_named
 from .steps import step_answer
 
 _BODY = (400, 403, 413, 415, 422)
 
-accounts = APIRouter()
-"""Routes that need accounts of our own, which people may make for themselves."""
 names = APIRouter()
 """Routes that need subjects who can log in by name and password."""
 routes = APIRouter()
-
-
-@accounts.post(
-    "/register", **described({201: Registered | LoginAnswer}, problems=(*_BODY, 401, 409, 429), json=RegisterBody)
-)
-async def register(request: Request) -> Response:
-    """Make an account, and log in at once when a mode is named. Where registration is by invitation, only with one."""
-    auth, arrival = auth_of(request), arrival_of(request.scope)
-    body = await read_json(request, RegisterBody)
-    from_our_pages(auth, request, Mode(body.mode or Mode.JWT))
-    mode = None if body.mode is None else chosen_mode(auth, arrival, body.mode)
-    account = await registration.register(
-        auth, body.email, body.password, invitation=body.invitation, ip=arrival.client(auth.policy.trusted_proxies)
-    )  # fmt: skip
-    if mode is None:
-        subject = SubjectView(id=account.id, email=account.email, roles=sorted(account.roles))
-        return answer_json(Registered(subject=subject), 201)
-    credentials = await log_in(auth, arrival, account.id, mode=mode, epoch=None)
-    return login_response(request, credentials, account.email, 201)
 
 
 @names.post(
@@ -187,32 +162,12 @@ async def logout_everywhere(request: Request) -> Response:
     return _gone(request)
 
 
-async def email_of(auth: Auth, subject: str) -> str | None:
-    """The subject's address, None where the application keeps its own users and does not tell."""
-    return await auth.logins.email_of(subject) if auth.has_logins else None
-
-
-def login_response(
-    request: Request, credentials: Credentials, email: str | None, status: int = 200, *, renewed: bool = False
-) -> Response:
-    """The answer to a login: body and cookies. ``renewed`` as in `delivery.cookies`."""
-    response = answer_json(delivery.login_answer(credentials, email), status)
-    return delivery.delivered(
-        response, request.scope, credentials, auth_of(request).policy.origins, renewed=renewed
-    )  # fmt: skip
-
-
 def _gone(request: Request) -> Response:
     """No browser is made to forget by a page of another site: a program has come from there, without cookies."""
     response = Response(status_code=204)
     if arrival_of(request.scope).provenance(auth_of(request).policy.origins) is Provenance.FOREIGN:
         return response
     return delivery.with_cookies(response, delivery.forget(request.scope))
-
-
-def is_form_of_ours(request: Request) -> bool:
-    """Whether a form of the pages was sent: it gets a page back."""
-    return content_type(request) == FORM and bool(request.app.state.pages)
 
 
 async def _refresh_token(request: Request) -> str | None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ...auth import Auth
 from ...credentials.opaque import is_session_id
 from ...errors import Conflict, NotFound, RevokedCredential
-from ...model import LOGOUT_KINDS, Identity, Session
-from .. import delivery
-from ..pages.words import device_name
-from .access import require_identity
-from .answers import CurrentSession, DeviceView, ListedSession, SessionPage, SubjectView, access_view
-from .bodies import LabelBody, NoBody, answer_json, read_json
-from .contract import COOKIE_OR_BEARER, described
-from .login import email_of
+from ...model import Identity, Session
+from ...web import delivery
+from ...web.access import require_identity
+from ...web.answers import CurrentSession, ListedSession, SessionPage, SubjectView, access_view
+from ...web.bodies import LabelBody, NoBody, answer_json, read_json
+from ...web.contract import COOKIE_OR_BEARER, described
+from ...web.listed import Cursor, Limit, listed, page_of
+from ...web.logins import email_of
 
 routes = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=512)]
 
 _TRIES: Final = 5
 """How often a label is written again when something else was written at the same moment."""
@@ -75,7 +73,7 @@ async def label_session(request: Request, id: str) -> Response:
             continue
         if changed is None:
             raise NotFound("session ended meanwhile")
-        return answer_json(_listed(changed, identity.session_id))
+        return answer_json(listed(changed, identity.session_id))
     raise Conflict("the session keeps changing")
 
 
@@ -100,13 +98,6 @@ async def end_session(request: Request, id: str) -> Response:
     return response
 
 
-async def page_of(auth: Auth, subject: str, current: str, limit: int, cursor: str | None) -> SessionPage:
-    """A page of a subject's sessions; ``current`` is the one to be marked."""
-    now = auth.clock.now()
-    page = await auth.sessions.sessions_of(subject, now=now, limit=limit, cursor=cursor, kinds=LOGOUT_KINDS)
-    return SessionPage(sessions=[_listed(item, current) for item in page.sessions], next=page.next)
-
-
 async def _own(auth: Auth, identity: Identity, session_id: str) -> Session:
     """The subject's own live session. Raises the same `NotFound` for one that is not and for someone else's."""
     standing = None
@@ -115,18 +106,3 @@ async def _own(auth: Auth, identity: Identity, session_id: str) -> Session:
     if standing is None or standing.session.subject != identity.subject:
         raise NotFound("no such session of this subject")
     return standing.session
-
-
-def _listed(session: Session, current: str) -> ListedSession:
-    device = session.device
-    return ListedSession(
-        **delivery.session_view(session).model_dump(),
-        mode=session.mode.value,
-        last_seen_at=delivery.timestamp(session.seen),
-        device=DeviceView(
-            user_agent=device.user_agent, ip=device.ip, label=device.label, name=device_name(device.user_agent)
-        ),
-        current=session.id == current,
-        amr=list(session.amr),
-        **access_view(session.access),
-    )

@@ -11,14 +11,14 @@ from ...adapters.lifespans import auth_of
 from ...adapters.problems import problem_of
 from ...errors import AttemptOver, StepRequired
 from ...model import Mode
-from .. import delivery
-from ..logins import chosen_mode, finish
-from ..refusals import invalid_request
-from .access import from_our_pages
-from .answers import LoginAnswer, StepAnswer
-from .bodies import StepBody, answer_json, read_json
-from .contract import NOBODY, described
-from .problems import problem_response
+from ...web import delivery
+from ...web.access import from_our_pages
+from ...web.answers import LoginAnswer, StepAnswer
+from ...web.bodies import StepBody, answer_json, read_json
+from ...web.contract import NOBODY, described
+from ...web.logins import chosen_mode, email_of, finish, is_form_of_ours, login_response
+from ...web.problems import problem_response
+from ...web.refusals import invalid_request
 
 routes = APIRouter()
 
@@ -45,7 +45,6 @@ async def step(request: Request) -> Response:
     """Go on with a login for which more is required: one of `methods`, and the answer to it.
 
     Forms of the service's pages get pages back."""
-    from .login import email_of, is_form_of_ours, login_response
 
     if is_form_of_ours(request):
         from ..pages import steps

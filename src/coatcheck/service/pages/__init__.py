@@ -5,35 +5,25 @@ Where the application keeps the users there is no signing up, and where it check
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
 
-from ...adapters.problems import Problem
 from ...auth import Auth
 from ...errors import ConfigurationError
+from ...features.base import Feature
 from ...model import Mode
-from .. import delivery, registration
-from . import account, again, devices, forms, render, steps
-from .visit import Handler, Visit, endpoint
+from ...web import delivery, render
+from ...web.visit import Handler, endpoint
+from . import account, again, forms, steps
 
-__all__ = ["again", "forms", "refusal", "router", "steps", "wants_page"]
+__all__ = ["again", "forms", "router", "steps"]
 
 _ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", account.home),
     ("GET", "/login", forms.login_page),
     ("GET", "/account", account.account_page),
-    ("GET", "/devices", devices.devices_page),
-    ("POST", "/devices/others/logout", devices.log_out_others),
-    ("POST", "/devices/everywhere/logout", devices.log_out_everywhere),
-    ("POST", "/devices/{id}/logout", devices.log_out_one),
-    ("POST", "/devices/{id}/label", devices.rename),
-)
-_OF_ACCOUNTS: Final[tuple[tuple[str, str, Handler], ...]] = (
-    ("GET", "/signup", forms.signup_page),
-    ("POST", "/signup", forms.signup),
 )
 _OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/account/password", account.change_password),
@@ -42,7 +32,7 @@ _OF_LOGINS: Final[tuple[tuple[str, str, Handler], ...]] = (
 _OF_STEPS: Final[tuple[tuple[str, str, Handler], ...]] = (("GET", delivery.STEPS, steps.page),)
 
 
-def router(auth: Auth) -> APIRouter:
+def router(auth: Auth, features: Sequence[Feature]) -> APIRouter:
     """The pages' routes and their static files, for the application that has the API's.
 
     ``POST /login``, ``/reauthenticate`` and ``/logout`` are the API's; it hands forms on to `forms` and `again`. Raises
@@ -58,25 +48,14 @@ def router(auth: Auth) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     shown = [
         *_ROUTES,
-        *(_OF_ACCOUNTS if registration.is_offered(auth) else ()),
         *(_OF_LOGINS if auth.has_logins else ()),
         *(_OF_STEPS if len(auth.steps) else ()),
+        *((page.method, page.path, page.handler) for feature in features for page in feature.pages(auth)),
     ]
+    for feature in features:
+        if feature.templates:
+            render.add_templates(feature.name, feature.templates)
     for method, path, handler in shown:
         routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)
     routes.add_route("/static/{name}", render.static, methods=["GET"], include_in_schema=False)
     return routes
-
-
-def wants_page(request: Request) -> bool:
-    """Whether whoever asks would rather read a page than JSON: a browser that goes to an address."""
-    return "text/html" in request.headers.get("accept", "")
-
-
-async def refusal(request: Request, problem: Problem) -> Response:
-    """A friendly page for a refusal, with the bar on top if somebody is logged in."""
-
-    async def refuse(visit: Visit) -> Response:
-        return visit.refusal(problem)
-
-    return await endpoint(refuse)(request)

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from ...errors import Conflict, InvalidLogin, Throttled, WeakPassword
 from ...model import Identity, Mode
-from ..api.login import email_of
-from .forms import retry_later, sentence
-from .visit import Visit, wait_text
-from .words import moment
+from ...web.entry import retry_later, sentence
+from ...web.logins import email_of
+from ...web.visit import Visit, wait_text
+from ...web.words import moment
 
 
 async def home(visit: Visit) -> Response:

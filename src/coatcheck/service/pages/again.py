@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from ...errors import InvalidCredential, InvalidLogin, StepRequired, Throttled
 from ...model import Identity, Mode
-from .destination import safe_next
-from .forms import NO_PASSWORD, next_query, retry_later
-from .visit import Visit, endpoint, wait_text
+from ...web.destination import safe_next
+from ...web.entry import NO_PASSWORD, next_query, retry_later
+from ...web.visit import Visit, endpoint, wait_text
 
 WRONG: Final = "This is not your password."
 

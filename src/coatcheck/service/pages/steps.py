@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from ...errors import AttemptOver, InvalidStep, Throttled
 from ...model import Mode
-from .. import delivery
-from ..logins import finish
-from .destination import safe_next
-from .forms import next_query, retry_later
-from .visit import Visit, endpoint, wait_text
+from ...web import delivery
+from ...web.destination import safe_next
+from ...web.entry import next_query, retry_later
+from ...web.logins import finish
+from ...web.visit import Visit, endpoint, wait_text
 
 WRONG: Final = "That was not right. Try again."
 EMPTY: Final = "Fill in this field."

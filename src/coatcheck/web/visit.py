@@ -1,0 +1,281 @@
+"""One request for a page: who is asking, what the form says, and how it is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..acting import known_as
+from ..adapters.asgi import arrival_of, check_origin
+from ..adapters.lifespans import auth_of
+from ..adapters.problems import INTERNAL, Problem
+from ..auth import Auth
+from ..credentials.opaque import OpaqueTokens
+from ..errors import CoatcheckError, CrossSite, InvalidCredential, StepRequired, StoreUnavailable, Throttled
+from ..features.base import Feature
+from ..issuer import Credentials
+from ..model import Identity, Mode
+from . import delivery
+from .bodies import read_form
+from .destination import safe_next
+from .logins import chosen_mode
+from .once import log_in_once
+from .problems import tell_cross_site
+from .refusals import BY_STATUS, public_problem
+from .render import asset_url, html, redirect
+from .replaced import sessions_named
+from .words import duration
+
+Handler = Callable[["Visit"], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+log = logging.getLogger("coatcheck.service")
+
+DONE: Final = {
+    "login": {
+        "ended": "Your login here has ended: it was not used for a while, or it was logged out. Log in to go on.",
+        "needed": "Log in to go on.",
+        "logout": "You have been logged out.",
+        "everywhere": "You have been logged out everywhere.",
+        "over": "That login was not finished in time, or has ended. Log in again.",
+    },
+    "account": {
+        "welcome": "Your account has been made, and you are logged in.",
+        "password": "Your password has been changed. All other devices have been logged out.",
+        "proved": "You have proved again who you are.",
+    },
+}
+"""What ``?done=`` may stand for on each page: fixed texts, so that a link can make a page say nothing else."""
+
+_PAGES: Final = {
+    403: ("That was not accepted", "It did not come from a page of your present login, so nothing was changed. If it "
+          "was you, reload the page you were on and try again."),
+    404: ("There is no such page", "The address may be mistyped, or what was here is gone."),
+    405: ("Nothing was done", "What this address is for is done by a button on one of our pages. Going to it, or "
+          "loading it again, does nothing."),
+    409: ("Someone else was faster", "Nothing was changed. Look again, and try once more if it is still needed."),
+    413: ("That is too much", "It is larger than anything that belongs here. Nothing was changed."),
+    422: ("That could not be read", "Nothing was changed. Go back and try again."),
+    429: ("Too many tries", "Nothing was changed. Wait a little, then try again."),
+    503: ("This does not work at the moment", "What you asked for may not have been done. Try again in a moment, and "
+          "do not count on being logged out before that has been confirmed."),
+}  # fmt: skip
+_BY_CODE: Final = {
+    "invitation_needed": (
+        "By invitation only",
+        "Accounts are made here by invitation, and this one is none, has ended, or is for another address. Ask whoever "
+        "runs this service for a new one.",
+    ),
+}  # fmt: skip
+_OURS: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
+
+
+class Visit:
+    """A request, and the session that its cookie names, if any."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.auth: Auth = auth_of(request)
+        self.arrival = arrival_of(request.scope)
+        self.root = delivery.root_of(request.scope)
+        """The path below which the service is; empty at the root of a host."""
+        self.identity: Identity | None = None
+        self.ended = False
+        """Whether a credential came that no longer counts."""
+
+    async def recognise(self) -> None:
+        """Find out who is asking. Raises `StoreUnavailable`."""
+        try:
+            credential = self.arrival.credential
+            if credential is not None:
+                identity = await self.auth.verify(credential)
+                known_as(identity.actor or identity.subject, identity.session_id)
+                self.identity = identity if identity.is_person else None  # the pages are for people
+        except InvalidCredential:
+            self.ended = True
+
+    @property
+    def next(self) -> str:
+        """The ``next`` of the query, if it is a safe one."""
+        return safe_next(self.request.query_params.get("next", ""))
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether somebody sends people here and says where they were headed, safe or not."""
+        return "next" in self.request.query_params
+
+    async def name(self) -> str:
+        """What to call whoever is logged in, to their face; empty for nobody."""
+        if self.identity is None:
+            return ""
+        found = await self.auth.logins.name_of(self.identity.subject) if self.auth.has_logins else None
+        claimed = self.identity.claims.get("name")
+        return found or (claimed if isinstance(claimed, str) and claimed else self.identity.subject)
+
+    @property
+    def ip(self) -> str:
+        """The client's address, for the limits."""
+        return self.arrival.client(self.auth.policy.trusted_proxies)
+
+    @property
+    def sessions(self) -> Sequence[str]:
+        """The sessions that the browser's cookies name, live or not: for ending them, and for nothing else."""
+        return sessions_named(self.auth, self.arrival.held())
+
+    async def form(self, *sessions: str) -> Mapping[str, str]:
+        """The form's fields. Raises `CrossSite` when sessions are given and it was made for none of them, `Refusal` for
+        what is no form of ours. Where it comes from `endpoint` has looked at already."""
+        fields = await read_form(self.request)
+        if sessions and not _made_for(self.auth.opaque, sessions, fields.get("csrf_token", "")):
+            raise CrossSite("the form was not made for this session")
+        return fields
+
+    async def log_in(self, subject: str, *, once: str, epoch: int | None = None, remember: bool = False) -> Credentials:
+        """Make the session that a page hands out, one for a form that is sent twice, and end those that the browser
+        had, whosever they were."""
+        return await log_in_once(self.auth, self.arrival, subject, value=once, epoch=epoch, remember=remember)
+
+    def step_on(self, more: StepRequired, mode: Mode, next: str) -> Response:
+        """To the page of the steps, with the login under way in a cookie that goes there alone."""
+        cookies = delivery.attempt_cookie(self.request.scope, mode, more.attempt, more.expires_in)
+        return delivery.with_cookies(self.go(delivery.STEPS, next=next), cookies)
+
+    def require_cookies(self, mode: Mode = Mode.SESSION) -> None:
+        """Raise `Refusal` where a browser could not be given our cookie, or the mode is not offered: ask before making
+        a session."""
+        chosen_mode(self.auth, self.arrival, mode.value)
+
+    def deliver(self, response: Response, credentials: Credentials, *, renewed: bool = False) -> Response:
+        """The response with the cookie of a new session. ``renewed``: it takes the place of the present one."""
+        origins = self.auth.policy.origins
+        return delivery.delivered(response, self.request.scope, credentials, origins, renewed=renewed)
+
+    def forget(self, response: Response) -> Response:
+        """The response that makes the browser forget our cookies."""
+        return delivery.with_cookies(response, delivery.forget(self.request.scope))
+
+    @property
+    def features(self) -> Sequence[Feature]:
+        """What the service has."""
+        found: Sequence[Feature] = self.request.app.state.features
+        return found
+
+    def said(self, texts: Mapping[str, str]) -> str:
+        """What ``?done=`` stands for, among fixed texts: a link can make a page say nothing else."""
+        return texts.get(self.request.query_params.get("done", ""), "")
+
+    def page(self, name: str, *, status: int = 200, **context: object) -> Response:
+        """A page by the name of its template, with the bar on top when somebody is logged in."""
+        token = self.auth.opaque.csrf_token(self.identity.session_id) if self.identity else ""
+        common: dict[str, object] = {
+            "root": self.root,
+            "stylesheet": asset_url(self.root, "coatcheck.css"),
+            "icon": asset_url(self.root, "icon.svg"),
+            "csrf_token": token,
+            "here": self.request.scope["path"].removeprefix(self.request.scope.get("root_path", "")),
+            "entries": [link for feature in self.features for link in feature.entries(self.auth)],
+            "navigation": [link for feature in self.features for link in feature.navigation(self.auth)],
+            "sections": [template for feature in self.features for template in feature.sections(self.auth)],
+            "changes_password": self.auth.has_logins,
+            "proves_again": self.auth.has_logins,
+            "wide": False,
+            "failed": status >= 400 and name != "error",
+            "done": self.said(DONE.get(name, {})),
+        }
+        return html(f"{name}.html", common | context, status=status)
+
+    def go(self, page: str, **query: str) -> Response:
+        """Go to another of our pages; a query parameter without a value is left out."""
+        given = {name: value for name, value in query.items() if value}
+        return redirect(f"{self.root}{page}" + (f"?{urlencode(given)}" if given else ""))
+
+    def go_on(self, path: str, otherwise: str, **query: str) -> Response:
+        """Go to where the person was headed, if that is safe, otherwise to a page of ours."""
+        safe = safe_next(path)
+        return redirect(safe) if safe else self.go(otherwise, **query)
+
+    def log_in_first(self, page: str) -> Response:
+        """To the login page, and from there on to ``page`` (a path of ours, perhaps with a query)."""
+        return self.go("/login", next=f"{self.root}{page}", done="ended" if self.ended else "needed")
+
+    def refusal(self, problem: Problem) -> Response:
+        """The page for a refusal."""
+        otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
+        heading, text = _BY_CODE.get(problem.code) or _PAGES.get(problem.status, otherwise)
+        back, back_text = self._way_on() if problem.status == 405 else self._way_home()
+        response = self.page(
+            "error", status=problem.status, heading=heading, text=text, back=f"{self.root}/{back}",
+            back_text=back_text,
+        )  # fmt: skip
+        response.headers.update(dict(problem.headers))
+        return response
+
+    def _way_home(self) -> tuple[str, str]:
+        return ("account", "Your account") if self.identity else ("login", "Log in")
+
+    def _way_on(self) -> tuple[str, str]:
+        """The page whose forms are sent to this address."""
+        path = self.request.scope["path"].removeprefix(self.request.scope.get("root_path", ""))
+        if path.startswith("/devices/"):
+            return ("devices", "Your devices")
+        return ("account", "Your account") if path.startswith("/account/") else self._way_home()
+
+
+def endpoint(handler: Handler) -> Endpoint:
+    """A route's function: it finds out who is asking, refuses forms of other sites, and answers every refusal with a
+    page."""
+
+    async def answer(request: Request) -> Response:
+        visit = Visit(request)
+        try:
+            await visit.recognise()
+            if visit.arrival.changes:
+                check_origin(visit.auth, visit.arrival, None)
+            return await handler(visit)
+        except HTTPException as error:
+            return visit.refusal(BY_STATUS.get(error.status_code, INTERNAL))
+        except CoatcheckError as error:
+            problem = public_problem(error)
+            if isinstance(error, CrossSite):
+                tell_cross_site(request)
+            if problem.status >= 500:
+                unforeseen = None if isinstance(error, StoreUnavailable) else error
+                log.warning("cannot answer: %s", error, exc_info=unforeseen)
+            return visit.refusal(problem)
+
+    return answer
+
+
+def _made_for(tokens: OpaqueTokens, sessions: Sequence[str], token: str) -> bool:
+    for session_id in sessions:
+        try:
+            tokens.check_csrf_token(token, session_id)
+        except CrossSite:
+            continue
+        return True
+    return False
+
+
+def wait_text(error: Throttled) -> str:
+    """What to tell somebody who tried too often."""
+    return f"Too many tries. Wait {duration(error.retry_after)}, then try again."
+
+
+def wants_page(request: Request) -> bool:
+    """Whether whoever asks would rather read a page than JSON: a browser that goes to an address."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+async def refusal(request: Request, problem: Problem) -> Response:
+    """A friendly page for a refusal, with the bar on top if somebody is logged in."""
+
+    async def refuse(visit: Visit) -> Response:
+        return visit.refusal(problem)
+
+    return await endpoint(refuse)(request)
