@@ -50,6 +50,9 @@ from .revocation import Revocation
 from .stores.base import Gone, Reused, SessionStore
 from .subjects import SubjectSource, facts_from
 
+_ROUNDING = 1.0
+"""Seconds by which a session's end may seem to be earlier than the policy has it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
@@ -297,8 +300,9 @@ class Issuer:
         """A new session in the place of a live one, after its subject has proved who they are again.
 
         Device, mode, data, ``remember`` and what it is for go over; ``amr`` grows; the id, ``auth_time`` and all
-        credentials are new, the old ones end. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential`
-        when the old session ended meanwhile.
+        credentials are new, the old ones end. One that was to end before the policy's time is up ends then and no
+        later. ``epoch`` and ``auth_time`` as in `login`. Raises `RevokedCredential` when the old session ended
+        meanwhile.
         """
         arguments.texts(session_id=session_id)
         arguments.wholes(epoch=epoch)
@@ -309,6 +313,7 @@ class Issuer:
         old = found.session
         if old.kind not in PERSON_KINDS:
             raise RevokedCredential("only a person proves again who they are")
+        ends = old.created + self._policy.lifetimes(old.mode, old.remember, old.kind).absolute
         # One more than the limit: the old one makes room at once.
         new = await self._login(
             old.subject,
@@ -321,6 +326,7 @@ class Issuer:
             data=old.data,
             keep=self._policy.sessions_per_subject + 1,
             access=old.access,
+            expires=old.absolute_deadline if old.absolute_deadline < ends - _ROUNDING else None,
         )
         if not await self._revocation.revoke(old.id):
             # Somebody ended it first: what they meant to end must not live on under a new name.

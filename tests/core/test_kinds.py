@@ -267,6 +267,25 @@ async def test_limits_and_lifetimes_are_of_the_kind() -> None:
             await auth.login("bob", access=KEY, expires=1.0)
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_proving_again_puts_no_end_off(mode: Mode) -> None:
+    """A login that was to end early ends then, however often its subject proves again who they are; any other begins
+    anew."""
+    async with running() as auth:
+        now = auth.clock.now()
+        early = await auth.login("ann", mode=mode, expires=now + 600)
+        for _ in range(2):
+            epoch = await auth.epoch_of("ann")
+            again = await auth.issuer.reauthenticate(early.session.id, epoch=epoch)
+            assert again.session.absolute_deadline == early.session.absolute_deadline == now + 600
+            early = again
+        usual = await auth.login("bob", mode=mode)
+        anew = await auth.issuer.reauthenticate(usual.session.id, epoch=await auth.epoch_of("bob"))
+        assert anew.session.absolute_deadline >= usual.session.absolute_deadline
+        whole = auth.policy.lifetimes(mode, False).absolute
+        assert anew.session.absolute_deadline == pytest.approx(anew.session.created + whole)
+
+
 async def test_nobody_but_a_person_is_fresh() -> None:
     """A key that was made a moment ago is no login that was; what is for a person is for nobody else."""
     async with running(kinds=tuple(Kind)) as auth:
