@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from .guard import Guard
 from .issuer import Credentials
 from .keys import Keys
 from .logins import Answer, Steps
+from .maintenance import keep_up
 from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
 from .parts import compose_parts
 from .policy import Policy
@@ -84,6 +86,8 @@ class Auth(Running):
         """The second factors that there are. One is added before the start."""
         self.features: tuple[Feature, ...] = checked(features)
         """Capabilities beyond the core; the service has some more of itself."""
+        self._started: tuple[tuple[Feature, asyncio.Task[None]], ...] = ()
+        """With the upkeep of each."""
         for feature in self.features:
             for step in feature.steps():
                 self.steps.add(step)
@@ -141,7 +145,8 @@ class Auth(Running):
         try:
             for feature in self.features:
                 await feature.start(self)
-                parts.maintenance.also(feature.name, partial(feature.upkeep, self))
+                upkeep = keep_up(feature.name, partial(feature.upkeep, self))
+                self._started = (*self._started, (feature, asyncio.create_task(upkeep, name=feature.name)))
         except BaseException:
             await self.close()
             raise
@@ -150,6 +155,7 @@ class Auth(Running):
     async def close(self) -> None:
         """Stop following, write what is unwritten, close the stores. Idempotent."""
         parts, self._parts = self._parts, None
+        started, self._started = self._started, ()
         self.known = not_running
         if parts is None:
             return
@@ -159,8 +165,9 @@ class Auth(Running):
             steps.push_async_callback(parts.follower.stop)
             steps.push_async_callback(parts.maintenance.stop)
             steps.push_async_callback(parts.guards.close)
-            for feature in self.features:
+            for feature, upkeep in started:
                 steps.push_async_callback(feature.stop)
+                steps.push_async_callback(_ended, upkeep)
 
     async def write_uses(self) -> None:
         """Write now what is not yet written of when sessions were last used, as a server that is told to end does
@@ -340,6 +347,11 @@ class Auth(Running):
                 text = "the secret file beside the database is missing, and the keys in it were sealed with that secret"
                 raise ConfigurationError(f"{text}; restore the file from your backup") from error
             raise
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _is_embedded(url: object) -> bool:

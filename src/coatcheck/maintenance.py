@@ -62,12 +62,6 @@ class Maintenance:
         for task in self._tasks:
             task.add_done_callback(report)
 
-    def also(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
-        """One more task, as often as pruning."""
-        task = asyncio.create_task(_every(_PRUNE_EVERY, job), name=f"coatcheck-{name}")
-        task.add_done_callback(report)
-        self._tasks.append(task)
-
     async def stop(self) -> None:
         """Stop, and write what is still unwritten if the store lets us: a restart must not cost anybody's idle time."""
         for task in self._tasks:
@@ -119,6 +113,20 @@ class Maintenance:
                 else:
                     entry.saved, entry.written = seen, written
                     entry.deadline = max(entry.deadline, min(seen + entry.idle, entry.absolute))
+
+
+async def keep_up(name: str, job: Callable[[], Awaitable[object]]) -> None:
+    """A feature's upkeep, as often as pruning, until it is cancelled. What is wrong with it ends neither it nor us."""
+
+    async def once() -> None:
+        try:
+            await job()
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.error("the upkeep of the feature %s failed; it goes on", name, exc_info=error)
+
+    await _every(_PRUNE_EVERY, once)
 
 
 async def _every(seconds: float, job: Callable[[], Awaitable[object]]) -> None:

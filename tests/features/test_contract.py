@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import Column, MetaData, Table, Text
 
-from coatcheck import Auth, blocking
+from coatcheck import Auth, blocking, maintenance
 from coatcheck.accounts import Argon2Profile, PasswordHasher
 from coatcheck.errors import ConfigurationError
-from coatcheck.events import SecurityEvent
+from coatcheck.events import Act, SecurityEvent
 from coatcheck.features import Feature, Finding, Off
 from coatcheck.features.admin import Admin
 from coatcheck.features.devices import Devices
 from coatcheck.features.introspection import Introspection
 from coatcheck.features.registration import Registration
-from coatcheck.features.registry import BUILT_IN, features_of
+from coatcheck.features.registry import BUILT_IN, features_of, kind_of
+from coatcheck.features.tables import remove_tables
 from coatcheck.service.app import auth_app
 from coatcheck.testing import FeatureContract
 from tests.features.tags import Tags
+from tests.support.patience import PATIENCE
 from tests.support.second_password import SecondPassword
 
 
@@ -88,18 +94,58 @@ async def test_what_it_is_called_for(tmp_path: Path) -> None:
 
 
 async def test_one_that_cannot_start(tmp_path: Path) -> None:
-    """Then nothing starts, and nothing is left open."""
+    """Then nothing starts, and nothing is left open: those that had started are stopped, the last one first, and no
+    other, for which there is nothing to stop."""
+    stopped: list[str] = []
 
-    class Stubborn(Everything):
+    class Named(Feature):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def stop(self) -> None:
+            stopped.append(self.name)
+
+    class Stubborn(Named):
         async def start(self, auth: Auth) -> None:
             raise ConfigurationError("name the mail server")
 
-    auth = made(tmp_path, Stubborn())
-    with pytest.raises(ConfigurationError, match="mail server"):
-        await auth.start()
-    assert not auth.is_running
+    auth = made(tmp_path, Named("first"), Named("second"), Stubborn("third"), Named("fourth"))
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="mail server"):
+            await auth.start()
+        assert not auth.is_running
+    assert stopped == ["second", "first"] * 2
     async with made(tmp_path) as again:
         assert again.is_running
+
+
+async def test_upkeep_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, called again and ends nothing; and none is called once its feature is stopped."""
+    monkeypatch.setattr(maintenance, "_PRUNE_EVERY", 0.001)
+    seen: list[str] = []
+    often = asyncio.Event()
+
+    class Broken(Feature):
+        name = "broken"
+
+        async def upkeep(self, auth: Auth) -> None:
+            seen.append("begun")
+            if seen.count("begun") == 3:
+                often.set()
+            if often.is_set():  # under way when the Auth is closed
+                await asyncio.sleep(3600)
+            raise IndexError("of an empty list")
+
+        async def stop(self) -> None:
+            seen.append("stop")
+
+    async with made(tmp_path, Broken()) as auth:
+        await asyncio.wait_for(often.wait(), PATIENCE)
+        assert auth.is_running
+    assert seen == ["begun", "begun", "begun", "stop"]
+    assert "the upkeep of the feature broken failed" in caplog.text
 
 
 class Misnamed(Feature):
@@ -108,6 +154,11 @@ class Misnamed(Feature):
 
 class Tables(Tags):
     name = "others"
+
+
+def telling(name: str, *acts: str) -> Feature:
+    feature = type(name, (Feature,), {"name": name, "acts": tuple(Act(act, "it happens") for act in acts)})
+    return feature()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +171,8 @@ class Tables(Tags):
         ([Misnamed()], "is no name"),
         ([Tags(), Tags()], "two features called tags"),
         ([Tables()], "must begin with coatcheck_others"),
+        ([telling("some", "session.started")], "Coatcheck has an act session.started already, and so has some"),
+        ([telling("some", "a.b"), telling("more", "a.b")], "some has an act a.b already, and so has more"),
     ],
 )
 def test_what_is_refused(features: Any, said: str) -> None:
@@ -132,6 +185,49 @@ async def test_tables_without_a_database() -> None:
     """A feature with tables needs SQL, and says so."""
     with pytest.raises(ConfigurationError, match="SQL database"):
         await Auth("memory://", features=[Tags()]).start()
+
+
+def with_tables(name: str, *tables: str) -> Feature:
+    metadata = MetaData()
+    for table in tables:
+        Table(table, metadata, Column("name", Text))
+    feature = type(name, (Feature,), {"name": name, "tables": replace(Tags.tables, metadata=metadata)})
+    return feature()
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ([with_tables("sessions", "coatcheck_sessions")], "Coatcheck has a table coatcheck_sessions"),
+        ([with_tables("schema", "coatcheck_schema")], "Coatcheck has a table coatcheck_schema"),
+        (
+            [with_tables("notes", "coatcheck_notes_tags"), with_tables("notes_tags", "coatcheck_notes_tags")],
+            "notes has a table coatcheck_notes_tags already, and so has notes_tags",
+        ),
+        (
+            [with_tables("notes", "coatcheck_notes"), with_tables("notes_version", "coatcheck_notes_version")],
+            "notes has a table coatcheck_notes_version already",
+        ),
+    ],
+)
+async def test_tables_of_somebody_else(features: list[Feature], said: str, tmp_path: Path) -> None:
+    """A feature gets no table of Coatcheck's or of another feature's, and takes none away."""
+    with pytest.raises(ConfigurationError, match=said):
+        await made(tmp_path, *features).start()
+    if len(features) == 1:
+        async with made(tmp_path) as auth:
+            with pytest.raises(ConfigurationError, match=said):
+                await remove_tables(features[0], auth._running.store)
+            await auth.revoke_subject("ann")
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_the_services_own_need_no_start(name: str) -> None:
+    """Nobody starts what the service has of itself, so that it may have nothing which only a start brings."""
+    kind, nothing = kind_of(name), Feature()
+    for part in ("start", "stop", "upkeep", "happened", "steps", "checks"):
+        assert getattr(kind, part) is getattr(Feature, part), part
+    assert (kind.tables, kind.acts, kind.Settings) == (nothing.tables, nothing.acts, nothing.Settings)
 
 
 @pytest.mark.parametrize("name", list(BUILT_IN))
@@ -171,6 +267,22 @@ def test_two_answers_to_one_address() -> None:
 
     with pytest.raises(ConfigurationError, match="two features answer POST /register"):
         auth_app(Auth("memory://", features=[Thief()]))
+
+
+async def test_two_services_in_one_process(tmp_path: Path) -> None:
+    """A feature that takes the place of another does so in its own service, and leaves the pages of others alone."""
+
+    class Other(Registration):
+        templates = "coatcheck_notes"
+
+    async with made(tmp_path) as auth:
+        own = auth_app(auth)
+        auth_app(Auth("memory://", features=[Other()]))
+        transport = httpx.ASGITransport(own)
+        async with httpx.AsyncClient(transport=transport, base_url="https://auth.example") as web:
+            page = await web.get("/signup")
+    assert page.status_code == 200
+    assert "Create your account" in page.text
 
 
 class Loose(Feature):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
+from ..acts import ACTS
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -100,14 +101,15 @@ class Feature:
         return cls(**msgspec.structs.asdict(settings))
 
     async def start(self, auth: Auth) -> None:
-        """Called when the `Auth` has started. Raises `ConfigurationError` for what it needs and is not there."""
+        """Called when the `Auth` has started. Raises `ConfigurationError` for what it needs and is not there, with
+        nothing left open: the `Auth` closes again, and `stop` is called for those alone that had started."""
 
     async def stop(self) -> None:
-        """Called before the `Auth` closes. Must not raise."""
+        """Called before the `Auth` closes, after the last upkeep, the last one that started first. Must not raise."""
 
     async def upkeep(self, auth: Auth) -> None:
         """Called every five minutes or so, in every process: bounded, harmless beside itself and again. Raises
-        `StoreUnavailable` to be put off."""
+        `StoreUnavailable` to be put off. Whatever else it raises is logged, and it is called again."""
 
     def happened(self, event: SecurityEvent) -> None:
         """Called with every event. It must not wait."""
@@ -154,10 +156,12 @@ class Off(Feature):
 
 
 def checked(features: object) -> tuple[Feature, ...]:
-    """These features. Raises `ConfigurationError` for what is none, a name that is none, and two of one name."""
+    """These features. Raises `ConfigurationError` for what is none, a name that is none, and two of one name, be it
+    of features or of what they tell."""
     if isinstance(features, str | bytes | Mapping | Feature) or not isinstance(features, Iterable):
         raise ConfigurationError("features is a list: features=[Notes()]")
     found: dict[str, Feature] = {}
+    acts = {act.name: "Coatcheck" for act in ACTS}
     for each in features:
         if isinstance(each, type) or not isinstance(each, Feature):
             kind = each.__name__ if isinstance(each, type) else type(each).__name__
@@ -171,5 +175,9 @@ def checked(features: object) -> tuple[Feature, ...]:
             wrong = [one for one in each.tables.metadata.tables if one != own and not one.startswith(f"{own}_")]
             if wrong:
                 raise ConfigurationError(f"the table {wrong[0]} of the feature {each.name} must begin with {own}")
+        for act in each.acts:
+            if act.name in acts:
+                raise ConfigurationError(f"{acts[act.name]} has an act {act.name} already, and so has {each.name}")
+            acts[act.name] = each.name
         found[each.name] = each
     return tuple(found.values())

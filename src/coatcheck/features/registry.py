@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final
@@ -41,12 +41,6 @@ def known() -> dict[str, type[Feature]]:
 def names() -> Sequence[str]:
     """Of those of other packages; imports none."""
     return sorted({point.name for point in entry_points(group=GROUP)})
-
-
-def kinds() -> Iterator[type[Feature]]:
-    """All, the service's own first."""
-    yield from map(_load, BUILT_IN.values())
-    yield from known().values()
 
 
 def kind_of(name: str) -> type[Feature]:

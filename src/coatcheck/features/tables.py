@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from .base import Feature
+from .base import Feature, Tables
 
 if TYPE_CHECKING:
     from ..stores.sql.database import Database
@@ -25,12 +25,14 @@ async def ensure_tables(features: Iterable[Feature], store: object, *, migrate: 
     """Have the tables of these features. With ``migrate`` they are made and brought up to date.
 
     Raises `ConfigurationError` where there is no SQL database, `SchemaMismatch` and `StoreUnavailable`."""
-    for feature in features:
-        if feature.tables is None:
-            continue
-        from ..stores.sql.branches import ensure
+    tables = {feature.name: feature.tables for feature in features if feature.tables is not None}
+    if not tables:
+        return
+    from ..stores.sql.branches import ensure
 
-        await ensure(database_of(store), feature.name, feature.tables.migrations, migrate=migrate)
+    _check_apart(tables)
+    for name, own in tables.items():
+        await ensure(database_of(store), name, own.migrations, migrate=migrate)
 
 
 async def remove_tables(feature: Feature | type[Feature], store: object) -> bool:
@@ -39,6 +41,20 @@ async def remove_tables(feature: Feature | type[Feature], store: object) -> bool
     Another feature's and the core's stay as they are, and so does whatever runs without this feature."""
     if feature.tables is None:
         return False
+    _check_apart({feature.name: feature.tables})
     from ..stores.sql.branches import remove
 
     return await remove(database_of(store), feature.name, feature.tables.migrations)
+
+
+def _check_apart(tables: Mapping[str, Tables]) -> None:
+    """Raise `ConfigurationError` where a table of one feature is another's as well, or one of Coatcheck's:
+    ``coatcheck_notes_tags`` is as good a name for a table of the feature ``notes`` as for one of ``notes_tags``."""
+    from ..stores.sql.branches import OF_CORE, version_table
+
+    owners = dict.fromkeys(OF_CORE, "Coatcheck")
+    for feature, own in tables.items():
+        for name in (version_table(feature), *own.metadata.tables):
+            if name in owners:
+                raise ConfigurationError(f"{owners[name]} has a table {name} already, and so has {feature}")
+            owners[name] = feature

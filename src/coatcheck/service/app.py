@@ -144,8 +144,12 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     application.state.features = features
     application.state.pages = with_pages
     if with_pages:
+        from ..web.render import templates
         from ..web.visit import refusal
 
+        application.state.templates = templates(
+            frozenset((one.name, one.templates) for one in features if one.templates)
+        )
         application.state.shows = refusal
     return application
 

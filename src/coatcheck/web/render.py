@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined, Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -29,22 +30,22 @@ HEADERS: Final = {
     "Vary": "Cookie",
 }
 
-_OF_FEATURES: Final[dict[str, BaseLoader]] = {}
-_TEMPLATES: Final = Environment(
-    loader=ChoiceLoader([PackageLoader("coatcheck.web"), PrefixLoader(_OF_FEATURES)]),
-    autoescape=True,
-    undefined=StrictUndefined,
-    auto_reload=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+@cache
+def templates(packages: frozenset[tuple[str, str]]) -> Environment:
+    """The templates of a service. ``packages``: a feature's name and its package, whose folder ``templates`` has those
+    that are called ``name/…``; another service of this process may have another feature of the name. Raises
+    `ConfigurationError` where there is no such folder."""
+    own = PrefixLoader({name: _loader(name, package) for name, package in packages})
+    return Environment(
+        loader=ChoiceLoader([PackageLoader("coatcheck.web"), own]), autoescape=True, undefined=StrictUndefined,
+        auto_reload=False, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
 
 
-def add_templates(name: str, package: str) -> None:
-    """The folder ``templates`` of a feature's package, whose templates are called ``name/…``. Raises
-    `ConfigurationError` where there is none."""
+def _loader(name: str, package: str) -> BaseLoader:
     try:
-        _OF_FEATURES[name] = PackageLoader(package)
+        return PackageLoader(package)
     except (ValueError, ModuleNotFoundError) as error:
         raise ConfigurationError(f"the feature {name} has no folder templates in {package}") from error
 
@@ -85,9 +86,9 @@ def asset_url(root: str, name: str) -> str:
     return f"{root}/static/{name}?v={ASSETS[name].version}"
 
 
-def html(template: str, context: dict[str, object], *, status: int = 200) -> Response:
+def html(found: Template, context: dict[str, object], *, status: int = 200) -> Response:
     """A page."""
-    text = _TEMPLATES.get_template(template).render(context)
+    text = found.render(context)
     return HTMLResponse(text, status, HEADERS)
 
 

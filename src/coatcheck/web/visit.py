@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
+from jinja2 import Environment
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -188,7 +189,8 @@ class Visit:
             "failed": status >= 400 and name != "error",
             "done": self.said(DONE.get(name, {})),
         }
-        return html(f"{name}.html", common | context, status=status)
+        templates: Environment = self.request.app.state.templates
+        return html(templates.get_template(f"{name}.html"), common | context, status=status)
 
     def go(self, page: str, **query: str) -> Response:
         """Go to another of our pages; a query parameter without a value is left out."""
@@ -222,8 +224,9 @@ class Visit:
     def _way_on(self) -> tuple[str, str]:
         """The page whose forms are sent to this address."""
         path = self.request.scope["path"].removeprefix(self.request.scope.get("root_path", ""))
-        if path.startswith("/devices/"):
-            return ("devices", "Your devices")
+        for link in (link for feature in self.features for link in feature.navigation(self.auth)):
+            if path.startswith(f"{link.path}/"):
+                return (link.path.removeprefix("/"), link.label)
         return ("account", "Your account") if path.startswith("/account/") else self._way_home()
 
 

@@ -52,9 +52,6 @@ def router(auth: Auth, features: Sequence[Feature]) -> APIRouter:
         *(_OF_STEPS if len(auth.steps) else ()),
         *((page.method, page.path, page.handler) for feature in features for page in feature.pages(auth)),
     ]
-    for feature in features:
-        if feature.templates:
-            render.add_templates(feature.name, feature.templates)
     for method, path, handler in shown:
         routes.add_route(path, endpoint(handler), methods=[method], include_in_schema=False)
     routes.add_route("/static/{name}", render.static, methods=["GET"], include_in_schema=False)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, MetaData, Table, column, inspect, select, table
 
 from ...errors import SchemaMismatch
 from .database import Database
 from .locks import SCHEMA
+from .tables import VERSION_TABLE, metadata
+
+OF_CORE: Final = (*metadata.tables, VERSION_TABLE)
+"""Tables that no branch may touch."""
 
 
 def version_table(name: str) -> str:
@@ -20,11 +25,11 @@ def version_table(name: str) -> str:
 async def ensure(database: Database, name: str, migrations: Path, *, migrate: bool) -> None:
     """Have the branch's tables, as this program works with them: with ``migrate`` they are made or brought up to date,
     all or nothing, by any number of processes at once. Raises `SchemaMismatch` and `StoreUnavailable`."""
-    heads = revisions(migrations)
+    known = revisions(migrations)
     found = await database.read(lambda tx: _revision(tx, name))
-    if found == heads[-1]:
+    if found == known[-1]:
         return
-    if found is not None and found not in heads:
+    if found is not None and found not in known:
         raise SchemaMismatch(
             f"the tables of the feature {name} were made by a newer version of it; upgrade the program"
         )
@@ -45,10 +50,10 @@ def revisions(migrations: Path) -> Sequence[str]:
     """Every revision of a branch, oldest first."""
     from alembic.script import ScriptDirectory
 
-    found = [one.revision for one in ScriptDirectory(migrations).walk_revisions()]
-    if not found:
-        raise SchemaMismatch(f"there are no migrations in {migrations.name}/versions")
-    return found[::-1]
+    script = ScriptDirectory(migrations)
+    if len(script.get_heads()) != 1:
+        raise SchemaMismatch(f"{migrations.name}/versions has {len(script.get_heads())} last migrations, and needs one")
+    return [one.revision for one in script.walk_revisions()][::-1]
 
 
 def _revision(tx: Connection, name: str) -> str | None:
