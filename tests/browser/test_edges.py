@@ -51,7 +51,7 @@ async def test_going_where_a_form_posts(people: People) -> None:
         await ada.go(path)
         await expect(ada.page.get_by_role("heading", name="Nothing was done")).to_be_visible()
         assert await ada.is_logged_in()
-    await ada.page.get_by_role("link", name="Your devices").click()
+    await ada.page.locator("main").get_by_role("link", name="Devices").click()
     await ada.at("/auth/devices")
 
 
