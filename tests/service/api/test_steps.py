@@ -124,6 +124,17 @@ async def test_wrong_answers(scene: Scene, mode: Mode) -> None:
             assert (await scene.go_on(elsewhere, begun)).status_code == 200
 
 
+async def test_beginning_anew_gives_no_more_tries(scene: Scene) -> None:
+    """Tries are counted for the subject, whatever attempt they are of."""
+    async with scene.client() as web:
+        for _ in range(20):
+            answer = await scene.go_on(web, await scene.begin(web), "wrong")
+            if answer.status_code == 429:
+                break
+            assert code_of(answer) == (401, "invalid_step")
+    assert code_of(answer) == (429, "throttled")
+
+
 ENDS = {
     "logout everywhere": lambda auth, subject: auth.revoke_subject(subject),
     "a new password": lambda auth, subject: auth.accounts.set_password(subject, OTHER),
