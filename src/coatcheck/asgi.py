@@ -54,11 +54,11 @@ from .remote import RemoteVerifier
 from .subjects import ApplicationSubjects, Login, UserSource
 
 if TYPE_CHECKING:
+    from .adapters.visits import page_for
     from .features.former.trading import Former, TradeIn, trade_in
     from .service.app import auth_app
     from .service.bridge import Answered, answer
     from .web.delivery import cookies, deliver, login_answer
-    from .web.visits import page_for
 
 __all__ = [
     "CONTENT_TYPE",
@@ -134,7 +134,7 @@ __getattr__ = lazily(
     {
         "coatcheck.web.delivery": ("cookies", "deliver", "login_answer"),
         "coatcheck.service.app": ("auth_app",),
-        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.adapters.visits": ("page_for",),
         "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
         "coatcheck.service.bridge": ("Answered", "answer"),
     },

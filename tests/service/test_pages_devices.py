@@ -55,7 +55,7 @@ async def test_only_here(visitor: Visitor) -> None:
 
 
 async def test_what_it_shows(visitor: Visitor, auth: Auth, subject: str, clock: TravelClock) -> None:
-    """Each device with its name, label, address, times and mode, in words and exactly; this one marked and first."""
+    """Each device with its name, label, address and times, and what it is, in words and exactly; this one marked and first."""
     await auth.login(subject, mode=Mode.JWT, device=Device(user_agent="curl/8.14.1", ip="203.0.113.7", label="Backup"))
     clock.advance(7200 + 60)
     await visitor.log_in()
@@ -65,8 +65,8 @@ async def test_what_it_shows(visitor: Visitor, auth: Auth, subject: str, clock: 
     first, second, third = page.text.index("This device"), page.text.index("iPhone"), page.text.index("Backup")
     assert first < second < third
     assert page.text.count("This device") == 1
-    assert "Safari on iPhone Last seen 3 minutes ago Logged in 3 minutes ago Browser session 192.0.2.1" in page.text
-    assert "Backup curl Last seen 2 hours ago Logged in 2 hours ago App jwt 203.0.113.7" in page.text
+    assert "Safari on iPhone Last seen 3 minutes ago Logged in 3 minutes ago Browser 192.0.2.1" in page.text
+    assert "Backup curl Last seen 2 hours ago Logged in 2 hours ago App 203.0.113.7" in page.text
     times = [attrs["datetime"] for tag, attrs in page.tags if tag == "time"]
     assert times.count("2027-01-15T10:01:00Z") == 3
     assert times.count("2027-01-15T08:00:00Z") == 2

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck.features.devices.pages import clean_label
-from coatcheck.web.render import ASSETS
+from coatcheck.site import Site
+from coatcheck.web.render import assets
 from coatcheck.web.words import device_name, duration, moment
 
 NOW = 1_800_000_000.0
@@ -106,7 +107,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(scheme: str) -> None:
     """Text has a contrast of 4.5:1 and borders of fields 3:1 on what they stand on (WCAG AA), light and dark."""
-    blocks = re.findall(r":root \{(.*?)\}", ASSETS["coatcheck.css"].content.decode(), re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\}", assets(Site())["coatcheck.css"].content.decode(), re.DOTALL)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", blocks[["light", "dark"].index(scheme)]))
     text = [
         ("text", "page"), ("text", "card"), ("quiet", "page"), ("quiet", "card"), ("accent", "page"),
@@ -121,6 +122,6 @@ def test_contrast(scheme: str) -> None:
 
 def test_css_is_ours_alone() -> None:
     """The style sheet fetches nothing."""
-    css = ASSETS["coatcheck.css"].content.decode()
+    css = assets(Site())["coatcheck.css"].content.decode()
     assert "url(" not in css
     assert "@import" not in css

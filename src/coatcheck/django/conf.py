@@ -17,8 +17,12 @@ All keys may be left out:
 ``auth``
     In the place of all in the first entry: a `coatcheck.blocking.Auth` or `coatcheck.blocking.RemoteVerifier`, or the
     dotted path of one.
-``service_keys``, ``pages``
-    As `coatcheck.service.auth_app` has them, for ``include("coatcheck.django.urls")``.
+``service_keys``, ``pages``, ``site``
+    As `coatcheck.service.auth_app` has them, for ``include("coatcheck.django.urls")``. ``site`` is a dictionary such as
+    ``{"name": "Acme", "home": "/"}`` or a `coatcheck.Site`.
+``send_to_login``
+    Whether a person who comes to a page and is nobody is sent to the login page and back. True by default; False:
+    everybody gets the refusal. The login page is ``LOGIN_URL``, and where that is not set the included service's own.
 
 Django's ``SECRET_KEY`` is never used. It often lies in the repository, it is changed on other occasions, and changing
 it would make the sealed signing keys unreadable. An embedded database has a secret of its own in a file beside it; any
@@ -42,13 +46,14 @@ from django.utils.module_loading import import_string
 from .. import blocking
 from ..errors import ConfigurationError
 from ..model import SubjectFacts
+from ..site import Site
 from .users import CoatcheckUsers, DjangoUsers, Users, facts_of
 
 Knower = blocking.Auth | blocking.RemoteVerifier
 
 OF_AUTH: Final = ("url", "sessions", "secret", "policy", "password_hasher", "password_policy", "features")
-OF_SERVICE: Final = ("service_keys", "pages")
-KEYS: Final = (*OF_AUTH, *OF_SERVICE, "users", "subject_field", "facts", "auth")
+OF_SERVICE: Final = ("service_keys", "pages", "site")
+KEYS: Final = (*OF_AUTH, *OF_SERVICE, "users", "subject_field", "facts", "auth", "send_to_login")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Made:
     users: Users
     service: Mapping[str, Any] = field(repr=False)
     """Keywords for the service, where it is included."""
+    sends: bool
+    """Whether people are sent to the login page."""
     ours: bool
     """Whether the knower was made here, and so is closed here."""
 
@@ -132,12 +139,17 @@ def _make(found: Mapping[str, Any]) -> Made:
     source = _source(found)
     users: Users = source if isinstance(source, DjangoUsers) else CoatcheckUsers()
     service = {name: found[name] for name in OF_SERVICE if name in found}
+    if "site" in service:
+        service["site"] = Site.of(service["site"])
+    sends = found.get("send_to_login", True)
+    if not isinstance(sends, bool):
+        raise ConfigurationError("COATCHECK['send_to_login'] must be True or False")
     if "auth" in found:
-        return Made(_given_knower(found), users, service, ours=False)
+        return Made(_given_knower(found), users, service, sends, ours=False)
     keywords = {name: found[name] for name in OF_AUTH if name in found}
     if not keywords.get("url"):
         keywords["url"] = default_url()
-    return Made(blocking.Auth(**keywords, subjects=source), users, service, ours=True)
+    return Made(blocking.Auth(**keywords, subjects=source), users, service, sends, ours=True)
 
 
 def _source(found: Mapping[str, Any]) -> Any:

@@ -128,7 +128,7 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         if untouched is not None:
             return ClassView.options(untouched, request)
         by_form = is_form(request.META, arrival_of(request))
-        if not by_form and not wants_page(request):
+        if not made_for(request).sends or (not by_form and not wants_page(request)):
             return refused(request, error)
         back = (
             page_of_form(request.META, request.scheme or "", request.get_host()) if by_form else request.get_full_path()

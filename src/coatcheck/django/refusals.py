@@ -48,6 +48,21 @@ def refused(request: HttpRequest, error: CoatcheckError) -> Refused:
 def renew_page(request: HttpRequest) -> str | None:
     """Where the included service lets a person prove again who they are: its page for the password, or the one to log
     in where somebody else checks that. None where it is not included, or has no pages."""
+    pages = _pages(request)
+    if pages is None:
+        return None
+    auth, service = pages
+    return f"{service}{'reauthenticate' if auth.has_logins else 'login'}"
+
+
+def login_page(request: HttpRequest) -> str:
+    """``LOGIN_URL``; where the project does not set it, the included service's own page, if it has any."""
+    pages = None if settings.is_overridden("LOGIN_URL") else _pages(request)
+    return str(settings.LOGIN_URL) if pages is None else f"{pages[1]}login"
+
+
+def _pages(request: HttpRequest) -> tuple[Auth, str] | None:
+    """Where the included service has its pages; None where it has none."""
     made = made_for(request)
     auth = made.knower
     if not isinstance(auth, Auth) or not auth.can_authenticate or Mode.SESSION not in auth.policy.modes:
@@ -56,13 +71,12 @@ def renew_page(request: HttpRequest) -> str | None:
         service = reverse(SERVICE)
     except NoReverseMatch:
         return None
-    page = "reauthenticate" if auth.has_logins else "login"
-    return f"{service}{page}" if made.service.get("pages", True) else None
+    return (auth, service) if made.service.get("pages", True) else None
 
 
 def sent_to_login(request: HttpRequest, login_url: str | None, back: str) -> SentElsewhere:
     """To the login page, with the path to come back to, of this site, as ``next``; without where it is not known."""
-    target = resolve_url(login_url or settings.LOGIN_URL)
+    target = resolve_url(login_url or login_page(request))
     if back:
         target += f"{'&' if '?' in target else '?'}{urlencode({'next': back})}"
     return SentElsewhere(target, headers={"Cache-Control": "no-store"})

@@ -132,6 +132,7 @@ def _scope(request: HttpRequest, path: str, length: int) -> Scope:
             headers.append((b"content-length", str(length).encode()))
         scope = {**asgi, "scheme": request.scheme, "headers": headers, "state": {}}
     root_path = request.META.get("SCRIPT_NAME", "").rstrip("/")
+    scope["app_root_path"] = root_path
     scope["root_path"] = root_path + request.path_info.removesuffix(path).rstrip("/")
     scope["path"] = root_path + request.path_info
     return scope

@@ -4,7 +4,9 @@ The application is made with ``FastAPI(lifespan=auth.lifespan)``, where ``auth``
 nothing else has to be set up. Everything works in WebSocket routes too, and in whatever is mounted. What would let a
 request say who is asking is refused when the application starts, see `parameters`.
 
-A refusal is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
+A person who comes to a page and is nobody is sent to the login page of the service that `mount_auth` has put there, and
+back; one whose login is too old, to the page for proving again who they are. Any other refusal, and that of a program,
+is an ``HTTPException`` (`Refusal`), so it is answered as every other one of the application, ``{"detail":
 code}``, with the status and headers of the problem. ``app.add_exception_handler(Refusal, on_refusal)`` makes it
 ``application/problem+json``. A WebSocket is closed with 4000 + status; one that was let in ends when its session does.
 """
@@ -33,6 +35,7 @@ from ..auth import Auth
 from ..credentials.csrf import SAFE_METHODS
 from ..errors import CoatcheckError, InvalidCredential
 from ..model import Identity
+from ..starlette.sending import sent
 from .parameters import Ours
 from .routes import ASKED, LATE, Asked
 
@@ -165,7 +168,7 @@ def _refusal(error: CoatcheckError, scope: Scope) -> Exception:
     problem = problem_of(error)
     if scope["type"] == "websocket":
         return WebSocketException(4000 + problem.status, problem.code)
-    return Refusal(problem)
+    return sent(scope, problem) or Refusal(problem)
 
 
 CurrentUser = Annotated[Identity, Depends(current_user)]

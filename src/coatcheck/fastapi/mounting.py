@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI
 
+from ..adapters.visits import entrance_lifespan
 from ..auth import Auth
-from ..service.app import auth_app, refuse_second
+from ..service.app import auth_app, entrance_of, refuse_second
+from ..site import NOBODYS, Site
+from ..starlette.sending import SentToLogin, on_sent_to_login
 from .attaching import attach
 from .dependencies import lifespans
 
@@ -21,18 +25,25 @@ def mount_auth(
     prefix: str = "/auth",
     service_keys: Sequence[str] = (),
     pages: bool = True,
+    site: Site | Mapping[str, Any] = NOBODYS,
+    send_to_login: bool = True,
 ) -> Auth:
     """Everything at once: the API and the pages under ``prefix``, and ``auth`` runs while the application does, from
     before its own lifespan begins until after that has ended.
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
-    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
+    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``site``: the name, logo, colour and address
+    that the pages show. ``send_to_login``: a person who comes to a page and is nobody is sent to the login page and
+    back, and no program is; False: everybody gets the refusal. Returns the `Auth`. ``app`` is the outermost
     application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
     `Auth` in one application: make another application for it."""
     refuse_second(app.routes)
     if isinstance(auth, str):
         auth = Auth(auth)
-    app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
-    app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
+    service = auth_app(auth, service_keys=service_keys, pages=pages, site=site)
+    entrance = entrance_lifespan(entrance_of(auth, prefix) if pages and send_to_login else None)
+    app.mount(prefix, service)
+    app.add_exception_handler(SentToLogin, on_sent_to_login)
+    app.router.lifespan_context = lifespans(auth.lifespan, entrance, app.router.lifespan_context)
     attach(app)
     return auth

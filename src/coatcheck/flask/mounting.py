@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -10,18 +11,19 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .. import acts, arguments
 from ..adapters.kept import TURNS
+from ..adapters.visits import here
 from ..adapters.wsgi import scope_of
 from ..blocking import Auth
-from ..errors import InvalidCredential
+from ..errors import ConfigurationError, InvalidCredential
 from ..features.former.trading import Former, cookie_mode, exchange, is_visit, presents_nothing, set_cookies
 from ..issuer import Credentials
-from ..service.app import has_pages
+from ..service.app import entrance_of
 from ..service.bridge import Answered
 from ..service.wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
+from ..site import NOBODYS, Site
 from ..web.delivery import check_destination, cookies
 from ..web.envelope import MAX_BODY
 from ..web.refusals import BY_STATUS, TOO_LARGE, Refusal
-from ..web.visits import here
 from .forms import IS_SERVICE
 from .kept import turn
 from .views import (
@@ -44,31 +46,43 @@ def mount_auth(
     renew_view: str | None = None,
     service_keys: Sequence[str] = (),
     pages: bool = True,
+    site: Site | Mapping[str, Any] = NOBODYS,
+    send_to_login: bool = True,
 ) -> Auth:
     """Everything at once: `Coatcheck` for the application and `auth_blueprint` under ``prefix``.
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``login_view`` is the login page unless it
-    says otherwise, where there are pages, and ``renew_view`` the page for proving again who one is. Returns the `Auth`.
-    Raises `ConfigurationError`."""
+    says otherwise, where there are pages, and ``renew_view`` the page for proving again who one is. ``send_to_login``:
+    a person who comes to a page and is nobody is sent there and back, and no program is; False: everybody gets the
+    refusal. ``site``: the name, logo, colour and address that the pages show. Returns the `Auth`. Raises
+    `ConfigurationError`."""
     if isinstance(auth, str):
         auth = Auth(auth)
-    if pages and has_pages(auth):
-        login_view = login_view or f"{prefix}/login"
-        renew_view = renew_view or f"{prefix}/{'reauthenticate' if auth.has_logins else 'login'}"
+    if not send_to_login and (login_view or renew_view):
+        raise ConfigurationError("send_to_login=False sends nobody anywhere: leave out login_view and renew_view")
+    entrance = entrance_of(auth, prefix) if pages and send_to_login else None
+    if entrance is not None:
+        login_view = login_view or entrance.login
+        renew_view = renew_view or entrance.renew
     Coatcheck(app, auth, login_view=login_view, renew_view=renew_view)
-    app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages), url_prefix=prefix)
+    app.register_blueprint(auth_blueprint(auth, service_keys=service_keys, pages=pages, site=site), url_prefix=prefix)
     return auth
 
 
 def auth_blueprint(
-    auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True, name: str = "coatcheck"
+    auth: Auth,
+    *,
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+    name: str = "coatcheck",
+    site: Site | Mapping[str, Any] = NOBODYS,
 ) -> Blueprint:
     """The API and the pages, to be registered: ``app.register_blueprint(auth_blueprint(auth), url_prefix="/auth")``.
 
     It is `coatcheck.service.auth_app` on the background loop, without ``/events``; see `coatcheck.service.wsgi`. Raises
     `ConfigurationError`."""
-    service = WsgiAuthApp(auth, service_keys=service_keys, pages=pages)
+    service = WsgiAuthApp(auth, service_keys=service_keys, pages=pages, site=site)
     routes = Blueprint(name, __name__, url_prefix="/auth")
 
     @exempt  # the service decides for itself, and some of its bearer tokens are service keys

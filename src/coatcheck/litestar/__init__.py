@@ -50,8 +50,8 @@ from .plugin import (
 )
 
 if TYPE_CHECKING:
+    from ..adapters.visits import page_for
     from ..features.former.trading import Former, TradeIn, trade_in
-    from ..web.visits import page_for
     from .mounting import ServicePlugin, auth_routes, deliver, on_service_refusal
 
 __all__ = [
@@ -114,7 +114,7 @@ __getattr__ = lazily(
     __name__,
     {
         "coatcheck.litestar.mounting": ("ServicePlugin", "auth_routes", "deliver", "on_service_refusal"),
-        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.adapters.visits": ("page_for",),
         "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
     },
 )

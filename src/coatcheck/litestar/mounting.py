@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, cast
 
 from litestar import Request, Response
@@ -10,17 +10,20 @@ from litestar.background_tasks import BackgroundTask
 from litestar.config.app import AppConfig
 from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler, route
+from litestar.response import Redirect
 from litestar.types import ASGIApp, Method, Receive, Scope, Send
 
 from ..adapters import asgi
+from ..adapters.visits import page_for as page_for
 from ..auth import Auth
+from ..errors import CoatcheckError
 from ..issuer import Credentials
-from ..service.app import auth_app
+from ..service.app import auth_app, entrance_of
+from ..site import NOBODYS, Site
 from ..web.delivery import check_destination, cookies
 from ..web.refusals import Refusal
 from ..web.replaced import afterwards, replaced
-from ..web.visits import page_for as page_for
-from .plugin import EXCLUDED, IS_SERVICE, CoatcheckPlugin, auth_of, response_of
+from .plugin import EXCLUDED, IS_SERVICE, CoatcheckPlugin, auth_of, on_refusal, response_of
 
 T = TypeVar("T")
 
@@ -29,14 +32,19 @@ _METHODS: Final[list[Method]] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "P
 
 
 def auth_routes(
-    auth: Auth, path: str = "/auth", *, service_keys: Sequence[str] = (), pages: bool = True
+    auth: Auth,
+    path: str = "/auth",
+    *,
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+    site: Site | Mapping[str, Any] = NOBODYS,
 ) -> HTTPRouteHandler:
     """The API and the pages at ``path``, as a route handler; see `coatcheck.service.auth_app`.
 
     It is none of Litestar's mounts: those catch ``/authors/{id}`` too. Neither our middleware and guards nor Litestar's
     CSRF check come before it, for the service sees to both by itself: refreshing needs no live access token.
     Raises `ConfigurationError`."""
-    service = auth_app(auth, service_keys=service_keys, pages=pages)
+    service = auth_app(auth, service_keys=service_keys, pages=pages, site=site)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await service(_below(scope), receive, send)  # type: ignore[arg-type]  # the same messages, as dictionaries
@@ -58,8 +66,9 @@ def _below(scope: Scope) -> asgi.Scope:
     """The request as the service sees it. Litestar has taken the root path and a last slash off its path."""
     before = scope["path_template"].partition(_REST)[0].count("/")
     parts = scope["path"].split("/")
-    root = scope.get("root_path", "").rstrip("/") + "/".join(parts[: before + 1])
-    return {**scope, "root_path": root, "path": f"{root}/{'/'.join(parts[before + 1 :])}"}
+    above = scope.get("root_path", "").rstrip("/")
+    root = above + "/".join(parts[: before + 1])
+    return {**scope, "root_path": root, "app_root_path": above, "path": f"{root}/{'/'.join(parts[before + 1 :])}"}
 
 
 def deliver(
@@ -105,7 +114,9 @@ def on_service_refusal(request: Request[Any, Any, Any], error: Refusal) -> Respo
 
 class ServicePlugin(CoatcheckPlugin):
     """`CoatcheckPlugin` together with `auth_routes`. ``auth`` may also be the database's URL, as `coatcheck.Auth` takes
-    it. Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``. Raises
+    it. Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``. ``site``: the
+    name, logo, colour and address that the pages show. ``send_to_login``: a person who comes to a page and is nobody is
+    sent to the login page and back, and no program is; False: everybody gets the refusal. Raises
     `ConfigurationError`."""
 
     def __init__(
@@ -115,13 +126,25 @@ class ServicePlugin(CoatcheckPlugin):
         *,
         service_keys: Sequence[str] = (),
         pages: bool = True,
+        site: Site | Mapping[str, Any] = NOBODYS,
+        send_to_login: bool = True,
     ) -> None:
         made = Auth(auth) if isinstance(auth, str) else auth
         super().__init__(made)
-        self.routes = auth_routes(made, path, service_keys=service_keys, pages=pages)
+        self.routes = auth_routes(made, path, service_keys=service_keys, pages=pages, site=site)
+        self._entrance = entrance_of(made, path) if pages and send_to_login else None
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """See `CoatcheckPlugin.on_app_init`."""
         app_config.route_handlers = [*app_config.route_handlers, self.routes]
-        app_config.exception_handlers = {Refusal: on_service_refusal, **app_config.exception_handlers}
+        ours: dict[int | type[Exception], Any] = {Refusal: on_service_refusal, CoatcheckError: self._on_refusal}
+        app_config.exception_handlers = {**ours, **app_config.exception_handlers}
         return super().on_app_init(app_config)
+
+    def _on_refusal(self, request: Request[Any, Any, Any], error: CoatcheckError) -> Response[Any]:
+        """A person goes to the login page and back; anybody else gets the problem."""
+        found = self._entrance
+        page = None if found is None else page_for(request.scope, error, login=found.login, renew=found.renew)
+        if page is None:
+            return on_refusal(request, error)
+        return Redirect(page, status_code=303, headers={"Cache-Control": "no-store"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
@@ -16,11 +16,13 @@ from starlette.types import Lifespan
 
 from .. import __version__
 from ..adapters.asgi import SECOND
+from ..adapters.visits import Entrance
 from ..auth import Auth
 from ..errors import CoatcheckError, ConfigurationError
 from ..features.registry import features_of
 from ..model import Mode
 from ..policy import HSTS
+from ..site import NOBODYS, Site
 from ..web import problems
 from ..web.access import ServiceKeys
 from ..web.answers import Problem
@@ -74,17 +76,27 @@ def refuse_second(routes: Iterable[BaseRoute]) -> None:
         raise ConfigurationError(SECOND)
 
 
-def auth_app(auth: Auth, *, service_keys: Sequence[str] = (), pages: bool = True, feed: bool = True) -> FastAPI:
+def auth_app(
+    auth: Auth,
+    *,
+    service_keys: Sequence[str] = (),
+    pages: bool = True,
+    feed: bool = True,
+    site: Site | Mapping[str, Any] = NOBODYS,
+) -> FastAPI:
     """The API and the pages, to be mounted: ``app.mount("/auth", auth_app(auth))``.
 
     The host application runs ``auth.lifespan``; nothing here opens or closes anything. ``service_keys``: with which
     other services may introspect and read ``/metrics``, 32 characters each at least; without any, nobody can.
     ``pages``: also the pages for people, where `has_pages` says that there can be any. ``feed``: also ``/events``, for
-    remote verifiers. Raises `ConfigurationError`.
+    remote verifiers. ``site``: whose pages these are, see `coatcheck.Site`. Raises `ConfigurationError`.
     """
     if not isinstance(auth, Auth):  # who has no type checker takes one of the others, whose names are alike
         raise ConfigurationError("the service in an event loop needs an Auth of its own: coatcheck.Auth(...)")
-    return _auth_app(auth, ServiceKeys(service_keys), pages, feed, Metrics(auth), auth.policy.hsts)
+    keys, hsts = ServiceKeys(service_keys), auth.policy.hsts
+    application = _auth_app(auth, keys, pages, feed, Metrics(auth), hsts, Site.of(site))
+    application.state.within = True
+    return application
 
 
 def has_pages(auth: Auth | blocking.Auth) -> bool:
@@ -93,7 +105,16 @@ def has_pages(auth: Auth | blocking.Auth) -> bool:
     return auth.can_authenticate and Mode.SESSION in auth.policy.modes
 
 
-def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth") -> FastAPI:
+def entrance_of(auth: Auth | blocking.Auth, prefix: str) -> Entrance | None:
+    """The pages of the service at ``prefix`` that people are sent to; None where there can be none."""
+    if not has_pages(auth):
+        return None
+    return Entrance(f"{prefix}/login", f"{prefix}/{'reauthenticate' if auth.has_logins else 'login'}")
+
+
+def alone(
+    auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth", site: Site | Mapping[str, Any] = NOBODYS
+) -> FastAPI:
     """The service as an application of its own: `auth_app` under ``prefix``, started and stopped with the server.
 
     Key set, health and metrics are also at the root, where metrics need no key, and ``/`` leads to the pages. Raises
@@ -104,7 +125,7 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
     if hsts == HSTS:  # nobody has decided otherwise, and there is nobody else on this host
         hsts = f"{HSTS}; includeSubDomains"
     keys = ServiceKeys(service_keys)
-    service = _auth_app(auth, keys, True, True, metrics, hsts)
+    service = _auth_app(auth, keys, True, True, metrics, hsts, Site.of(site))
 
     async def home(request: Request) -> Response:
         return RedirectResponse(f"{root_of(request.scope, prefix)}/", 303)
@@ -120,7 +141,9 @@ def alone(auth: Auth, *, service_keys: Sequence[str] = (), prefix: str = "/auth"
     return _application(auth, routes, None, hsts, lifespan=auth.lifespan, openapi_url=None)
 
 
-def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, metrics: Metrics, hsts: str) -> FastAPI:
+def _auth_app(
+    auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, metrics: Metrics, hsts: str, site: Site
+) -> FastAPI:
     parts = [login.routes, sessions.routes, tokens.router(service_keys), tokens.keys(auth, service_keys)]
     if feed:
         parts.append(events.router(auth, service_keys))
@@ -143,10 +166,12 @@ def _auth_app(auth: Auth, service_keys: ServiceKeys, pages: bool, feed: bool, me
     application = _application(auth, routes, metrics, hsts)
     application.state.features = features
     application.state.pages = with_pages
+    application.state.site = site
     if with_pages:
-        from ..web.render import templates
+        from ..web.render import assets, templates
         from ..web.visit import refusal
 
+        application.state.assets = assets(site)
         application.state.templates = templates(
             frozenset((one.name, one.templates) for one in features if one.templates)
         )
@@ -188,6 +213,8 @@ def _application(
     )  # fmt: skip
     application.state.features = ()
     application.state.pages = False
+    application.state.site = NOBODYS
+    application.state.within = False
     application.state.shows = None
     application.state.auth = auth  # for whoever looks whether there is a second one
     application.state.hsts = hsts

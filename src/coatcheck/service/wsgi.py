@@ -8,7 +8,7 @@ verifier would hold a thread for as long as it waits for news, which is always. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
 from ..errors import ConfigurationError
 from ..issuer import Credentials
+from ..site import NOBODYS, Site
 from ..web.access import ServiceKeys
 from ..web.envelope import MAX_BODY, with_headers
 from ..web.refusals import BY_STATUS, TOO_LARGE, Refusal
@@ -41,13 +42,21 @@ class WsgiAuthApp:
     `ConfigurationError`.
     """
 
-    def __init__(self, auth: BlockingAuth, *, service_keys: Sequence[str] = (), pages: bool = True) -> None:
+    def __init__(
+        self,
+        auth: BlockingAuth,
+        *,
+        service_keys: Sequence[str] = (),
+        pages: bool = True,
+        site: Site | Mapping[str, Any] = NOBODYS,
+    ) -> None:
         if not isinstance(auth, BlockingAuth):  # who has no type checker takes one of the others, whose names are alike
             raise ConfigurationError("the service behind WSGI needs an Auth for threads: coatcheck.blocking.Auth(...)")
         ServiceKeys(service_keys)  # one that is too short is told at once, and not at the first request
         self._auth = auth
         self._service_keys = tuple(service_keys)
         self._pages = pages
+        self._site = Site.of(site)
         self._made: tuple[Auth, asyncio.AbstractEventLoop, ASGIApp] | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -71,7 +80,7 @@ class WsgiAuthApp:
     async def _answer(self, auth: Auth, scope: Scope, body: bytes) -> Answered:
         loop = asyncio.get_running_loop()
         if self._made is None or self._made[:2] != (auth, loop):  # the first request, or the first after a fork
-            app = auth_app(auth, service_keys=self._service_keys, pages=self._pages, feed=False)
+            app = auth_app(auth, service_keys=self._service_keys, pages=self._pages, feed=False, site=self._site)
             self._made = (auth, loop, app)
         return await answer(self._made[2], scope, body)
 
@@ -106,6 +115,7 @@ def service_scope(environ: Environ, prefix: str, length: int) -> Scope:
         **scope_of(environ),
         "headers": headers,
         "root_path": root_path + prefix.rstrip("/"),
+        **({"app_root_path": root_path} if prefix else {}),
         "query_string": header_bytes(environ.get("QUERY_STRING", "")),
         "server": (server, int(environ.get("SERVER_PORT") or 0)) if server else None,
     }

@@ -50,10 +50,10 @@ from .middleware import (
 )
 
 if TYPE_CHECKING:
+    from ..adapters.visits import page_for
     from ..features.former.trading import Former, TradeIn, trade_in
     from ..service.app import auth_app
     from ..web.delivery import deliver
-    from ..web.visits import page_for
     from .mounting import mount_auth
 
 __all__ = [
@@ -117,7 +117,7 @@ __getattr__ = lazily(
         "coatcheck.starlette.mounting": ("mount_auth",),
         "coatcheck.web.delivery": ("deliver",),
         "coatcheck.service.app": ("auth_app",),
-        "coatcheck.web.visits": ("page_for",),
+        "coatcheck.adapters.visits": ("page_for",),
         "coatcheck.features.former.trading": ("Former", "TradeIn", "trade_in"),
     },
 )

@@ -45,6 +45,7 @@ from ..adapters.lifespans import lifespans
 from ..adapters.problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 from ..errors import CoatcheckError
 from ..model import Identity
+from .sending import sent
 
 __all__ = [
     "AuthMiddleware", "CoatcheckBackend", "Nobody", "Refusal", "User", "current_user", "fresh", "lifespans",
@@ -296,7 +297,7 @@ def _check(demand: Demand, connection: HTTPConnection) -> Identity:
         problem = problem_of(error)
         if connection.scope["type"] == "websocket":
             raise WebSocketException(4000 + problem.status, problem.code) from error
-        raise Refusal(problem) from error
+        raise (sent(connection.scope, problem) or Refusal(problem)) from error
 
 
 def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -10,13 +10,13 @@ from starlette.middleware import Middleware
 
 from ..adapters import asgi
 from ..adapters.asgi import SECOND
+from ..adapters.visits import entrance_lifespan
 from ..auth import Auth
 from ..errors import ConfigurationError
-from ..service.app import auth_app, refuse_second
-from .middleware import (
-    AuthMiddleware,
-    lifespans,
-)
+from ..service.app import auth_app, entrance_of, refuse_second
+from ..site import NOBODYS, Site
+from .middleware import AuthMiddleware, lifespans
+from .sending import SentToLogin, on_sent_to_login
 
 __all__ = ["mount_auth"]
 
@@ -29,6 +29,8 @@ def mount_auth(
     service_keys: Sequence[str] = (),
     pages: bool = True,
     exclude: Sequence[str] = (),
+    site: Site | Mapping[str, Any] = NOBODYS,
+    send_to_login: bool = True,
 ) -> Auth:
     """Everything at once: the API and the pages under ``prefix``, the `AuthMiddleware`, and ``auth`` runs while the
     application does, from before its own lifespan begins until after that has ended.
@@ -39,7 +41,9 @@ def mount_auth(
 
     Everybody can register; an internal tool says ``Auth(url, policy=Policy(registration="closed"))``.
     ``exclude``: paths whose bearer tokens are somebody else's, as `AuthMiddleware` has it.
-    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. Returns the `Auth`. ``app`` is the outermost
+    ``auth`` may also be the database's URL, as `coatcheck.Auth` takes it. ``site``: the name, logo, colour and address
+    that the pages show. ``send_to_login``: a person who comes to a page and is nobody is sent to the login page and
+    back, and no program is; False: everybody gets the refusal. Returns the `Auth`. ``app`` is the outermost
     application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
     `Auth` in one application, and `RuntimeError` for an application that runs already."""
     if app.middleware_stack is not None:
@@ -48,9 +52,12 @@ def mount_auth(
     if isinstance(auth, str):
         auth = Auth(auth)
     middleware = _with_ours(app.user_middleware, auth, prefix, exclude)
-    app.mount(prefix, auth_app(auth, service_keys=service_keys, pages=pages))
+    service = auth_app(auth, service_keys=service_keys, pages=pages, site=site)
+    entrance = entrance_lifespan(entrance_of(auth, prefix) if pages and send_to_login else None)
+    app.mount(prefix, service)
+    app.add_exception_handler(SentToLogin, on_sent_to_login)
     app.user_middleware[:] = middleware
-    app.router.lifespan_context = lifespans(auth.lifespan, app.router.lifespan_context)
+    app.router.lifespan_context = lifespans(auth.lifespan, entrance, app.router.lifespan_context)
     return auth
 
 

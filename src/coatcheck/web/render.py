@@ -1,8 +1,10 @@
-"""HTML: the templates, the two static files, and the headers that every page carries."""
+"""HTML: the templates, the static files, and the headers that every page carries."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,11 +15,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ..errors import ConfigurationError
+from ..site import Site
+from . import colours
+
+SCRIPT: Final = (files("coatcheck.web") / "static" / "show.js").read_text("utf-8").strip()
+"""The one script: it shows what is typed into a field for a password. Pages do without it."""
+_HASH: Final = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 
 CSP: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
-"""No script at all, nothing inline, nothing from elsewhere, and no page of ours in a frame."""
+"""No script but ours, by its hash (CSP Level 2 §7.17), nothing from elsewhere, and no page of ours in a frame."""
+
+_PICTURES: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""Of the static files. A logo may be an SVG with styles in it; whoever opens it alone runs nothing of it."""
 
 HEADERS: Final = {
     "Content-Security-Policy": CSP,
@@ -59,21 +71,37 @@ class Asset:
     version: str
 
 
-def _asset(name: str, media_type: str) -> Asset:
-    content = (files("coatcheck.web") / "static" / name).read_bytes()
+def _asset(content: bytes, media_type: str) -> Asset:
     return Asset(content, media_type, hashlib.sha256(content).hexdigest()[:12])
 
 
-ASSETS: Final = {
-    "coatcheck.css": _asset("coatcheck.css", "text/css"),
-    "icon.svg": _asset("icon.svg", "image/svg+xml"),
-}
+def _file(name: str, media_type: str) -> Asset:
+    return _asset((files("coatcheck.web") / "static" / name).read_bytes(), media_type)
+
+
+ICON: Final = "icon.svg"
+STYLESHEET: Final = "coatcheck.css"
+COLOURS: Final = "colours.css"
+_OURS: Final = {STYLESHEET: _file(STYLESHEET, "text/css"), ICON: _file(ICON, "image/svg+xml")}
+
+Assets = Mapping[str, Asset]
+
+
+def assets(site: Site) -> Assets:
+    """The static files of a service, by their names."""
+    found = dict(_OURS)
+    if site.color:
+        found[COLOURS] = _asset(colours.stylesheet(site.color).encode(), "text/css")
+    if site.picture is not None:
+        found[f"logo.{site.picture.suffix}"] = _asset(site.picture.content, site.picture.media_type)
+    return found
 
 
 async def static(request: Request) -> Response:
     """One of the static files, or 404."""
-    asset = ASSETS.get(request.path_params["name"])
-    headers = {name: HEADERS[name] for name in ("Content-Security-Policy", "X-Content-Type-Options")}
+    found: Assets = request.app.state.assets
+    asset = found.get(request.path_params["name"])
+    headers = {"Content-Security-Policy": _PICTURES, "X-Content-Type-Options": HEADERS["X-Content-Type-Options"]}
     if asset is None:
         return Response(status_code=404, headers=headers | {"Cache-Control": "no-store"})
     if request.query_params.get("v") == asset.version:
@@ -81,9 +109,17 @@ async def static(request: Request) -> Response:
     return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 
-def asset_url(root: str, name: str) -> str:
-    """Where a static file is, below the service's root."""
-    return f"{root}/static/{name}?v={ASSETS[name].version}"
+def asset_url(found: Assets, root: str, name: str) -> str:
+    """Where a static file is, below the service's root; empty where there is none of the name."""
+    return f"{root}/static/{name}?v={found[name].version}" if name in found else ""
+
+
+def logo_url(found: Assets, site: Site, root: str) -> str:
+    """Where the application's logo is. Ours stands in for it where the application has said neither that nor its
+    name."""
+    if site.picture is not None:
+        return asset_url(found, root, f"logo.{site.picture.suffix}")
+    return "" if site.name else asset_url(found, root, ICON)
 
 
 def html(found: Template, context: dict[str, object], *, status: int = 200) -> Response:

@@ -17,19 +17,21 @@ from ..adapters.asgi import arrival_of, check_origin
 from ..adapters.lifespans import auth_of
 from ..adapters.problems import INTERNAL, Problem
 from ..auth import Auth
-from ..credentials.opaque import OpaqueTokens
+from ..credentials.csrf import Provenance
+from ..credentials.opaque import CSRF_PREFIX, OpaqueTokens
 from ..errors import CoatcheckError, CrossSite, InvalidCredential, StepRequired, StoreUnavailable, Throttled
 from ..features.base import Feature
 from ..issuer import Credentials
 from ..model import Identity, Mode
+from ..site import Site
 from . import delivery
 from .bodies import read_form
 from .destination import safe_next
 from .logins import chosen_mode
 from .once import log_in_once
-from .problems import tell_cross_site
+from .problems import problem_response, tell_cross_site
 from .refusals import BY_STATUS, public_problem
-from .render import asset_url, html, redirect
+from .render import COLOURS, SCRIPT, STYLESHEET, Assets, asset_url, html, logo_url, redirect
 from .replaced import sessions_named
 from .words import duration
 
@@ -37,6 +39,9 @@ Handler = Callable[["Visit"], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 log = logging.getLogger("coatcheck.service")
+
+OURS: Final = "Coatcheck"
+"""What the pages call the service where it is alone and nobody has said whose it is."""
 
 DONE: Final = {
     "login": {
@@ -74,7 +79,7 @@ _BY_CODE: Final = {
         "runs this service for a new one.",
     ),
 }  # fmt: skip
-_OURS: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
+_FAULT: Final = ("Something went wrong", "It is our fault, not yours. Try again in a moment.")
 
 
 class Visit:
@@ -130,10 +135,16 @@ class Visit:
         return sessions_named(self.auth, self.arrival.held())
 
     async def form(self, *sessions: str) -> Mapping[str, str]:
-        """The form's fields. Raises `CrossSite` when sessions are given and it was made for none of them, `Refusal` for
-        what is no form of ours. Where it comes from `endpoint` has looked at already."""
+        """The form's fields. Raises `Refusal` for what is no form of ours, and `CrossSite` for one with a token of ours
+        that was made for none of these sessions: a tab that was opened as somebody else.
+
+        A form of a page of this origin, ours or the application's, needs no token; one whose browser does not say where
+        it comes from does. What surely comes from elsewhere `endpoint` has refused already."""
         fields = await read_form(self.request)
-        if sessions and not _made_for(self.auth.opaque, sessions, fields.get("csrf_token", "")):
+        token = fields.get("csrf_token", "")
+        if not sessions or (self.is_ours and not token.startswith(CSRF_PREFIX)):  # it may be the application's token
+            return fields
+        if not _made_for(self.auth.opaque, sessions, token):
             raise CrossSite("the form was not made for this session")
         return fields
 
@@ -162,6 +173,26 @@ class Visit:
         return delivery.with_cookies(response, delivery.forget(self.request.scope))
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the request surely comes from a page of this origin, or of a listed one."""
+        return self.arrival.provenance(self.auth.policy.origins) is Provenance.OWN
+
+    @property
+    def site(self) -> Site:
+        """Whose pages these are."""
+        found: Site = self.request.app.state.site
+        return found
+
+    @property
+    def home(self) -> str:
+        """The address of the application; empty where the service is alone and nobody has said any."""
+        home = self.site.home or ("/" if self.request.app.state.within else "")
+        if not home.startswith("/"):
+            return home
+        above: dict[str, str] = {"root_path": self.request.scope.get("app_root_path", "")}
+        return f"{delivery.root_of(above)}{home}"
+
+    @property
     def features(self) -> Sequence[Feature]:
         """What the service has."""
         found: Sequence[Feature] = self.request.app.state.features
@@ -174,10 +205,16 @@ class Visit:
     def page(self, name: str, *, status: int = 200, **context: object) -> Response:
         """A page by the name of its template, with the bar on top when somebody is logged in."""
         token = self.auth.opaque.csrf_token(self.identity.session_id) if self.identity else ""
+        assets: Assets = self.request.app.state.assets
         common: dict[str, object] = {
             "root": self.root,
-            "stylesheet": asset_url(self.root, "coatcheck.css"),
-            "icon": asset_url(self.root, "icon.svg"),
+            "stylesheets": [asset_url(assets, self.root, name) for name in (STYLESHEET, COLOURS) if name in assets],
+            "logo": logo_url(assets, self.site, self.root),
+            "site_name": self.site.name or ("" if self.request.app.state.within else OURS),
+            "home": self.home,
+            "way_back": self.next or self.home,
+            "next": self.next,
+            "script": SCRIPT,
             "csrf_token": token,
             "here": self.request.scope["path"].removeprefix(self.request.scope.get("root_path", "")),
             "entries": [link for feature in self.features for link in feature.entries(self.auth)],
@@ -202,13 +239,27 @@ class Visit:
         safe = safe_next(path)
         return redirect(safe) if safe else self.go(otherwise, **query)
 
+    def enter(self, next: str, **query: str) -> Response:
+        """Go on after a login: to where the person was headed, to the application where it says where that is,
+        otherwise to the account."""
+        if self.site.home and not safe_next(next):
+            return redirect(self.home)
+        return self.go_on(next, "/account", **query)
+
+    def leave(self, next: str, *, done: str) -> Response:
+        """Go on after logging out, with our cookies forgotten: to ``next``, or to the application."""
+        wanted = safe_next(next) or self.next or self.home
+        return self.forget(redirect(wanted) if wanted else self.go("/login", done=done))
+
     def log_in_first(self, page: str) -> Response:
         """To the login page, and from there on to ``page`` (a path of ours, perhaps with a query)."""
         return self.go("/login", next=f"{self.root}{page}", done="ended" if self.ended else "needed")
 
     def refusal(self, problem: Problem) -> Response:
-        """The page for a refusal."""
-        otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _OURS
+        """The page for a refusal; where there are no pages, the problem."""
+        if not self.request.app.state.pages:
+            return problem_response(problem)
+        otherwise = ("That cannot be done", problem.detail) if problem.status < 500 else _FAULT
         heading, text = _BY_CODE.get(problem.code) or _PAGES.get(problem.status, otherwise)
         back, back_text = self._way_on() if problem.status == 405 else self._way_home()
         response = self.page(

@@ -227,13 +227,22 @@ async def test_own_users() -> None:
 
 
 async def test_without_pages(gated: World) -> None:
-    """The API alone: forms are another content type, and no page is served."""
+    """The API alone: no page is served, and a form logs nobody in; one in a page of the application's logs out."""
     host = FastAPI(openapi_url=None)
     host.mount("/auth", auth_app(gated.auth, pages=False))
     async with plain(host, base="https://auth.test/auth") as client:
-        for path in ("/login", "/logout"):
-            response = await client.post(path, data=LOGIN)
-            assert response.status_code == 415
+        assert (await client.post("/login", data=LOGIN)).status_code == 415
+        own = {"Sec-Fetch-Site": "same-origin"}
+        assert (await client.post("/login", json=LOGIN, headers=own)).status_code == 200
+        refused = await client.post("/logout", data={"csrf_token": "ccf_x"}, headers=own)
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
+        assert (await client.get("/session")).status_code == 200
+        for path in ("/logout/others", "/logout"):
+            response = await client.post(path, data={"next": "/bye"}, headers=own)
+            assert (response.status_code, response.headers["location"]) == (303, "/bye")
+        assert (await client.get("/session")).status_code == 401
+        nobody = await client.post("/logout/others", data={"next": "/bye"}, headers=own)
+        assert (nobody.status_code, nobody.json()["code"]) == (401, "not_logged_in")
         for path in ("/", "/signup", "/account", "/devices"):
             response = await client.get(path, headers={"Accept": "text/html"})
             assert response.headers["content-type"] == "application/problem+json"

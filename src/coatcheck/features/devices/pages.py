@@ -40,7 +40,6 @@ class _Row:
     user_agent: str
     ip: str
     kind: str
-    mode: str
     created: Moment
     seen: Moment
     ends: Moment
@@ -149,7 +148,6 @@ def _row(session: Session, current: str, now: float) -> _Row:
         user_agent=session.device.user_agent,
         ip=session.device.ip,
         kind=MODES[session.mode],
-        mode=session.mode.value,
         created=moment(session.created, now),
         seen=moment(now if session.id == current else session.seen, now),
         ends=moment(session.absolute_deadline, now),

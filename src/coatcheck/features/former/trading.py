@@ -21,6 +21,7 @@ from starlette.responses import Response
 from ... import acts, arguments
 from ...adapters.asgi import ASGIApp, Receive, Scope, Send, arrival_of, check_origin, header, refuse
 from ...adapters.problems import problem_of
+from ...adapters.visits import here
 from ...auth import Auth
 from ...credentials.cookies import delete_cookie
 from ...errors import (
@@ -40,7 +41,6 @@ from ...web.logins import chosen_mode
 from ...web.problems import problem_response
 from ...web.refusals import public_problem
 from ...web.replaced import replaced
-from ...web.visits import here
 
 _T = TypeVar("_T")
 _REMEMBERED: Final = 10 * 365 * 86400.0

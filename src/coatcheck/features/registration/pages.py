@@ -52,7 +52,7 @@ async def signup(visit: Visit) -> Response:
         credentials = await visit.log_in(subject, once=entry.once)
     except StepRequired as more:  # it was made a moment ago, and has been given a second factor since
         return visit.step_on(more, Mode.SESSION, entry.next)
-    return visit.deliver(visit.go_on(entry.next, "/account", done="welcome"), credentials)
+    return visit.deliver(visit.enter(entry.next, done="welcome"), credentials)
 
 
 async def _register(visit: Visit, entry: Entry) -> str:

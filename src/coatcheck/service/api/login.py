@@ -109,9 +109,10 @@ async def refresh(request: Request) -> Response:
     ),
 )
 async def logout(request: Request) -> Response:
-    """End the session of whatever credential is presented, even an access token that has expired."""
+    """End the session of whatever credential is presented, even an access token that has expired. A form, also one in
+    a page of the application's own, leads on to its `next` or to the application."""
     auth = auth_of(request)
-    if is_form_of_ours(request):
+    if content_type(request) == FORM:
         from ..pages import forms
 
         return await forms.logout(request)
@@ -138,7 +139,11 @@ async def logout(request: Request) -> Response:
     ),
 )
 async def logout_others(request: Request) -> Response:
-    """End all sessions of the subject but this one."""
+    """End all sessions of the subject but this one. A form leads on, as that of `/logout` does."""
+    if content_type(request) == FORM:
+        from ..pages import forms
+
+        return await forms.logout_others(request)
     auth, identity = await require_identity(request)
     await read_json(request, NoBody, optional=True)
     try:
@@ -155,7 +160,11 @@ async def logout_others(request: Request) -> Response:
     ),
 )
 async def logout_everywhere(request: Request) -> Response:
-    """End all sessions of the subject, this one too."""
+    """End all sessions of the subject, this one too. A form leads on, as that of `/logout` does."""
+    if content_type(request) == FORM:
+        from ..pages import forms
+
+        return await forms.logout_everywhere(request)
     auth, identity = await require_identity(request)
     await read_json(request, NoBody, optional=True)
     await auth.revoke_subject(identity.subject, kinds=LOGOUT_KINDS)

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from ...errors import Conflict, InvalidLogin, Throttled, WeakPassword
 from ...model import Identity, Mode
-from ...web.entry import retry_later, sentence
+from ...web.destination import safe_next
+from ...web.entry import next_query, retry_later, sentence
 from ...web.logins import email_of
 from ...web.visit import Visit, wait_text
 from ...web.words import moment
@@ -22,7 +23,7 @@ async def home(visit: Visit) -> Response:
 async def account_page(visit: Visit) -> Response:
     """GET /account."""
     if visit.identity is None:
-        return visit.log_in_first("/account")
+        return visit.log_in_first(f"/account{next_query(visit.next)}")
     return await _account(visit, visit.identity)
 
 
@@ -39,10 +40,11 @@ async def change_password(visit: Visit) -> Response:
         errors["new_password"] = "Enter a new password."
     if errors:
         return await _account(visit, visit.identity, status=422, errors=errors)
-    return await _change(visit, visit.identity, current, new)
+    return await _change(visit, visit.identity, form)
 
 
-async def _change(visit: Visit, identity: Identity, current: str, new: str) -> Response:
+async def _change(visit: Visit, identity: Identity, form: Mapping[str, str]) -> Response:
+    current, new = form["current_password"], form["new_password"]
     visit.require_cookies(identity.mode)
     keep = None if identity.mode is Mode.JWT else identity.session_id  # a page cannot hand out tokens
     try:
@@ -60,7 +62,8 @@ async def _change(visit: Visit, identity: Identity, current: str, new: str) -> R
     if credentials is None:  # this session has just been ended elsewhere, or belongs to a program and not a browser
         visit.ended = True
         return visit.forget(visit.log_in_first("/account"))
-    return visit.deliver(visit.go("/account", done="password"), credentials, renewed=True)
+    next = safe_next(form.get("next", ""))
+    return visit.deliver(visit.go("/account", done="password", next=next), credentials, renewed=True)
 
 
 async def _account(

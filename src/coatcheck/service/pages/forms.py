@@ -10,8 +10,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ...errors import InvalidLogin, StepRequired, Throttled
-from ...model import Mode
+from ...errors import InvalidLogin, NotFound, NotLoggedIn, StepRequired, Throttled
+from ...model import LOGOUT_KINDS, Mode
 from ...web import once
 from ...web.entry import NO_EMAIL, NO_ERRORS, Entry, next_query, read_entry, retry_later
 from ...web.visit import Visit, endpoint, wait_text
@@ -43,21 +43,47 @@ async def _login(visit: Visit) -> Response:
         return await _login_form(visit, entry, status=401, problem=problem, about="problem")
     except Throttled as error:
         return retry_later(await _login_form(visit, entry, status=429, problem=wait_text(error)), error)
-    return visit.deliver(visit.go_on(entry.next, "/account"), credentials)
+    return visit.deliver(visit.enter(entry.next), credentials)
 
 
 async def _logout(visit: Visit) -> Response:
     sessions = visit.sessions
-    await visit.form(*sessions)
+    form = await visit.form(*sessions)
     for session_id in sessions:
         await visit.auth.revoke(session_id)
-    return visit.forget(visit.go("/login", done="logout"))
+    return visit.leave(form.get("next", ""), done="logout")
+
+
+async def _logout_others(visit: Visit) -> Response:
+    if visit.identity is None:
+        if visit.request.app.state.pages:
+            return visit.log_in_first("/account")
+        raise NotLoggedIn("nobody to log out elsewhere")
+    form = await visit.form(visit.identity.session_id)
+    try:
+        await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS, excepted=visit.identity.session_id)
+    except NotFound:  # this session has just been ended elsewhere, and so nothing was done
+        return visit.leave(form.get("next", ""), done="over")
+    return visit.go_on(form.get("next", "") or visit.next or visit.home, "/account")
+
+
+async def _logout_everywhere(visit: Visit) -> Response:
+    if visit.identity is None:
+        return await _logout(visit)
+    form = await visit.form(visit.identity.session_id)
+    await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS)
+    return visit.leave(form.get("next", ""), done="everywhere")
 
 
 login: Final = endpoint(_login)
 """POST /login with a form: check it, log in and go on, or show it again."""
 logout: Final = endpoint(_logout)
-"""POST /logout with a form: end the session that the cookie names, even when its credential has expired."""
+"""POST /logout with a form, ours or one in a page of the application's: end the session that the cookie names, even
+when its credential has expired, and go on to ``next`` or to the application."""
+logout_others: Final = endpoint(_logout_others)
+"""POST /logout/others with a form."""
+logout_everywhere: Final = endpoint(_logout_everywhere)
+"""POST /logout/everywhere with a form."""
 
 
 async def _login_form(

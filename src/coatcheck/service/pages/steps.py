@@ -45,8 +45,8 @@ async def _go_on(visit: Visit) -> Response:
     except AttemptOver:
         return _over(visit, next)
     renews = bool(visit.auth.attempts.renewed_by(attempt))
-    done = {"done": "proved"} if renews else {}
-    response = visit.deliver(visit.go_on(next, "/account", **done), made, renewed=renews)
+    onward = visit.go_on(next, "/account", done="proved") if renews else visit.enter(next)
+    response = visit.deliver(onward, made, renewed=renews)
     return delivery.with_cookies(response, delivery.forget_attempt(visit.request.scope))
 
 

@@ -1,0 +1,129 @@
+"""Whose pages these are: the name, logo and colour of the application that people log in to, and where it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+from .origins import listed
+
+MAX_NAME: Final = 60
+"""Characters of a name: what stands in a bar and a title."""
+MAX_LOGO: Final = 512 * 1024
+"""Bytes of a logo, which every visitor loads."""
+
+_COLOR: Final = re.compile(r"#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
+_PATH: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
+_SVG: Final = re.compile(rb"\A\s*(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE[^>]*>\s*)?<svg[\s>]", re.DOTALL)
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
+    (b"\xff\xd8\xff", "image/jpeg", "jpg"),
+    (b"GIF8", "image/gif", "gif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """A picture, read once."""
+
+    content: bytes = field(repr=False)
+    media_type: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the pages show of the application. All may be left out: ``mount_auth(app, url, site=Site(name="Acme"))``.
+
+    Raises `ConfigurationError` for what cannot be shown, when it is made."""
+
+    name: str = ""
+    """What people call it, `MAX_NAME` characters at most: in the bar, in titles, on the way back."""
+    logo: str | os.PathLike[str] = ""
+    """A file with its picture: SVG, PNG, JPEG, GIF or WebP, of `MAX_LOGO` bytes at most. It is read once, and the
+    service hands it out itself. Without one, and with a name, there is none."""
+    color: str = ""
+    """Its colour, such as ``#7c3aed``, for buttons and links. Where text in it could not be read, a darker or lighter
+    one is taken (WCAG 2.2, 1.4.3: 4.5 to 1), in the light and in the dark."""
+    home: str = ""
+    """Where people go after logging in or out, unless a ``next`` says otherwise, and where the name leads: a path of
+    the application such as ``/dashboard``, or an address such as ``https://app.example/``. Left out, the name leads to
+    the root of the application, and a login to the account page."""
+    picture: Logo | None = field(init=False, repr=False, compare=False, default=None)
+    """The logo as it was read."""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "color", "home"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"site.{name} must be a text")
+        if len(self.name) > MAX_NAME or not self.name.isprintable() or self.name != self.name.strip():
+            raise ConfigurationError(f"site.name must be one line of at most {MAX_NAME} characters")
+        if self.color and not _COLOR.fullmatch(self.color):
+            raise ConfigurationError("site.color must be such as #7c3aed")
+        if self.home and not is_address(self.home):
+            raise ConfigurationError("site.home must be a path such as /dashboard, or such as https://app.example/")
+        if not isinstance(self.logo, str | os.PathLike):
+            raise ConfigurationError("site.logo must be the path of a file")
+        if os.fspath(self.logo):
+            object.__setattr__(self, "picture", _read(Path(self.logo)))
+
+    @classmethod
+    def of(cls, given: object) -> Self:
+        """The site that is given as one, or as a mapping of what it has. Raises `ConfigurationError`."""
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise ConfigurationError('site must be such as Site(name="Acme", home="/")')
+        known = [item.name for item in fields(cls) if item.init]
+        for name in given:
+            if name not in known:
+                close = get_close_matches(str(name), known, n=1)
+                meant = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+                raise ConfigurationError(f"site has no {name!r}{meant}")
+        values: dict[str, Any] = dict(given)
+        return cls(**values)
+
+
+NOBODYS: Final = Site()
+"""What has neither name nor logo."""
+
+
+def is_address(text: str) -> bool:
+    """Whether it is a path of a site, or an address on the web, that a page may lead to."""
+    if _PATH.fullmatch(text):
+        return True
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not text.isascii() or any(char in text for char in " \t\r\n\\<>\"'"):
+        return False
+    try:
+        listed(f"{parts.scheme}://{parts.netloc}")
+    except ValueError:
+        return False
+    return True
+
+
+def _read(file: Path) -> Logo:
+    if file.as_posix().partition(":")[0] in ("http", "https", "data"):
+        raise ConfigurationError("site.logo is a file beside the application, and no address: pages load nothing else")
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_LOGO + 1)
+    except OSError as error:
+        raise ConfigurationError(f"site.logo: cannot read {file}: {error.strerror}") from error
+    if len(content) > MAX_LOGO:
+        raise ConfigurationError(f"site.logo: {file} has more than {MAX_LOGO // 1024} KiB")
+    for begin, media_type, suffix in _MAGIC:
+        if content.startswith(begin):
+            return Logo(content, media_type, suffix)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return Logo(content, "image/webp", "webp")
+    if _SVG.match(content[:4096]):
+        return Logo(content, "image/svg+xml", "svg")
+    raise ConfigurationError(f"site.logo: {file} is no SVG, PNG, JPEG, GIF or WebP")
