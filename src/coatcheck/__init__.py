@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
+    from .site import Site
     from .subjects import ApplicationSubjects, Login, UserSource
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "RemoteVerifier",
     "Session",
     "SessionEnded",
+    "Site",
     "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",
@@ -120,6 +122,7 @@ __getattr__ = lazily(
             "Policy",
         ),
         "coatcheck.remote": ("RemoteVerifier",),
+        "coatcheck.site": ("Site",),
         "coatcheck.subjects": (
             "ApplicationSubjects",
             "Login",

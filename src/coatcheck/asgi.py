@@ -51,6 +51,7 @@ from .lazily import lazily
 from .model import Device, Identity, Mode, Session, SubjectFacts
 from .policy import Lifetimes, Policy
 from .remote import RemoteVerifier
+from .site import Site
 from .subjects import ApplicationSubjects, Login, UserSource
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ __all__ = [
     "Scope",
     "Send",
     "Session",
+    "Site",
     "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",

@@ -34,6 +34,7 @@ from .issuer import Credentials
 from .lazily import lazily
 from .model import Device, Identity, Mode, Session, SubjectFacts
 from .policy import Lifetimes, Policy
+from .site import Site
 from .subjects import ApplicationSubjects, Login, UserSource
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ __all__ = [
     "Rejected",
     "RemoteVerifier",
     "Session",
+    "Site",
     "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -19,14 +20,14 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.urls import include, path  # noqa: E402
+from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 from fastapi import FastAPI, Request  # noqa: E402
 from flask import Flask  # noqa: E402
 from flask import redirect as flask_redirect  # noqa: E402
 from litestar import Litestar  # noqa: E402
-from litestar import Request as LitestarRequest  # noqa: E402
 from litestar import get as litestar_get  # noqa: E402
+from litestar import post as litestar_post  # noqa: E402
 from litestar.response import Redirect  # noqa: E402
-from litestar.response import Response as LitestarResponse  # noqa: E402
 from starlette.applications import Starlette  # noqa: E402
 from starlette.authentication import requires as starlette_requires  # noqa: E402
 from starlette.responses import PlainTextResponse, RedirectResponse, Response  # noqa: E402
@@ -39,18 +40,17 @@ from coatcheck import flask as flask_service  # noqa: E402
 from coatcheck import starlette as starlette_service  # noqa: E402
 from coatcheck.accounts import PasswordHasher  # noqa: E402
 from coatcheck.clock import Clock  # noqa: E402
-from coatcheck.errors import CoatcheckError  # noqa: E402
-from coatcheck.litestar import ServicePlugin, page_for  # noqa: E402
+from coatcheck.litestar import ServicePlugin  # noqa: E402
 from coatcheck.litestar import fresh as litestar_fresh  # noqa: E402
 from coatcheck.litestar import logged_in as litestar_logged_in  # noqa: E402
-from coatcheck.litestar import on_refusal as litestar_on_refusal  # noqa: E402
 from coatcheck.testing.clock import TravelClock  # noqa: E402
 from tests.adapters.apps.support import served  # noqa: E402
 from tests.adapters.suite.contract import CHEAP  # noqa: E402
 from tests.service.visitor import EMAIL, OWN, PASSWORD, Page  # noqa: E402
 
 BASE = "https://app.example"
-Making = Callable[[dict[str, Any]], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
+LOGIN_URL = "/auth/login"
+Making = Callable[..., AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
 
 
 class Threads(httpx.AsyncBaseTransport):
@@ -76,7 +76,7 @@ def threads(arguments: dict[str, Any]) -> Iterator[blocking.Auth]:
 
 
 @asynccontextmanager
-async def with_django(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def with_django(arguments: dict[str, Any], **mount: Any) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """What is natural in a project: its own decorators send people to ``LOGIN_URL``, whether logged in or not."""
 
     def page(request: HttpRequest) -> HttpResponse:
@@ -84,6 +84,7 @@ async def with_django(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBas
 
     routes = [
         path("mine", django_adapter.login_required(page)),
+        path("order", csrf_exempt(django_adapter.login_required(page))),
         path("fresh", django_adapter.fresh(minutes=5)(page)),
         path("again", django_adapter.fresh(minutes=5, renew_url="/auth/login")(page)),
         path("right", permission_required("shop.rule")(page)),
@@ -93,19 +94,20 @@ async def with_django(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBas
         path("auth/", include("coatcheck.django.urls")),
     ]
     auth = blocking.Auth(**arguments)
-    given = {"users": "coatcheck", "auth": auth}
-    with auth, override_settings(COATCHECK=given, ROOT_URLCONF=tuple(routes), LOGIN_URL="/auth/login"):
+    given = {"users": "coatcheck", "auth": auth, **mount}
+    with auth, override_settings(COATCHECK=given, ROOT_URLCONF=tuple(routes), LOGIN_URL=LOGIN_URL):
         yield Threads(WSGIHandler())
 
 
 @asynccontextmanager
-async def with_flask(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def with_flask(arguments: dict[str, Any], **mount: Any) -> AsyncIterator[httpx.AsyncBaseTransport]:
     def page() -> str:
         return "the page"
 
     with threads(arguments) as auth:
         app = Flask(__name__)
-        flask_service.mount_auth(app, auth)
+        flask_service.mount_auth(app, auth, **mount)
+        app.post("/order", endpoint="order")(flask_service.login_required(page))
         views: dict[str, Callable[[], Any]] = {
             "mine": flask_service.login_required(page),
             "fresh": flask_service.fresh(minutes=5)(page),
@@ -121,7 +123,7 @@ async def with_flask(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBase
 
 
 @asynccontextmanager
-async def with_starlette(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def with_starlette(arguments: dict[str, Any], **mount: Any) -> AsyncIterator[httpx.AsyncBaseTransport]:
     async def page(request: Request) -> Response:
         return PlainTextResponse("the page")
 
@@ -134,36 +136,31 @@ async def with_starlette(arguments: dict[str, Any]) -> AsyncIterator[httpx.Async
     async def login(request: Request) -> Response:
         return RedirectResponse(f"/auth/login?{request.url.query}")
 
-    def refused(request: Any, error: Exception) -> Response:
-        assert isinstance(error, starlette_service.Refusal)
-        where = starlette_service.page_for(request.scope, error.problem)
-        return RedirectResponse(where, 303) if where else starlette_service.on_error(request, error)
-
     routes = [
         Route("/mine", starlette_service.logged_in(page)),
         Route("/fresh", starlette_service.fresh(minutes=5)(page)),
+        Route("/order", starlette_service.logged_in(page), methods=["POST"]),
         Route("/right", starlette_requires("role:rule", redirect="login")(page)),
         Route("/login", login, name="login"),
         sent_to("again", "login"), sent_to("test", "login"), sent_to("signup", "signup"),
         sent_to("proof", "reauthenticate"),
     ]  # fmt: skip
-    app = Starlette(routes=routes, exception_handlers={starlette_service.Refusal: refused})
-    auth = starlette_service.mount_auth(app, Auth(**arguments))
+    app = Starlette(routes=routes)
+    auth = starlette_service.mount_auth(app, Auth(**arguments), **mount)
     async with served(app, auth) as running:
         yield httpx.ASGITransport(running._with_state)
 
 
 @asynccontextmanager
-async def with_fastapi(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def with_fastapi(arguments: dict[str, Any], **mount: Any) -> AsyncIterator[httpx.AsyncBaseTransport]:
     app = FastAPI()
-
-    @app.exception_handler(fastapi_service.Refusal)
-    async def refused(request: Request, error: fastapi_service.Refusal) -> Response:
-        where = fastapi_service.page_for(request.scope, error.problem)
-        return RedirectResponse(where, 303) if where else await fastapi_service.on_refusal(request, error)
 
     @app.get("/mine")
     async def mine(user: fastapi_service.CurrentUser) -> str:
+        return "the page"
+
+    @app.post("/order")
+    async def order(user: fastapi_service.CurrentUser) -> str:
         return "the page"
 
     @app.get("/fresh", dependencies=[fastapi_service.fresh(minutes=5)])
@@ -174,19 +171,23 @@ async def with_fastapi(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBa
         ("again", "login"), ("right", "login"), ("test", "login"), ("signup", "signup"), ("proof", "reauthenticate"),
     ):  # fmt: skip
         app.add_api_route(f"/{name}", lambda to=f"/auth/{where}?next=/{name}": RedirectResponse(to))
-    auth = fastapi_service.mount_auth(app, Auth(**arguments))
+    auth = fastapi_service.mount_auth(app, Auth(**arguments), **mount)
     async with served(app, auth) as running:
         yield httpx.ASGITransport(running._with_state)
 
 
 @asynccontextmanager
-async def with_litestar(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def with_litestar(arguments: dict[str, Any], **mount: Any) -> AsyncIterator[httpx.AsyncBaseTransport]:
     @litestar_get("/mine", guards=[litestar_logged_in])
     async def mine() -> str:
         return "the page"
 
     @litestar_get("/fresh", guards=[litestar_fresh(minutes=5)])
     async def lately() -> str:
+        return "the page"
+
+    @litestar_post("/order", guards=[litestar_logged_in], status_code=200)
+    async def order() -> str:
         return "the page"
 
     def sent_to(name: str, where: str) -> Any:
@@ -196,18 +197,12 @@ async def with_litestar(arguments: dict[str, Any]) -> AsyncIterator[httpx.AsyncB
 
         return sent
 
-    def refused(request: LitestarRequest[Any, Any, Any], error: CoatcheckError) -> LitestarResponse[Any]:
-        where = page_for(request.scope, error)
-        return Redirect(where, status_code=303) if where else litestar_on_refusal(request, error)
-
     sent = [
         sent_to("again", "login"), sent_to("right", "login"), sent_to("test", "login"), sent_to("signup", "signup"),
         sent_to("proof", "reauthenticate"),
     ]  # fmt: skip
     auth = Auth(**arguments)
-    app: Any = Litestar(
-        [mine, lately, *sent], plugins=[ServicePlugin(auth)], exception_handlers={CoatcheckError: refused}
-    )
+    app: Any = Litestar([mine, lately, order, *sent], plugins=[ServicePlugin(auth, **mount)])
     async with served(app, auth) as running:
         yield httpx.ASGITransport(running._with_state)
 
@@ -242,22 +237,28 @@ class Person:
         return Page(answer.text if "<html" in answer.text else f"<body>{answer.text}</body>")
 
 
-@pytest.fixture(params=FRAMEWORKS)
-async def person(request: pytest.FixtureRequest) -> AsyncIterator[Person]:
-    """Somebody with an account, at an application of this framework."""
+@asynccontextmanager
+async def somebody(name: str, **mount: Any) -> AsyncIterator[Person]:
     clock = TravelClock()
-    making: Making = FRAMEWORKS[request.param]
+    making: Making = FRAMEWORKS[name]
     arguments = {
         "url": "memory://",
         "clock": Clock(monotonic=clock.monotonic, wall=clock.now),
         "password_hasher": PasswordHasher(CHEAP, concurrency=1),
     }
-    async with making(arguments) as transport:
+    async with making(arguments, **mount) as transport:
         person = Person(transport, clock)
         async with person.http:
             body = {"email": EMAIL, "password": PASSWORD}
             assert (await person.http.post("/auth/register", json=body)).status_code == 201
             yield person
+
+
+@pytest.fixture(params=FRAMEWORKS)
+async def person(request: pytest.FixtureRequest) -> AsyncIterator[Person]:
+    """Somebody with an account, at an application of this framework."""
+    async with somebody(request.param) as person:
+        yield person
 
 
 async def test_the_way_in(person: Person) -> None:
@@ -337,3 +338,100 @@ async def log_in(person: Person) -> None:
     page = await person.go("/auth/login")
     await person.submit(page, "/auth/login", email=EMAIL, password=PASSWORD)
     assert person.at == "/auth/account"
+
+
+async def test_a_form(person: Person) -> None:
+    """Nobody who sends a form is sent to the login page, and from there to the page that the form is on. Where that is
+    not known, or is of another host, they end at their account."""
+    for referer, back in (
+        (f"{BASE}/shop?a=1", "?next=%2Fshop%3Fa%3D1"), ("", ""), ("https://evil.example/x", ""),
+        (f"{BASE}.evil.example/x", ""), (f"{BASE}//evil.example", ""),
+    ):  # fmt: skip
+        answer = await person.http.post("/order", data={"a": "1"}, headers={"referer": referer})
+        location = answer.headers["location"].removeprefix(BASE)
+        assert (answer.status_code // 100, location) == (3, f"/auth/login{back}")
+        assert answer.headers["cache-control"] == "no-store"
+    for headers in ({"accept": "application/json"}, {"sec-fetch-mode": "cors"}):
+        assert (await person.http.post("/order", data={"a": "1"}, headers=headers)).status_code == 401
+    assert (await person.http.post("/order", json={})).status_code == 401
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+async def test_nobody_is_sent(name: str) -> None:
+    """One setting turns it off: everybody gets the refusal."""
+    async with somebody(name, send_to_login=False) as person:
+        for where in ("/mine", "/fresh"):
+            answer = await person.http.get(where)
+            assert (answer.status_code, "location" in answer.headers) == (401, False)
+        assert (await person.http.post("/order", data={"a": "1"})).status_code == 401
+        await log_in(person)
+        person.clock.advance(301)
+        answer = await person.http.get("/fresh")
+        assert (answer.status_code, "login_too_old" in answer.text) == (401, True)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+async def test_without_pages(name: str) -> None:
+    """Where there are no pages, nobody is sent to one."""
+    async with somebody(name, pages=False) as person:
+        answer = await person.http.get("/mine")
+        sent = answer.headers.get("location")
+        assert (answer.status_code, sent) == ((302, "/auth/login?next=%2Fmine") if name == "django" else (401, None))
+
+
+@pytest.mark.parametrize("token", [{}, {"csrf_token": "of the application"}, {"csrfmiddlewaretoken": "x"}])
+async def test_a_logout_button(person: Person, token: dict[str, str]) -> None:
+    """A form in a page of the application's own logs out, without any token of ours, and leads to ``next`` or to the
+    application; one of another site does not, and one that was made for another login of ours does not."""
+
+    async def leave(fields: dict[str, str], where: str = "", **headers: str) -> httpx.Response:
+        content_type = {"content-type": "application/x-www-form-urlencoded"}
+        return await person.http.post(where or action, content=urlencode(fields), headers=content_type | headers)
+
+    for action in ("/auth/logout", "/auth/logout/everywhere"):
+        await log_in(person)
+        for site in ("cross-site", "same-site", ""):
+            assert (await leave(token, **{"sec-fetch-site": site})).status_code == 403
+        assert (await leave({"csrf_token": "ccf_x"})).status_code == 403
+        assert (await person.http.get("/mine")).status_code == 200
+        answer = await leave(token)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert (await person.http.get("/mine")).status_code in (302, 303)
+        await log_in(person)
+        assert (await leave(token | {"next": "/bye?a=1"})).headers["location"] == "/bye?a=1"
+        await log_in(person)
+        assert (await leave(token, f"{action}?next=/bye")).headers["location"] == "/bye"
+        await log_in(person)
+        assert (await leave(token | {"next": "//evil.example"})).headers["location"] == "/"
+        assert (await leave(token)).headers["location"] == "/", "and for nobody the same"
+
+
+async def test_logging_out_elsewhere(person: Person) -> None:
+    """A form ends all other sessions, and leads on."""
+    await log_in(person)
+    held = dict(person.http.cookies)
+    person.http.cookies.clear()
+    await log_in(person)
+    answer = await person.http.post("/auth/logout/others", data={"next": "/mine"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/mine")
+    assert (await person.http.get("/mine")).status_code == 200
+    person.http.cookies.clear()
+    person.http.cookies.update(held)
+    assert (await person.http.get("/mine")).status_code in (302, 303)
+    answer = await person.http.post("/auth/logout/others", data={"next": "/mine"})
+    assert answer.headers["location"].startswith("/auth/login?next=%2Fauth%2Faccount")
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+async def test_home(name: str) -> None:
+    """Where the application says where it is, a login without ``next`` leads there, and so does a logout."""
+    async with somebody(name, site={"name": "The Shop", "home": "/mine"}) as person:
+        page = await person.go("/auth/login")
+        assert page.title == "Log in · The Shop"
+        page = await person.submit(page, "/auth/login", email=EMAIL, password=PASSWORD)
+        assert person.at == "/mine"
+        assert "the page" in page.text
+        account = await person.go("/auth/account")
+        assert "Go on to The Shop" in account.text
+        assert "/mine" in [attrs.get("href") for tag, attrs in account.tags if tag == "a"]
+        assert (await person.http.post("/auth/logout", data={"a": "b"})).headers["location"] == "/mine"

@@ -55,7 +55,7 @@ async def test_only_here(visitor: Visitor) -> None:
 
 
 async def test_what_it_shows(visitor: Visitor, auth: Auth, subject: str, clock: TravelClock) -> None:
-    """Each device with its name, label, address and times, and what it is, in words and exactly; this one marked and first."""
+    """Each device with its name, label, address and times, in words and exactly; this one marked and first."""
     await auth.login(subject, mode=Mode.JWT, device=Device(user_agent="curl/8.14.1", ip="203.0.113.7", label="Backup"))
     clock.advance(7200 + 60)
     await visitor.log_in()

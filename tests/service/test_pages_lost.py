@@ -98,7 +98,7 @@ async def test_a_form_of_another_login(visitor: Visitor, auth: Auth) -> None:
 
 @pytest.mark.parametrize("gone", ["ended", "cookie", "token"])
 async def test_a_form_after_the_end(visitor: Visitor, clock: TravelClock, gone: str) -> None:
-    """Whatever is gone when a form is sent, session or cookie, or the login that it was made for: a page, and nothing is
+    """Whatever is gone when a form is sent, session, cookie or the login that it was made for: a page, and nothing is
     changed."""
     await visitor.log_in()
     forms = await _forms_of(visitor)

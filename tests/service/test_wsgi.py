@@ -47,7 +47,8 @@ def auth() -> Iterator[Auth]:
 
 
 def plain(auth: Auth) -> Any:
-    service = WsgiAuthApp(auth, service_keys=[SERVICE_KEY])
+    # A dispatcher tells nobody where the application begins.
+    service = WsgiAuthApp(auth, service_keys=[SERVICE_KEY], site={"home": "/site/"})
     return DispatcherMiddleware(Flask("nothing"), {"/site/auth": service})
 
 

@@ -13,7 +13,8 @@ from .asgi import Scope, arrival_of, header
 from .problems import Problem, problem_of
 from .sent_forms import FORMS, LOCAL_URL
 
-_NOBODY: Final = "not_logged_in"
+_NOBODY: Final = ("not_logged_in", "invalid_credential")
+"""A cookie that is refused has ended, for the most part: its browser is nobody's."""
 _TOO_OLD: Final = "login_too_old"
 
 _ENTRANCE: Final = "coatcheck.entrance"
@@ -60,7 +61,7 @@ def page_for(
     application. A person is who comes without a bearer token and accepts HTML, to a page or with a form. Back from
     there they come to the page, or to that on which the form stands."""
     problem = refusal if isinstance(refusal, Problem) else problem_of(refusal)
-    page = {_NOBODY: login, _TOO_OLD: renew}.get(problem.code)
+    page = login if problem.code in _NOBODY else renew if problem.code == _TOO_OLD else None
     plain: Scope = dict(scope)
     if page is None or plain["type"] != "http":
         return None

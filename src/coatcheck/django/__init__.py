@@ -28,6 +28,7 @@ from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
+from ..site import Site
 from .changes import cut_off, user_changed
 from .conf import knower
 from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttemptOver", "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials",
     "Device", "DjangoUsers", "Former", "Identity", "InvalidLogin", "InvalidStep", "Lifetimes", "LoggedInRequest",
-    "LoginRequiredMixin", "Mode", "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "StepRequired",
+    "LoginRequiredMixin", "Mode", "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "Site", "StepRequired",
     "StoreUnavailable", "SubjectFacts", "Throttled", "auth", "current_user", "cut_off", "deliver", "exempt",
     "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
 ]  # fmt: skip

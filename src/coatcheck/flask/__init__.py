@@ -32,6 +32,7 @@ from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
+from ..site import Site
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .views import Coatcheck, auth_of, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
 
@@ -67,6 +68,7 @@ __all__ = [
     "Rejected",
     "RemoteVerifier",
     "Session",
+    "Site",
     "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",

@@ -70,7 +70,7 @@ def application(settings: Settings, auth: Auth | None = None) -> Any:
     """The ASGI application of one process; ``auth`` is made of the settings unless it is given."""
     from .app import alone
 
-    return alone(auth or settings.auth(), service_keys=settings.service_keys, prefix=PREFIX)
+    return alone(auth or settings.auth(), service_keys=settings.service_keys, prefix=PREFIX, site=settings.site)
 
 
 def is_loopback(host: str) -> bool:

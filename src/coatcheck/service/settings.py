@@ -26,6 +26,7 @@ from ..features.base import Feature, Off
 from ..features.registry import BUILT_IN, kind_of, names
 from ..policy import Lifetimes, Policy
 from ..secret_file import check_private
+from ..site import NOBODYS, Site
 from .readers import (
     Reader,
     choice,
@@ -81,6 +82,8 @@ class Settings:
     """Characters a new password needs; 15 is better."""
     password_words: tuple[str, ...] = ()
     """Words that count for nothing in a password: the organisation, products, places."""
+    site: Site = NOBODYS
+    """The name, logo, colour and address that the pages show: ``site.name`` and so on. Coatcheck's own without."""
     policy: Policy = field(default_factory=Policy)
     features: tuple[Feature, ...] = ()
     """Capabilities that ``[features.NAME]`` turns on or sets up, besides what the service has of itself."""
@@ -162,6 +165,10 @@ READERS: Final[Mapping[str, Reader]] = {
     "password.profile": choice(tuple(PROFILES)),
     "password.min_length": positive,
     "password.words": several,
+    "site.name": text,
+    "site.logo": path,
+    "site.color": text,
+    "site.home": text,
     **_policy_readers(),
 }
 """Every setting by its dotted name."""
@@ -196,7 +203,9 @@ def load(options: Mapping[str, object] | None = None, environ: Mapping[str, str]
     raw |= {name: _Given(value, f"--{re.sub('[._]', '-', name)}") for name, value in options.items()}
     given = {name: _Given(_read(name, item), item.origin) for name, item in raw.items()}
     features = _features(wanted)
-    settings = Settings(secrets=_secrets(given), policy=_policy(given), features=features, **_plain(given))
+    settings = Settings(
+        secrets=_secrets(given), policy=_policy(given), features=features, site=_site(given), **_plain(given)
+    )
     if settings.tls_key is not None and settings.tls_cert is None:
         raise ConfigurationError(f"{given['tls.key'].origin} needs a certificate too: set tls.cert (--tls-cert)")
     try:
@@ -208,7 +217,7 @@ def load(options: Mapping[str, object] | None = None, environ: Mapping[str, str]
 
 def _plain(given: Mapping[str, _Given]) -> dict[str, Any]:
     """Those that are a field of `Settings` as they are."""
-    names = {item.name for item in fields(Settings)} - {"secrets", "policy", "features"}
+    names = {item.name for item in fields(Settings)} - {"secrets", "policy", "features", "site"}
     found = {name.replace(".", "_"): item.value for name, item in given.items()}
     return {name: value for name, value in found.items() if name in names}
 
@@ -263,6 +272,14 @@ def _policy(given: Mapping[str, _Given]) -> Policy:
         raise _named(error, given, "policy.") from error
 
 
+def _site(given: Mapping[str, _Given]) -> Site:
+    values = {name.removeprefix("site."): item.value for name, item in given.items() if name.startswith("site.")}
+    try:
+        return Site.of(values)
+    except ConfigurationError as error:
+        raise _named(error, given, "site.") from error
+
+
 def _named(error: ConfigurationError, given: Mapping[str, _Given], group: str) -> ConfigurationError:
     """The same complaint, with where the values of this group that it may be about came from."""
     here = {name: item.origin for name, item in given.items() if name.startswith(group)}
@@ -273,7 +290,7 @@ def _named(error: ConfigurationError, given: Mapping[str, _Given], group: str) -
 def _parts_of(name: str) -> tuple[str, ...]:
     """``policy.session`` of ``policy.session.idle``, and ``min_length`` of ``password.min_length``."""
     group, *rest = name.split(".")
-    return (f"{group}.{rest[0]}",) if group == "policy" else (rest[0],)
+    return (f"{group}.{rest[0]}",) if group in ("policy", "site") else (rest[0],)
 
 
 def _secrets(given: Mapping[str, _Given]) -> tuple[bytes, ...]:

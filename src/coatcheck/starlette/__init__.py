@@ -33,6 +33,7 @@ from ..lazily import lazily
 from ..model import Device, Identity, Mode, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
+from ..site import Site
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .middleware import (
     AuthMiddleware,
@@ -87,6 +88,7 @@ __all__ = [
     "Rejected",
     "RemoteVerifier",
     "Session",
+    "Site",
     "StepRequired",
     "StoreUnavailable",
     "SubjectFacts",
