@@ -284,6 +284,12 @@ class Auth(Running):
         arguments.kinds(Identity, identity=identity)
         return guards.guard(identity)
 
+    def csrf_token(self, session_id: str) -> str:
+        """The CSRF token of this session, for clients that send neither ``Sec-Fetch-Site`` nor ``Origin``: no browser of
+        today. It goes back in ``X-CSRF-Token``, or in a form's field ``csrf_token``."""
+        arguments.kinds(str, session_id=session_id)
+        return self.opaque.csrf_token(session_id)
+
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raise `CrossSite` unless this is the session's CSRF token."""
         arguments.kinds(str, token=token, session_id=session_id)

@@ -61,7 +61,7 @@ class Person:
     async def sign_up(self, password: str = PASSWORD) -> None:
         await self.go("/auth/signup")
         await self.page.get_by_label("E-mail address").fill(self.email)
-        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_label("Password", exact=True).fill(password)
         await self.press("Create account")
         await self.at("/auth/account")
 
@@ -72,7 +72,7 @@ class Person:
 
     async def fill_in_login(self, password: str) -> None:
         await self.page.get_by_label("E-mail address").fill(self.email)
-        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_label("Password", exact=True).fill(password)
         await self.page.locator("main").get_by_role("button", name="Log in").click()
 
     async def is_logged_in(self) -> bool:

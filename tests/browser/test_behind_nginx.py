@@ -40,7 +40,7 @@ async def test_as_it_comes(browser: Browser, name: str, tmp_path: Path) -> None:
         ann = await people(ignore_https_errors=True)
         await ann.go("/auth/signup")
         await ann.page.get_by_label("E-mail address").fill(ann.email)
-        await ann.page.get_by_label("Password").fill("correct horse battery staple")
+        await ann.page.get_by_label("Password", exact=True).fill("correct horse battery staple")
         await ann.press("Create account")
         await ann.sees("the server does not believe the proxy before it")
         assert await ann.context.cookies() == []

@@ -45,7 +45,7 @@ async def count(page: Page, number: int) -> None:
 async def sign_up(person: Person) -> None:
     await person.go("/")
     await person.page.get_by_label("E-mail").fill(person.email)
-    await person.page.get_by_label("Password").fill(PASSWORD)
+    await person.page.get_by_label("Password", exact=True).fill(PASSWORD)
     await person.press("Sign up")
     await count(person.page, 0)
 
@@ -88,7 +88,7 @@ async def test_a_wrong_password_is_said(people: People) -> None:
     ada = await people()
     await ada.go("/")
     await ada.page.get_by_label("E-mail").fill(ada.email)
-    await ada.page.get_by_label("Password").fill("a wrong one")
+    await ada.page.get_by_label("Password", exact=True).fill("a wrong one")
     await ada.press("Log in")
     await ada.sees("E-mail address or password is wrong.")
     await expect(ada.page.get_by_role("button", name="Log in")).to_be_visible()

@@ -34,12 +34,15 @@ def csrf_token(page: httpx.Response) -> str:
 
 
 def test_five_lines(browser: httpx.Client) -> None:
-    """Sign up, be known at /me, see the device, log out, be unknown, log in again, log out everywhere."""
-    assert browser.get("/me").status_code == 401
+    """Nobody is sent to log in; sign up, be greeted, see the device, log out, be nobody, log in again, log out
+    everywhere."""
+    nobody = browser.get("/")
+    assert (nobody.status_code, nobody.headers["location"]) == (303, "/auth/login?next=%2F")
+    assert browser.get("/", headers={"Accept": "*/*"}).status_code == 401
 
-    made = browser.post("/auth/signup", data={"email": EMAIL, "password": PASSWORD})
-    assert made.status_code == 303, made.text
-    subject = browser.get("/me").json()
+    made = browser.post("/auth/signup", data={"email": EMAIL, "password": PASSWORD, "next": "/"})
+    assert (made.status_code, made.headers["location"]) == (303, "/"), made.text
+    assert browser.get("/").json() == f"Hello {EMAIL}"
 
     devices = browser.get("/auth/devices")
     assert devices.status_code == 200
@@ -47,23 +50,23 @@ def test_five_lines(browser: httpx.Client) -> None:
 
     [cookie] = [f"{name}={value}" for name, value in browser.cookies.items() if value.startswith("ccs_")]
     assert browser.post("/auth/logout", data={"csrf_token": csrf_token(devices)}).status_code == 303
-    assert browser.get("/me").status_code == 401
-    assert browser.get("/me", headers={"Cookie": cookie}).status_code == 401
+    assert browser.get("/").status_code == 303
+    assert browser.get("/", headers={"Cookie": cookie, "Accept": "*/*"}).status_code == 401
 
     assert browser.post("/auth/login", data={"email": EMAIL, "password": "not this one"}).status_code == 401
     assert browser.post("/auth/login", data={"email": EMAIL, "password": PASSWORD}).status_code == 303
-    assert browser.get("/me").json() == subject
+    assert browser.get("/").json() == f"Hello {EMAIL}"
 
     token = csrf_token(browser.get("/auth/devices"))
     assert browser.post("/auth/devices/everywhere/logout", data={"csrf_token": token}).status_code == 303
-    assert browser.get("/me").status_code == 401
+    assert browser.get("/").status_code == 303
 
 
 def test_it_is_two_lines() -> None:
     """Coatcheck costs the example two lines: what is left without them is a FastAPI application."""
     (example,) = [block for block in blocks_of(ROOT / "README.md") if block.name == "main.py"]
     ours = [line for line in example.text.splitlines() if re.search(r"coatcheck|auth|user", line)]
-    assert [line for line in ours if "user.subject" not in line and "def me" not in line] == [
+    assert [line for line in ours if "profile" not in line and "def home" not in line] == [
         "from coatcheck.fastapi import CurrentUser, mount_auth",
-        'mount_auth(app, "sqlite:///app.db")',
+        'auth = mount_auth(app, "sqlite:///app.db")',
     ]

@@ -37,4 +37,4 @@ def mine():
 @app.post("/order")
 @login_required
 def order():
-    return f"<h1>Ordered</h1><!-- {current_user().subject} -->"
+    return f"<h1>Ordered</h1><!-- {current_user.subject} -->"
