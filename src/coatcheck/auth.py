@@ -285,8 +285,8 @@ class Auth(Running):
         return guards.guard(identity)
 
     def csrf_token(self, session_id: str) -> str:
-        """The CSRF token of this session, for clients that send neither ``Sec-Fetch-Site`` nor ``Origin``: no browser of
-        today. It goes back in ``X-CSRF-Token``, or in a form's field ``csrf_token``."""
+        """The CSRF token of this session, for clients that send neither ``Sec-Fetch-Site`` nor ``Origin``: no browser
+        of today. It goes back in ``X-CSRF-Token``, or in a form's field ``csrf_token``."""
         arguments.kinds(str, session_id=session_id)
         return self.opaque.csrf_token(session_id)
 
