@@ -29,6 +29,7 @@ from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
 from .parts import compose_parts
 from .policy import Policy
 from .running import Running, not_running
+from .stand_ins import stand_in
 from .stores import KeyedSessions, Store, embedded_path, open_store
 from .stores.base import AccountStore, SessionStore
 from .verifier import STATE_KEY, Known
@@ -109,20 +110,21 @@ class Auth(Running):
         if self._parts is not None:
             raise RuntimeError("this Auth has been started already: is its lifespan given twice, or beside mount_auth?")
         wall = self.clock.wall
-        path = embedded_path(self._url) if isinstance(self._url, str) else None
-        store = open_store(self._url, wall=wall) if isinstance(self._url, str) else self._url
-        sessions = open_store(self._sessions, wall=wall) if isinstance(self._sessions, str) else self._sessions
+        url, place = stand_in(self._url, self), stand_in(self._sessions, self)
+        path = embedded_path(url) if isinstance(url, str) else None
+        store = open_store(url, wall=wall) if isinstance(url, str) else url
+        sessions = open_store(place, wall=wall) if isinstance(place, str) else place
         made = self._secret is None and path is not None and secret_file.make(secret_file.secret_beside(path))
         try:
-            secrets = Secrets(secret_file.given(self._secret, path, self._url in _FORGOTTEN))
-            await _open(store, self._url)
+            secrets = Secrets(secret_file.given(self._secret, path, url in _FORGOTTEN))
+            await _open(store, url)
             if sessions is not None:
-                await _open(sessions, self._sessions)
+                await _open(sessions, place)
             if len(self.steps) and not isinstance(store, AccountStore):
                 raise ConfigurationError(
                     "second factors need a SQL database: name one first, and this one as sessions=..."
                 )
-            await ensure_tables(self.features, store, migrate=_is_embedded(self._url))
+            await ensure_tables(self.features, store, migrate=_is_embedded(url))
             await self._follow_clock(sessions or store)
             parts = compose_parts(
                 store, sessions or store, secrets, policy=self.policy, clock=self.clock, subjects=self._subjects,

@@ -11,8 +11,8 @@ import sys
 
 def test_nothing_is_loaded():
     loaded = {name for name in sys.modules if name.partition(".")[0] in WATCHED}
-    plugin = {"coatcheck.testing", "coatcheck.testing.plugin", "coatcheck.testing.async_fixtures"}
-    assert loaded <= {"coatcheck", "coatcheck.lazily"} | plugin
+    kit = {"coatcheck.testing." + name for name in ("plugin", "async_fixtures", "databases")}
+    assert loaded <= {"coatcheck", "coatcheck.lazily", "coatcheck.stand_ins", "coatcheck.testing"} | kit
 
 WATCHED = {"coatcheck", "msgspec", "cryptography", "argon2", "sqlalchemy", "fastapi", "starlette", "httpx", "flask"}
 

@@ -90,7 +90,8 @@ def login_as(
     requests that they come from the same origin (``Sec-Fetch-Site``), as a browser does; in mode ``jwt`` it gets the
     Authorization header. ``fresh``: False for a login of a day ago. ``mount``: where the service is.
 
-    Raises `InvalidLogin` for a subject that may not log in, `ValueError` where the client's base URL allows no cookies.
+    Raises `InvalidLogin` for a subject that may not log in, `ValueError` where the client's base URL allows no cookies,
+    and outside of pytest `ConfigurationError` for an application on a database that may be the real one.
     """
     return done(driver_of(client), login(client, subject, roles, mode, fresh, auth, mount))
 

@@ -13,6 +13,7 @@ from ..blocking import Auth as BlockingAuth
 from ..issuer import Credentials
 from ..model import Mode
 from .admission import admitted, aged
+from .databases import refuse_real
 from .drivers import Driver, driver_of
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ async def login(
 ) -> Credentials:
     driver = driver_of(client)
     auth = auth or _auth_of(driver)
+    refuse_real(auth)
     chosen = auth.policy.modes[0] if mode is None else Mode(mode)
     names = None if chosen is Mode.JWT else driver.cookie_names()
     await leave(client)
