@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Throttled,
     )
     from .issuer import Credentials
-    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Session, SubjectFacts
+    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Profile, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
     from .subjects import ApplicationSubjects, Login, UserSource
@@ -63,6 +63,7 @@ __all__ = [
     "NotFound",
     "NotLoggedIn",
     "Policy",
+    "Profile",
     "Rejected",
     "RemoteVerifier",
     "Session",
@@ -112,6 +113,7 @@ __getattr__ = lazily(
             "Identity",
             "Kind",
             "Mode",
+            "Profile",
             "Session",
             "SubjectFacts",
         ),

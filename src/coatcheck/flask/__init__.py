@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..issuer import Credentials
 from ..lazily import lazily
-from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..subjects import ApplicationSubjects, Login, UserSource
 from .views import Coatcheck, auth_of, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
@@ -63,6 +63,7 @@ __all__ = [
     "NotFound",
     "NotLoggedIn",
     "Policy",
+    "Profile",
     "Proof",
     "Rejected",
     "RemoteVerifier",

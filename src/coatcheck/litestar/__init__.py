@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..issuer import Credentials
 from ..lazily import lazily
-from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
 from ..subjects import ApplicationSubjects, Login, UserSource
@@ -82,6 +82,7 @@ __all__ = [
     "NotLoggedIn",
     "OptionalUser",
     "Policy",
+    "Profile",
     "Proof",
     "Rejected",
     "RemoteVerifier",
