@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Throttled,
     )
     from .issuer import Credentials
-    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Session, SubjectFacts
+    from .model import ALL_KINDS, LOGOUT_KINDS, Access, Device, Identity, Kind, Mode, Profile, Session, SubjectFacts
     from .policy import Lifetimes, Policy
     from .remote import RemoteVerifier
     from .site import Site
@@ -64,6 +64,7 @@ __all__ = [
     "NotFound",
     "NotLoggedIn",
     "Policy",
+    "Profile",
     "Rejected",
     "RemoteVerifier",
     "Session",
@@ -114,6 +115,7 @@ __getattr__ = lazily(
             "Identity",
             "Kind",
             "Mode",
+            "Profile",
             "Session",
             "SubjectFacts",
         ),

@@ -25,7 +25,7 @@ from .issuer import Credentials
 from .keys import Keys
 from .logins import Answer, Steps
 from .maintenance import keep_up
-from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode
+from .model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode, Profile
 from .parts import compose_parts
 from .policy import Policy
 from .running import Running, not_running
@@ -292,6 +292,20 @@ class Auth(Running):
         arguments.kinds(str, session_id=session_id)
         return self.opaque.csrf_token(session_id)
 
+    async def profile(self, identity: Identity) -> Profile:
+        """The subject's address and name, for a page. Without a question to anybody while the identity is in memory and
+        was asked for before; otherwise the users are asked. What has changed counts as changed roles do, at once and
+        everywhere (see `subject_changed`); the claims ``email`` and ``name`` are those of the identity.
+
+        Of an API key, of a third party's access and of whoever acts as somebody it is the subject's. Whether they may
+        see it the application decides, by `Identity.is_person` or `Identity.has_scope`.
+
+        What is not known is empty, as of somebody who is gone: whether they are let in is told by the verification, and
+        a page can still show their subject. Raises `StoreUnavailable`."""
+        profiles = self.profiles
+        arguments.kinds(Identity, identity=identity)
+        return await profiles.of(identity)
+
     def check_csrf_token(self, token: str, session_id: str) -> None:
         """Raise `CrossSite` unless this is the session's CSRF token."""
         arguments.kinds(str, token=token, session_id=session_id)
@@ -318,8 +332,8 @@ class Auth(Running):
         await self.revocation.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait)
 
     async def subject_changed(self, subject: str) -> None:
-        """Make changed roles or claims of an application's own user count at once, everywhere. First write them, then
-        call this; to end somebody's sessions call `revoke_subject` instead, in the same order."""
+        """Make changed roles, claims, name or address of an application's own user count at once, everywhere. First
+        write them, then call this; to end somebody's sessions call `revoke_subject` instead, in the same order."""
         await self.revocation.subject_changed(subject)
 
     @property

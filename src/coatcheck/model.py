@@ -256,14 +256,32 @@ class Standing(_Ours):
     version: int
 
 
-class _Keeping:
-    """A place for what an adapter makes of an identity, such as its framework's user: made once per credential and not
-    once per request. No field: it is not compared, copied or shown."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile(_Ours):
+    """What a page shows of whoever is asking: see `Auth.profile`. Who they are is told by the subject alone."""
 
-    __slots__ = ("_kept",)
+    subject: str
+    email: str = ""
+    """Their address, empty where none is known. Whether it is theirs, only whoever keeps the users can say."""
+    name: str = ""
+    """What they are called, empty where that is not known."""
+
+    @property
+    def shown(self) -> str:
+        """What to call them to their face: name, or address, or subject."""
+        return self.name or self.email or self.subject
+
+
+class _Keeping:
+    """Places for what is made of an identity, such as its framework's user: once per credential and not once per
+    request. No fields: they are not compared, copied or shown. Each raises `AttributeError` while it is empty."""
+
+    __slots__ = ("_kept", "_profile")
 
     _kept: object
-    """What was kept last. Raises `AttributeError` before."""
+    """What an adapter kept last."""
+    _profile: tuple[bytes, Profile]
+    """What `coatcheck.profiles` read last, and the place in the table without which it does not count."""
 
     def _keep(self, thing: object) -> None:
         """Keep it as long as the identity itself. It must not change: requests of many threads share it."""

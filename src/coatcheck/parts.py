@@ -19,6 +19,7 @@ from .keys import Keys
 from .logins import Attempts, Steps
 from .maintenance import Maintenance
 from .policy import Policy
+from .profiles import Profiles
 from .revocation import Revocation
 from .stores import KeyedSessions, Store
 from .stores.base import AccountStore, SessionStore
@@ -46,6 +47,7 @@ class Parts:
     maintenance: Maintenance
     guards: Guards
     users: Users
+    profiles: Profiles
     attempts: Attempts
 
 
@@ -99,7 +101,7 @@ def compose_parts(
         store=store, sessions=sessions, opaque=opaque, access=access, keys=keys, follower=follower, table=table,
         verifier=verifier, issuer=issuer, revocation=revocation,
         maintenance=Maintenance(sessions, keys, table, clock, policy, Writes(sessions, store)),
-        guards=guards, users=users, attempts=attempts,
+        guards=guards, users=users, profiles=Profiles(known, table, follower.lease, clock), attempts=attempts,
     )  # fmt: skip
 
 

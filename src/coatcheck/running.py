@@ -16,6 +16,7 @@ from .issuer import Issuer
 from .keys import Keys
 from .logins import Attempts
 from .parts import Parts
+from .profiles import Profiles
 from .revocation import Revocation
 from .stores.base import AccountStore, SessionStore
 from .subjects import SubjectSource
@@ -66,6 +67,11 @@ class Running:
     def subjects(self) -> SubjectSource:
         """Who says what roles a subject has: our own accounts or the application."""
         return self._running.users.subjects
+
+    @property
+    def profiles(self) -> Profiles:
+        """Addresses and names of those who are asking."""
+        return self._running.profiles
 
     @property
     def sessions(self) -> SessionStore:

@@ -51,8 +51,8 @@ class SqlAlchemyUsers(Generic[UserT]):
 
     ``roles``, ``claims``, ``is_active`` are asked with the user, within the session, so they may follow relationships:
     the roles (none by default), further claims (none) and whether they may log in (always). After changing what they
-    answer, commit and then ``await auth.subject_changed(subject)``, or ``await auth.revoke_subject(subject)`` to end
-    their sessions.
+    answer, or the address, commit and then ``await auth.subject_changed(subject)``, or ``await
+    auth.revoke_subject(subject)`` to end their sessions.
 
     They and ``fold`` are ordinary functions: one that is ``async`` is refused, and so is an answer of another kind.
     ``is_active`` gives True or False; for any other column write ``bool(user.active)``.

@@ -180,6 +180,17 @@ class Table:
             if not entry.idle:  # told without its identity, which lies elsewhere in memory
                 entry.deadline = _OVER
 
+    def entry_of(self, identity: Identity) -> Entry | None:
+        """The entry of this very identity, None where it is here no more."""
+        return next((entry for entry in self.of_session(identity.session_id) if entry.identity is identity), None)
+
+    def grow(self, entry: Entry, size: int) -> None:
+        """So many bytes more are kept with an entry that is here; where there is no room for them, the coldest goes."""
+        entry.size += size
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._evict()
+
     def of_session(self, session_id: str) -> Iterator[Entry]:
         """The entries of one session."""
         for place in tuple(self._by_session.get(session_id, ())):

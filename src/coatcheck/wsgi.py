@@ -32,7 +32,7 @@ from .errors import (
 )
 from .issuer import Credentials
 from .lazily import lazily
-from .model import Device, Identity, Mode, Session, SubjectFacts
+from .model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from .policy import Lifetimes, Policy
 from .site import Site
 from .subjects import ApplicationSubjects, Login, UserSource
@@ -69,6 +69,7 @@ __all__ = [
     "NotLoggedIn",
     "Policy",
     "Problem",
+    "Profile",
     "Proof",
     "Rejected",
     "RemoteVerifier",

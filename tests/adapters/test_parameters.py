@@ -25,6 +25,7 @@ from coatcheck import (
     Login,
     Mode,
     Policy,
+    Profile,
     RemoteVerifier,
     Session,
     SubjectFacts,
@@ -111,6 +112,7 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "a name for type checkers": ("CurrentUser_", NOTHING),
     "under another name": (TypeAliasType("Me", Identity), NOTHING),
     "a login, as a dependency": (Any, Depends(Auth("memory://").login)),
+    "a profile, of any identity": (Any, Depends(Auth("memory://").profile)),
     "a factory": (Any, Depends(mount_auth)),
     "another factory": (Any, Depends(auth_app)),
     "delivery": (Any, Depends(deliver)),
@@ -127,6 +129,7 @@ REFUSED: dict[str, tuple[Any, Any]] = {
             Credentials,
             Login,
             Policy,
+            Profile,
         )
     },
 }
@@ -320,6 +323,10 @@ class Asked:
     count: int = 0
 
 
+async def profile_of(user: CurrentUser, auth: Annotated[Auth, Depends(auth_of)]) -> Profile:
+    return await auth.profile(user)
+
+
 class Tree(BaseModel):
     branches: list[Tree] = []
 
@@ -329,6 +336,10 @@ async def test_dependencies_of_the_application() -> None:
     auth = Auth(**Setting(clock=TravelClock()).arguments())
     app = FastAPI(lifespan=auth.lifespan)
     app.get("/checked")(endpoint(Any, Depends(Checker(3))))
+
+    @app.get("/profile")
+    async def shown(profile: Annotated[Profile, Depends(profile_of)]) -> Profile:
+        return profile
 
     async def asked(asked: Asked, tree: Tree) -> str:
         return f"{asked.user and asked.user.subject} {len(tree.branches)}"
@@ -343,6 +354,9 @@ async def test_dependencies_of_the_application() -> None:
             body = b'{"branches": [{}]}'
             answer = await web.request("POST", "/asked?user=bob", headers=[*headers, *content], body=body)
             assert answer.json() == f"{who} 1"
+        mine = await web.request("GET", "/profile?email=bob@example.com&subject=bob", headers=headers)
+        assert mine.json() == {"subject": account.id, "email": "ann@example.com", "name": ""}
+        assert (await web.request("GET", "/profile?email=bob@example.com&subject=bob")).status == 401
 
 
 def test_pydantic_makes_none() -> None:

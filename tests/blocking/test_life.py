@@ -461,6 +461,7 @@ def test_made_with_the_same_arguments(ours: type, theirs: type) -> None:
     """Names, order, defaults and types are those of the asynchronous classes; so are those of shared methods."""
     assert inspect.signature(ours) == inspect.signature(theirs)
     shared = {"authenticate", "login", "epoch_of", "refresh", "logout", "revoke", "revoke_subject", "subject_changed"}
+    shared |= {"profile"}
     for name in shared & set(vars(theirs)):
         assert inspect.signature(getattr(ours, name)) == inspect.signature(getattr(theirs, name))
 

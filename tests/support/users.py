@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from coatcheck.errors import StoreUnavailable
 from coatcheck.model import SubjectFacts
@@ -18,6 +20,9 @@ class User:
     password_hash: str
     roles: frozenset[str] = frozenset()
     active: bool = True
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    """The name that `login_of_subject` tells."""
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Users:
     async def facts(self, subject: str) -> SubjectFacts | None:
         await self._at("facts")
         user = self._by_id(subject)
-        facts = SubjectFacts(roles=user.roles) if user and user.active else None
+        facts = SubjectFacts(roles=user.roles, claims=user.claims) if user and user.active else None
         await self._at("facts", after=True)
         return facts
 
@@ -76,4 +81,5 @@ class Users:
     def _login(self, user: User | None) -> Login | None:
         if user is None:
             return None
-        return Login(subject=user.id, password_hash=user.password_hash, email=user.names[-1])
+        email = user.names[-1] if user.names else ""
+        return Login(subject=user.id, password_hash=user.password_hash, email=email, name=user.title)

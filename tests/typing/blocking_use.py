@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 import coatcheck
-from coatcheck import ApplicationSubjects, Credentials, Identity, Mode, Policy, SubjectFacts, bearer
+from coatcheck import ApplicationSubjects, Credentials, Identity, Mode, Policy, Profile, SubjectFacts, bearer
 from coatcheck.accounts import Proof
 from coatcheck.adapters.wsgi import BlockingKnower, identify, scope_of
 from coatcheck.blocking import Auth, RemoteVerifier
@@ -30,6 +30,7 @@ assert_type(auth.authenticate("ann", "password", ip="10.0.0.1"), Proof)
 assert_type(auth.verify(bearer("token")), Identity)
 assert_type(remote.verify(bearer("token")), Identity)
 assert_type(auth.known(b"Bearer token"), Identity | None)
+assert_type(auth.profile(auth.verify(bearer("token"))), Profile)
 assert_type(auth.logout(bearer("token")), bool)
 assert_type(auth.revoke("session", wait=True), bool)
 assert_type(auth.has_accounts, bool)
@@ -63,4 +64,6 @@ def wsgi(environ: Mapping[str, Any]) -> Identity | None:
 Auth(42)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Auth(urll="sqlite:///app.db")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 RemoteVerifier("https://auth.example.com")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+auth.profile("ann")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+remote.profile(remote.verify(bearer("token")))  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 auth.run(lambda inner: 1)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]

@@ -13,6 +13,7 @@ from coatcheck import Auth, Identity, RemoteVerifier
 from coatcheck.fastapi import (
     CurrentUser,
     OptionalUser,
+    Profile,
     Refusal,
     auth_of,
     current_user,
@@ -58,7 +59,12 @@ assert_type(mount_auth(FastAPI(), auth, prefix="/login", pages=False), Auth)
 @app.get("/")
 async def home(user: OptionalUser) -> str:
     assert_type(user, Identity | None)
-    return user.subject if user else "nobody"
+    if user is None:
+        return "nobody"
+    profile = await auth.profile(user)
+    assert_type(profile, Profile)
+    assert_type((profile.subject, profile.email, profile.name, profile.shown), tuple[str, str, str, str])
+    return profile.shown
 
 
 @app.get("/me")

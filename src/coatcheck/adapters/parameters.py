@@ -15,14 +15,14 @@ from ..auth import Auth
 from ..credentials.arrival import Arrival
 from ..credentials.transport import Credential
 from ..issuer import Credentials
-from ..model import Account, Event, Identity, Session, Standing, SubjectFacts
+from ..model import Account, Event, Identity, Profile, Session, Standing, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
 from ..subjects import Login
 
 NEVER: Final = (
     Identity, Session, Standing, SubjectFacts, Account, Event, Arrival, Credential, Credentials, Login, Policy,
-    Lifetimes, Auth, RemoteVerifier,
+    Lifetimes, Profile, Auth, RemoteVerifier,
 )  # fmt: skip
 """Only we say these."""
 

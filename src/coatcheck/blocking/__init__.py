@@ -22,7 +22,7 @@ from ..events import Events
 from ..features.base import Feature, checked
 from ..issuer import Credentials
 from ..logins import Steps
-from ..model import ALL_KINDS, PLAIN, Access, Device, Kind, Mode
+from ..model import ALL_KINDS, PLAIN, Access, Device, Identity, Kind, Mode, Profile
 from ..policy import Policy
 from ..stores import KeyedSessions, Store, embedded_path
 from ..stores.base import SessionStore
@@ -94,6 +94,12 @@ class Auth(Blocking[_async.Auth]):
     def can_authenticate(self) -> bool:
         """Whether `authenticate` can say yes to anybody. See `coatcheck.Auth.can_authenticate`."""
         return self._life.inner.can_authenticate
+
+    def profile(self, identity: Identity) -> Profile:
+        """See `coatcheck.Auth.profile`. What is known is told in the calling thread."""
+        arguments.kinds(Identity, identity=identity)
+        known = self.start()._life.inner.profiles.known(identity)
+        return known or self.run(lambda auth: auth.profile(identity))
 
     def csrf_token(self, session_id: str) -> str:
         """A CSRF token for this session's forms. See `OpaqueTokens.csrf_token`."""

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..issuer import Credentials
 from ..lazily import lazily
-from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..site import Site
 from .changes import cut_off, user_changed
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AttemptOver", "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials",
     "Device", "DjangoUsers", "Former", "Identity", "InvalidLogin", "InvalidStep", "Lifetimes", "LoggedInRequest",
-    "LoginRequiredMixin", "Mode", "Policy", "Rejected", "RemoteVerifier", "Request", "Session", "Site", "StepRequired",
-    "StoreUnavailable", "SubjectFacts", "Throttled", "auth", "current_user", "cut_off", "deliver", "exempt",
-    "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
+    "LoginRequiredMixin", "Mode", "Policy", "Profile", "Rejected", "RemoteVerifier", "Request", "Session", "Site",
+    "StepRequired", "StoreUnavailable", "SubjectFacts", "Throttled", "auth", "current_user", "cut_off", "deliver",
+    "exempt", "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
 ]  # fmt: skip
 
 _load = lazily(

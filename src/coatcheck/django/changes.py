@@ -1,4 +1,5 @@
-"""What happens to Django's users happens to their sessions: a new password, a deactivation, a change of rights.
+"""What happens to Django's users happens to their sessions: a new password, a deactivation, a change of rights or of
+the address.
 
 Django's signals tell. What was written counts first, and sessions are stepped after it: after the transaction has been
 committed, for a request that looks in between must find the new state. So a change that is rolled back ends nothing.
@@ -36,8 +37,9 @@ _BEFORE: Final = "_coatcheck_before"
 
 
 def user_changed(*users: Any) -> None:
-    """Make changed roles, claims or status of these users count, once the transaction is committed that is open. Their
-    access tokens of before are refused as stale, and their sessions see the new facts at the next request."""
+    """Make changed roles, claims, address or status of these users count, once the transaction is committed that is
+    open. Their access tokens of before are refused as stale, and their sessions see the new facts at the next request.
+    """
     _after_commit(_subjects(users), _step, _alias(users))
 
 
@@ -192,11 +194,13 @@ def _alias(users: tuple[Any, ...]) -> str:
 
 
 def _watched() -> set[str]:
-    """What ends sessions or changes rights, of the fields that the model has. Another field may matter to a ``facts``
-    of the application's own: then it calls `user_changed`."""
-    fields = {field.attname for field in get_user_model()._meta.concrete_fields}
+    """What ends sessions, or changes rights or what `Auth.profile` tells, of the fields that the model has. Another
+    field may matter to a ``facts`` of the application's own: then it calls `user_changed`."""
+    model: Any = get_user_model()
     subject = _source().subject_field
-    return fields & {"password", *_RIGHTS, *(() if subject == "pk" else (subject,))}
+    profile = (getattr(model, "EMAIL_FIELD", "email"), model.USERNAME_FIELD)
+    fields = {field.attname for field in model._meta.concrete_fields}
+    return fields & {"password", *_RIGHTS, *profile, *(() if subject == "pk" else (subject,))}
 
 
 def _is_ours(instance: models.Model) -> bool:

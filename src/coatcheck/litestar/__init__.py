@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..issuer import Credentials
 from ..lazily import lazily
-from ..model import Device, Identity, Mode, Session, SubjectFacts
+from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
 from ..site import Site
@@ -83,6 +83,7 @@ __all__ = [
     "NotLoggedIn",
     "OptionalUser",
     "Policy",
+    "Profile",
     "Proof",
     "Rejected",
     "RemoteVerifier",

@@ -7,11 +7,13 @@ from itertools import count
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from coatcheck import Mode
 from coatcheck.blocking import Auth
 from coatcheck.credentials.cookies import SECURE
+from coatcheck.credentials.transport import Carrier, cookie
 from coatcheck.django import cut_off, user_changed
 from tests.adapters.django.browser import PASSWORD, Browser
 
@@ -164,6 +166,54 @@ def test_flags(browser: Browser, ann: User) -> None:
     assert roles_of(browser) == ["staff"], "nobody was told"
     user_changed(ann)
     assert roles_of(browser) == []
+
+
+def new_address(user: User) -> None:
+    user.email = "ann@example.org"
+    user.save()
+
+
+def new_address_only(user: User) -> None:
+    user.email = "ann@example.org"
+    user.save(update_fields=["email"])
+
+
+def without_address(user: User) -> None:
+    user.email, user.username = "", f"{user.username}x"
+    user.save()
+
+
+def another_name(user: User) -> None:
+    user.username = f"{user.username}x"
+    user.save(update_fields=["username"])
+
+
+@pytest.mark.parametrize("change", [new_address, new_address_only, without_address, another_name])
+def test_address_and_name(browser: Browser, ann: User, auth: Auth, change: Callable[[User], None]) -> None:
+    """What `auth.profile` tells of a user is what has been saved, for an identity of before too, and not before the
+    commit; a token of before is stale."""
+    ann.email = "" if change is another_name else "ann@example.com"
+    ann.save()
+    phone = Browser()
+    phone.enter(ann, Mode.JWT)
+    browser.enter(ann)
+    token = cookie(Carrier.SESSION_COOKIE, SECURE.session, browser.cookies[SECURE.session].value)
+    identity = auth.verify(token)
+    with CaptureQueriesContext(connection) as queries:
+        before = auth.profile(identity)
+    assert len(queries) > 0
+    assert (before.email, before.name) == (ann.email, "" if ann.email else ann.username)
+    with CaptureQueriesContext(connection) as queries:
+        assert auth.profile(auth.verify(token)) is before
+    assert len(queries) == 0
+    with transaction.atomic():
+        change(ann)
+        assert auth.profile(identity) is before
+    after = auth.profile(auth.verify(token))
+    assert after == auth.profile(identity)
+    assert (after.email, after.name) == (ann.email, "" if ann.email else ann.username)
+    assert after != before
+    assert (browser.who(), phone.who()) == (str(ann.pk), 401)
 
 
 def test_own_password(browser: Browser, ann: User) -> None:
