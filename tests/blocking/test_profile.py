@@ -6,11 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 
 from coatcheck import Identity, Mode, Profile, StoreUnavailable, SubjectFacts
 from coatcheck.blocking import Auth
 from coatcheck.credentials.cookies import SECURE
 from coatcheck.credentials.transport import Carrier, Credential, cookie
+from coatcheck.flask import current_user, mount_auth
 from coatcheck.stores.memory import MemoryStore
 from tests.support.gates import GatedStore
 from tests.support.users import User, Users
@@ -91,3 +93,22 @@ def test_no_thread_sees_an_old_one() -> None:
             finally:
                 over.set()
             assert all(reader.result() for reader in readers)
+
+
+def test_a_proxy_of_flask() -> None:
+    """``current_user`` stands for the identity: what is known of that does not leave the thread either."""
+    people = Users([User("ann", ("ann@example.com",), "")])
+    app = Flask("shop")
+    with Auth("memory://", secret=SECRET, subjects=people) as auth:
+        mount_auth(app, auth)
+        credential = logged_in(auth)
+
+        @app.get("/")
+        def home() -> str:
+            return auth.profile(current_user).email
+
+        client = app.test_client()
+        client.set_cookie(SECURE.session, credential.key.decode().partition("=")[2], domain="app.example")
+        assert client.get("/", base_url="https://app.example").text == "ann@example.com"
+        with stuck(auth):
+            assert client.get("/", base_url="https://app.example").text == "ann@example.com"

@@ -98,8 +98,10 @@ class Auth(Blocking[_async.Auth]):
     def profile(self, identity: Identity) -> Profile:
         """See `coatcheck.Auth.profile`. What is known is told in the calling thread."""
         arguments.kinds(Identity, identity=identity)
-        known = self.start()._life.inner.profiles.known(identity)
-        return known or self.run(lambda auth: auth.profile(identity))
+        behind = getattr(identity, "_get_current_object", None)
+        own: Identity = identity if behind is None else behind()  # Flask's `current_user` only stands for one
+        known = self.start()._life.inner.profiles.known(own)
+        return known or self.run(lambda auth: auth.profile(own))
 
     def csrf_token(self, session_id: str) -> str:
         """A CSRF token for this session's forms. See `OpaqueTokens.csrf_token`."""
