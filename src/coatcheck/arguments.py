@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
 
 from .errors import ConfigurationError, Rejected
 
@@ -20,6 +21,7 @@ UNSTORABLE: Final = "text must be valid Unicode without NUL and numbers within 6
 """What is said of input that a store cannot keep."""
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 _REMEDIES: Final = {
     "subject": "pass str(user.id)",
@@ -135,6 +137,62 @@ def collection(kind: type[T], values: Iterable[Any], name: str, like: str) -> tu
     if kind is str:
         texts(**{f"{name}[{place}]": one for place, one in enumerate(found)})
     return found
+
+
+def member(kind: type[E], value: object, name: str) -> E:
+    """The member of an enumeration, which may also be given as its text. Raises `TypeError` with the choices for
+    anything else."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str):
+        if value in kind._value2member_map_:
+            return kind(value)
+        raise TypeError(f"{name} must be one of {_choices(kind)}{meant(value, list(kind))}")
+    raise TypeError(f"{name} must be one of {_choices(kind)}, not {_kind(value)}")
+
+
+def member_or_none(kind: type[E], value: object, name: str) -> E | None:
+    """The same, where None was not given."""
+    return None if value is None else member(kind, value, name)
+
+
+def members(kind: type[E], values: Iterable[object], name: str) -> tuple[E, ...]:
+    """The members of an enumeration, each given as `member` takes it. Raises `TypeError` also for one text."""
+    if isinstance(values, str):
+        like = values if values in kind._value2member_map_ else next(iter(kind))
+        raise TypeError(f"{name} must be a list, not one text: write {name.rpartition('.')[2]}=[{str(like)!r}]")
+    if isinstance(values, bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of {_choices(kind)}, not {_kind(values)}")
+    return tuple(member(kind, value, f"each of {name}") for value in values)
+
+
+def _choices(kind: type[StrEnum]) -> str:
+    return ", ".join(repr(str(one)) for one in kind)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What to say after a name that is none of the known ones: which of them was meant, if that can be told."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [str(one) for one in known], n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+class Named:
+    """The base of what is made of keywords: one that there is none of is refused with the name that was meant."""
+
+    __slots__ = ()
+    _refusal: ClassVar[type[Exception]] = TypeError
+    """What is raised."""
+
+    if not TYPE_CHECKING:  # who checks types goes by __init__, which says it all
+
+        def __new__(cls, *_: Any, **given: Any) -> Any:
+            known = inspect.signature(cls.__init__).parameters
+            takes_all = any(one.kind is one.VAR_KEYWORD for one in known.values())
+            for name in () if takes_all else given.keys() - known.keys():
+                raise cls._refusal(f"{cls.__name__} has no setting {name}{meant(name, list(known)[1:])}")
+            return super().__new__(cls)
 
 
 def settings(of: str, defaults: Mapping[str, object], **named: object) -> None:

@@ -204,7 +204,7 @@ class Auth(Running):
         self,
         subject: str,
         *,
-        mode: Mode | None = None,
+        mode: Mode | str | None = None,
         epoch: int | None = None,
         remember: bool = False,
         device: Device | None = None,
@@ -223,8 +223,7 @@ class Auth(Running):
         arguments.kinds(Access, access=access)
         if len(self.steps) and access.kind is Kind.LOGIN:
             arguments.subject(subject)
-            chosen = self.policy.modes[0] if mode is None else mode
-            arguments.kinds(Mode, mode=chosen)
+            chosen = self.policy.modes[0] if mode is None else arguments.member(Mode, mode, "mode")
             arguments.kinds_or_none(Device, device=device)
             arguments.flags(remember=remember)
             await self.attempts.check(
@@ -326,7 +325,7 @@ class Auth(Running):
         return await self.revocation.revoke(session_id, wait=wait)
 
     async def revoke_subject(
-        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+        self, subject: str, *, kinds: Iterable[Kind | str] = ALL_KINDS, excepted: str | None = None, wait: bool = False
     ) -> None:
         """End all sessions of a subject everywhere, or those of some kinds. See `Revocation.revoke_subject`."""
         await self.revocation.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait)

@@ -102,7 +102,7 @@ class Issuer:
         self,
         subject: str,
         *,
-        mode: Mode | None = None,
+        mode: Mode | str | None = None,
         epoch: int | None = None,
         remember: bool = False,
         device: Device | None = None,
@@ -115,11 +115,11 @@ class Issuer:
     ) -> Credentials:
         """Make a session for a subject whose identity has been proved, and the credentials of its mode.
 
-        ``mode`` defaults to the policy's first. ``epoch`` is what `SessionStore.standing_of` said *before* the proof
-        was checked; without it the login only races what happens from now on. ``remember`` counts in mode
-        ``session``. ``auth_time``: when the identity was proved, in seconds since the Unix epoch, where that is not
-        now: for a login that another system has made, which must not pass for a fresh one. Beyond
-        `Policy.sessions_per_subject` the subject's oldest session ends. ``session_id``: what
+        ``mode`` is a `Mode` or its text, and defaults to the policy's first. ``epoch`` is what
+        `SessionStore.standing_of` said *before* the proof was checked; without it the login only races what happens
+        from now on. ``remember`` counts in mode ``session``. ``auth_time``: when the identity was proved, in seconds
+        since the Unix epoch, where that is not now: for a login that another system has made, which must not pass for a
+        fresh one. Beyond `Policy.sessions_per_subject` the subject's oldest session ends. ``session_id``: what
         `OpaqueTokens.session_of_form` gave, never to be used a second time; a fresh one when omitted.
 
         ``access``: what the session is for and how far it goes, where that is no plain login; it stays as it is for as
@@ -157,7 +157,7 @@ class Issuer:
         self,
         subject: str,
         *,
-        mode: Mode | None,
+        mode: Mode | str | None,
         epoch: int | None,
         remember: bool,
         device: Device | None,
@@ -179,8 +179,7 @@ class Issuer:
         device = Device() if device is None else device
         arguments.kinds(Device, device=device)
         arguments.free_texts(user_agent=device.user_agent, ip=device.ip, label=device.label)
-        mode = self._policy.modes[0] if mode is None else mode
-        arguments.kinds(Mode, mode=mode)
+        mode = self._policy.modes[0] if mode is None else arguments.member(Mode, mode, "mode")
         if mode not in self._policy.modes:
             raise ConfigurationError(f"mode {mode.value!r} is not among policy.modes")
         if auth_time is not None and not 0 <= auth_time < math.inf:
@@ -228,7 +227,7 @@ class Issuer:
         )  # fmt: skip
         return credentials
 
-    async def refresh(self, token: str, *, mode: Mode | None = None, proved_key: str = "") -> Credentials:
+    async def refresh(self, token: str, *, mode: Mode | str | None = None, proved_key: str = "") -> Credentials:
         """Exchange a refresh token for its successor and a new access token.
 
         All who present the same token within the reuse window get the same successor. Raises `InvalidCredential`
@@ -238,11 +237,10 @@ class Issuer:
         that the client has just proved to have; a session that is bound to a key is refused without that very one.
         """
         arguments.texts(proved_key=proved_key)
-        if mode is not None:
-            arguments.kinds(Mode, mode=mode)
+        carried_in = arguments.member_or_none(Mode, mode, "mode")
         session_id, generation = self._read(token)
         try:
-            credentials = await self._refresh(session_id, generation, mode, proved_key)
+            credentials = await self._refresh(session_id, generation, carried_in, proved_key)
         except InvalidCredential as error:
             self._emit(acts.REFRESH_REFUSED, session=session_id, reason=error.reason)
             raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from . import arguments
 from .errors import Rejected
 from .frozen import FrozenDict, frozen
 
@@ -94,7 +95,8 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access(_Ours):
-    """What a session is for, and how far it goes. The default is a person's plain login, which is told by nothing.
+    """What a session is for, and how far it goes. The default is a person's plain login, which is told by nothing. The
+    kind may also be given as its text.
 
     Raises `TypeError` and `Rejected` for what makes no sense: an administrator's access without the administrator, a
     third party's without its name and the audience it is for, a scope with a space in it.
@@ -115,8 +117,7 @@ class Access(_Ours):
     What is bound is refused until something has proved the key."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.kind, Kind):
-            raise TypeError("kind must be a member of coatcheck.Kind")
+        object.__setattr__(self, "kind", arguments.member(Kind, self.kind, "kind"))
         for name in ("client", "audience", "actor", "bound_key"):
             value = getattr(self, name)
             if not isinstance(value, str):

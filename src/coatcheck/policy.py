@@ -28,8 +28,10 @@ SIGNING_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA", "Ed25519", "HS256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(arguments.Named):
     """How long a session lives, in seconds."""
+
+    _refusal = ConfigurationError
 
     idle: float
     """Without use, it ends after this long."""
@@ -42,8 +44,14 @@ class Lifetimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What an application decides. Raises `ConfigurationError` when the parts do not fit together."""
+class Policy(arguments.Named):
+    """What an application decides. Raises `ConfigurationError` when the parts do not fit together, and for a setting
+    that there is none of.
+
+    Modes and kinds may also be given as their texts, as in a file of settings: ``modes=("session",)``. They are always
+    read back as members of `Mode` and `Kind`."""
+
+    _refusal = ConfigurationError
 
     modes: tuple[Mode, ...] = (Mode.SESSION, Mode.JWT, Mode.JWT_COOKIE)
     """The modes a login may ask for; the first is the default. All three: a hybrid deployment."""
@@ -144,17 +152,16 @@ class Policy:
 
     def __post_init__(self) -> None:
         own = {item.name: item.default for item in fields(self)}
+        try:
+            object.__setattr__(self, "modes", arguments.members(Mode, self.modes, "policy.modes"))
+            object.__setattr__(self, "kinds", arguments.members(Kind, self.kinds, "policy.kinds"))
+        except TypeError as error:
+            raise ConfigurationError(str(error)) from None
         arguments.settings("policy.", own, **{name: getattr(self, name) for name in own})
-        object.__setattr__(self, "modes", tuple(self.modes))
         if self.registration not in ("open", "invited", "closed"):
             raise ConfigurationError("policy.registration must be 'open', 'invited' or 'closed'")
         if self.event_addresses not in addresses.CHOICES:
             raise ConfigurationError("policy.event_addresses must be 'clear', 'masked' or 'none'")
-        if not all(isinstance(mode, Mode) for mode in self.modes):
-            raise ConfigurationError("policy.modes must hold members of coatcheck.Mode")
-        object.__setattr__(self, "kinds", tuple(self.kinds))
-        if not all(isinstance(kind, Kind) for kind in self.kinds):
-            raise ConfigurationError("policy.kinds must hold members of coatcheck.Kind")
         if not self.kinds or len(set(self.kinds)) != len(self.kinds):
             raise ConfigurationError("policy.kinds must name at least one kind, each once")
         if not self.modes or len(set(self.modes)) != len(self.modes):
@@ -197,8 +204,9 @@ class Policy:
         if self.access_lifetime > self.refresh.absolute:
             raise ConfigurationError("policy.access_lifetime must not exceed policy.refresh.absolute")
 
-    def lifetimes(self, mode: Mode, remember: bool, kind: Kind = Kind.LOGIN) -> Lifetimes:
+    def lifetimes(self, mode: Mode | str, remember: bool, kind: Kind | str = Kind.LOGIN) -> Lifetimes:
         """The idle and absolute time of a new session. Only a person's login is told apart by mode."""
+        mode, kind = arguments.member(Mode, mode, "mode"), arguments.member(Kind, kind, "kind")
         if kind is not Kind.LOGIN:
             of_kind = {Kind.KEY: self.key, Kind.GRANT: self.grant, Kind.ACTING: self.acting, Kind.GUEST: self.guest}
             return of_kind[kind]
@@ -206,8 +214,9 @@ class Policy:
             return self.refresh
         return self.remembered if remember else self.session
 
-    def limit(self, kind: Kind) -> int:
+    def limit(self, kind: Kind | str) -> int:
         """How many live sessions of this kind a subject may have; of logins and guests, of both together."""
+        kind = arguments.member(Kind, kind, "kind")
         limits = {
             Kind.KEY: self.keys_per_subject, Kind.GRANT: self.grants_per_subject, Kind.ACTING: self.acting_per_subject
         }  # fmt: skip

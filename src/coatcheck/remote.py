@@ -156,7 +156,7 @@ class _Parts:
     keeper: asyncio.Task[None]
 
 
-class RemoteVerifier:
+class RemoteVerifier(arguments.Named):
     """Verifies access tokens for a service without the database; adapters take it in the place of an `Auth`.
 
     ``url``: where the issuing service's API is, prefix included: ``https://auth.example.com/auth``. Https, unless the
@@ -175,7 +175,7 @@ class RemoteVerifier:
 
     Raises `TypeError`, `ValueError` and `ConfigurationError` for an argument that cannot be meant. Nothing is opened
     before `start`, which `lifespan` and ``async with`` call. It raises `ConfigurationError` (also
-    when httpx is missing: ``pip install "coatcheck[remote]"``) or `StoreUnavailable`, and leaves nothing open.
+    when httpx is missing: ``pip install 'coatcheck[remote]'``) or `StoreUnavailable`, and leaves nothing open.
     """
 
     def __init__(
@@ -319,4 +319,8 @@ class RemoteVerifier:
 
 
 def _not_running(*_: object) -> NoReturn:
-    raise RuntimeError("this RemoteVerifier is not running: use lifespan=remote.lifespan, or `async with remote:`")
+    raise RuntimeError(
+        "this RemoteVerifier is not running: its application's lifespan (lifespan=remote.lifespan) has not begun, or "
+        "has ended; in a test, enter the client: `with TestClient(app) as client:`. Without an application: "
+        "`async with remote:`"
+    )

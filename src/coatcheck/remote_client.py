@@ -22,6 +22,7 @@ from . import arguments, feed_json
 from .credentials.cookies import is_loopback_host
 from .credentials.keyring import TrustedKeys
 from .errors import ConfigurationError, InvalidKey, RevokedCredential, StoreUnavailable
+from .extras import setting_needs
 from .stores.base import FeedLost, FeedRead
 
 if TYPE_CHECKING:
@@ -243,8 +244,6 @@ def _check_readable(httpx: Any, url: str) -> None:
 
 
 def _import_httpx() -> Any:
-    try:
+    with setting_needs("a RemoteVerifier", "httpx"):
         import httpx
-    except ImportError as error:
-        raise ConfigurationError('a RemoteVerifier needs httpx: pip install "coatcheck[remote]"') from error
     return httpx

@@ -50,7 +50,7 @@ class Revocation:
         self,
         subject: str,
         *,
-        kinds: Iterable[Kind] = ALL_KINDS,
+        kinds: Iterable[Kind | str] = ALL_KINDS,
         excepted: str | None = None,
         wait: bool = False,
     ) -> int:
@@ -66,7 +66,7 @@ class Revocation:
         arguments.subject(subject)
         arguments.texts_or_none(excepted=excepted)
         arguments.flags(wait=wait)
-        ended = frozenset(arguments.collection(Kind, kinds, "kinds", "{Kind.LOGIN}"))
+        ended = frozenset(arguments.members(Kind, kinds, "kinds"))
         if not ended:
             raise Rejected("kinds must name at least one kind of session to end")
         now = self._clock.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from . import arguments
 from .accounts import Accounts, Logins
 from .accounts.throttle import Counters
 from .credentials.jwt import AccessTokens
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
 
 def not_running(*_: object) -> NoReturn:
     """Raise `RuntimeError`: it was not started, or has been closed."""
-    raise RuntimeError("this Auth is not running: use lifespan=auth.lifespan, or `async with auth:`")
+    raise RuntimeError(
+        "this Auth is not running: its application's lifespan (of mount_auth, or lifespan=auth.lifespan) has "
+        "not begun, or has ended; in a test, enter the client: "
+        "`with TestClient(app) as client:`. Without an application: `async with auth:`"
+    )
 
 
-class Running:
+class Running(arguments.Named):
     """The parts of an `Auth`. Each raises `RuntimeError` while it does not run."""
 
     _parts: Parts | None = None

@@ -241,10 +241,18 @@ async def test_a_row_that_cannot_be_read(world: World, caplog: pytest.LogCapture
 async def test_without_bcrypt(world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Without the package nobody with a bcrypt hash gets in, the log says what to install, and none is adopted."""
     await world.accounts.adopt(EMAIL, BCRYPT)
-    monkeypatch.setattr(foreign_hashes, "find_spec", lambda name: None)
+
+    def gone(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(foreign_hashes, "import_module", gone)
     with pytest.raises(InvalidLogin):
         await world.accounts.authenticate(EMAIL, PASSWORD)
     assert "pip install" in caplog.messages[-1]
+    warned = [one for one in caplog.records if one.levelname == "WARNING" and "nobody with such a hash" in one.message]
+    with pytest.raises(InvalidLogin):
+        await world.accounts.authenticate(EMAIL, PASSWORD)
+    assert len(warned) == len([one for one in caplog.records if "nobody with such a hash" in one.message]) == 1
     with pytest.raises(Rejected, match="pip install"):
         await world.accounts.adopt("other@lovelace.example", BCRYPT)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import datetime
 import inspect
+import pickle
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from coatcheck import (
+    Access,
     ApplicationSubjects,
     Auth,
     ConfigurationError,
@@ -50,16 +55,16 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "int | None": ("1", 1.5, True),
     "bool": (1, "no", None),
     "Access": (None, 7, "key", Kind.KEY, {}),
-    "Iterable[Kind]": (None, 7, Kind.KEY, "key", ["key"], [None]),
-    "tuple[Kind, ...]": ("login", b"login", 7, None, ("login",), Kind.LOGIN),
+    "Iterable[Kind | str]": (None, 7, Kind.KEY, "key", ["keys"], [None]),
+    "tuple[Kind, ...]": ("login", b"login", 7, None, ("logins",), Kind.LOGIN),
     "Iterable[str]": ("admin", b"admin", 7, [7], [None]),
     "tuple[str, ...]": ("pwd", 7, (7,)),
-    "Mode | None": ("cookie", 7, ""),
+    "Mode | str | None": ("cookie", 7, "", b"jwt", ["jwt"]),
     "Device | None": ("phone", {}, 0),
     "Mapping[str, Any] | None": (7, "data", [1]),
     "Credential": ("token", None, 7),
     "Identity": ("ann", None, 7),
-    "tuple[Mode, ...]": ("jwt", b"jwt", 7, None, ("jwt",), datetime.timedelta(days=1)),
+    "tuple[Mode, ...]": ("jwt", b"jwt", 7, None, ("cookie",), datetime.timedelta(days=1)),
     "Lifetimes": (7.0, (1, 2), None, {"idle": 1, "absolute": 2}),
     "Literal['open', 'invited', 'closed']": ("Open", 7, None, b"open", ["open"]),
     "Addresses": ("Masked", 7, None, b"none", ["none"], True),
@@ -166,6 +171,93 @@ def test_nothing_is_made_of_another_kind(made: Any) -> None:
         for value in _WRONG[str(one.annotation)]:
             with pytest.raises(_ACCEPTED, match=one.name):
                 made(**_MADE[made] | {one.name: value})
+
+
+_MODES: Final = "'session', 'jwt', 'jwt-cookie'"
+
+
+def test_a_policy_takes_texts_as_its_file_does() -> None:
+    """And gives back members, whatever it was made of."""
+    policy = Policy(modes=("session", Mode.JWT), kinds=["login", "key"])  # type: ignore[arg-type]
+    assert [type(one) for one in (*policy.modes, *policy.kinds)] == [Mode, Mode, Kind, Kind]
+    assert policy == Policy(modes=(Mode.SESSION, Mode.JWT), kinds=(Kind.LOGIN, Kind.KEY))
+    assert policy.lifetimes("session", False) == policy.session
+    assert policy.lifetimes("jwt", False, "key") == policy.key
+    assert policy.limit("key") == policy.keys_per_subject
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"modes": "jwt"}, "policy.modes must be a list, not one text: write modes=['jwt']"),
+        ({"modes": "JWT"}, "policy.modes must be a list, not one text: write modes=['session']"),
+        ({"kinds": Kind.KEY}, "policy.kinds must be a list, not one text: write kinds=['key']"),
+        ({"modes": ("sesion",)}, f"each of policy.modes must be one of {_MODES}; did you mean session?"),
+        ({"modes": ("nothing like it",)}, f"each of policy.modes must be one of {_MODES}"),
+        ({"modes": (7,)}, f"each of policy.modes must be one of {_MODES}, not int"),
+        ({"modes": 7}, f"policy.modes must be a list of {_MODES}, not int"),
+        ({"acces_lifetime": 60}, "Policy has no setting acces_lifetime; did you mean access_lifetime?"),
+        ({"colour": "red"}, "Policy has no setting colour"),
+    ],
+)
+def test_what_a_policy_does_not_know_is_told_with_what_to_write(wrong: dict[str, Any], said: str) -> None:
+    """In one line, which repeats no value that is none of the choices."""
+    for make in (Policy, partial(dataclasses.replace, Policy())):
+        with pytest.raises(ConfigurationError) as caught:
+            make(**wrong)
+        assert str(caught.value) == said
+
+
+async def test_a_mode_and_a_kind_may_be_texts(auth: Auth) -> None:
+    """Wherever one is asked for, and what is kept of them are members."""
+    account = await auth.accounts.register("ann@example.com", PASSWORD)
+    made = await auth.login(account.id, mode="jwt", access=Access(kind="key"))  # type: ignore[arg-type]
+    assert (type(made.session.mode), type(made.session.access.kind)) == (Mode, Kind)
+    assert made.refresh_token is not None
+    again = await auth.issuer.refresh(made.refresh_token, mode="jwt")
+    page = await auth.sessions.sessions_of(account.id, now=auth.clock.now(), kinds=["key"])  # type: ignore[arg-type]
+    assert [one.id for one in page.sessions] == [again.session.id]
+    await auth.revoke_subject(account.id, kinds=["login"])
+    assert await auth.sessions.find(made.session.id, now=auth.clock.now()) is not None
+    await auth.revoke_subject(account.id, kinds=["key"])
+    assert await auth.sessions.find(made.session.id, now=auth.clock.now()) is None
+    with blocking.Auth("memory://", subjects=ApplicationSubjects()) as blocked:
+        assert blocked.login("ann", mode="jwt-cookie").session.mode is Mode.JWT_COOKIE
+    for call, said in (
+        (auth.login(account.id, mode="jtw"), f"mode must be one of {_MODES}; did you mean jwt?"),
+        (auth.login(account.id, mode=7), f"mode must be one of {_MODES}, not int"),  # type: ignore[arg-type]
+        (auth.revoke_subject(account.id, kinds="key"), "kinds must be a list, not one text: write kinds=['key']"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            await call
+        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("made", _MADE, ids=lambda made: f"{made.__module__}.{made.__name__}")
+def test_an_unknown_name_gets_the_nearest(made: Any) -> None:
+    """Of every parameter of whatever an application makes."""
+    if made in (ApplicationSubjects, Login):
+        return
+    for one in inspect.signature(made).parameters.values():
+        with pytest.raises((TypeError, ConfigurationError)) as caught:
+            made(**_MADE[made] | {f"{one.name}_": 1})
+        assert str(caught.value) == f"{made.__name__} has no setting {one.name}_; did you mean {one.name}?"
+
+
+def test_what_is_made_of_names_is_copied_as_ever() -> None:
+    """A second look at the names stands in the way of nobody."""
+    hinted = Policy(modes=("jwt",), access_lifetime=60)  # type: ignore[arg-type]
+    for made in (hinted, Lifetimes(idle=1.0, absolute=2.0), PasswordPolicy(words=("acme",))):
+        assert copy.copy(made) == copy.deepcopy(made) == dataclasses.replace(made) == made
+        assert pickle.loads(pickle.dumps(made)) == made
+        assert list(inspect.signature(type(made)).parameters) == [one.name for one in dataclasses.fields(made)]
+
+    class Own(Auth):
+        def __init__(self, **given: Any) -> None:
+            super().__init__("memory://")
+            self.given = given
+
+    assert Own(colour="red").given == {"colour": "red"}
 
 
 @pytest.mark.parametrize("url", [None, Path("app.db")], ids=["None", "Path"])

@@ -246,5 +246,5 @@ async def test_the_redirected_key_goes_nowhere() -> None:
 def test_without_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Coatcheck does not need it until a RemoteVerifier is made, which says what to install."""
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(ConfigurationError, match=r"pip install \"coatcheck\[remote\]\""):
+    with pytest.raises(ConfigurationError, match=r"needs httpx: pip install 'coatcheck\[remote\]'"):
         RemoteVerifier("https://auth.test/auth", service_key=SERVICE_KEY)

@@ -268,7 +268,8 @@ class Accounts:
         """Learn which forms of hashes are stored, so that already the first login takes as long whoever it is for.
 
         Looks at every account, for `_LOOK` seconds at most; when that is not enough, or the store does not answer, the
-        log says so, and the forms are learnt as they are met."""
+        log says so, and the forms are learnt as they are met. Raises `ConfigurationError` where some are stored whose
+        package is not installed."""
         if not isinstance(self._accounts, KnowsHashes):
             return
         try:

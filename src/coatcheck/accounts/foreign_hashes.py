@@ -22,13 +22,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Final, NamedTuple
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from ..errors import Rejected
+from ..extras import missing
 
 MAX_ITERATIONS: Final = 5_000_000
 """Of PBKDF2: some four times what anybody writes today, a few seconds."""
@@ -47,6 +48,10 @@ _BCRYPT_BYTES: Final = 72
 """Bytes that bcrypt looks at. Who wrote these hashes cut the rest off; the library of today refuses instead."""
 _BCRYPT_ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _DIGEST_SIZES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+
+
+class NotInstalled(Rejected):
+    """The package that computes this form is not installed here: for whoever runs this, not for whoever logs in."""
 
 
 class Typed(NamedTuple):
@@ -217,7 +222,7 @@ class BcryptHash(StoredHash):
 
 def read(text: str) -> StoredHash:
     """The stored hash. Raises `Rejected`, whose text says why and does not hold the hash: a form that is unknown or
-    malformed, a cost beyond the bounds above, or bcrypt without the package of that name."""
+    malformed, a cost beyond the bounds above, or bcrypt without the package of that name (`NotInstalled`)."""
     for pattern, build in _FORMS:
         if found := pattern.fullmatch(text):
             try:
@@ -276,8 +281,10 @@ def _bcrypt(prepare: Callable[[bytes, bytes], bytes]) -> Callable[[re.Match[str]
     def build(found: re.Match[str]) -> StoredHash:
         cost = int(found["cost"])
         _bounded(cost <= MAX_BCRYPT_COST)
-        if find_spec("bcrypt") is None:
-            raise Rejected("the password hash is bcrypt's: pip install 'coatcheck[bcrypt]'")
+        try:
+            import_module("bcrypt")  # and not only found: one that does not load would fail at a login
+        except ImportError:
+            raise NotInstalled(missing("a bcrypt password hash", "bcrypt")) from None
         written = found["salt"].encode()
         salt, digest = _canonical(found["salt"], 0b110000), _canonical(found["hash"], 0b111100)
         if cost < 4 or (prepare is _hmac_sha256 and salt != written):  # the digest is keyed with the salt's text

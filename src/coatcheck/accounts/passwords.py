@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final, TypeVar
@@ -21,8 +22,10 @@ import argon2
 from .. import arguments
 from ..errors import ConfigurationError, Rejected, Throttled, WeakPassword
 from . import foreign_hashes
-from .foreign_hashes import Argon2Hash, StoredHash, Typed
+from .foreign_hashes import Argon2Hash, NotInstalled, StoredHash, Typed
 from .priority import step_behind
+
+log = logging.getLogger("coatcheck.accounts")
 
 MIN_LENGTH: Final = 8
 """Code points a password must have at least; 15 is recommended (ASVS 6.2.1, NIST SP 800-63B-4 §3.1.1.2)."""
@@ -90,11 +93,14 @@ def _unified(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordPolicy:
+class PasswordPolicy(arguments.Named):
     """Which passwords may be chosen. There are no composition rules and no expiry (ASVS 6.2.5, 6.2.10).
 
-    Raises `ConfigurationError` for a minimum below 8 or above the maximum of 256, and for too short a word.
+    Raises `ConfigurationError` for a minimum below 8 or above the maximum of 256, for too short a word, and for a
+    setting that there is none of.
     """
+
+    _refusal = ConfigurationError
 
     min_length: int = MIN_LENGTH
     """Code points after normalisation. Default 8, the least that ASVS 6.2.1 allows; 15 is better."""
@@ -163,7 +169,7 @@ def _words_of(phrase: str) -> Iterable[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Argon2Profile:
+class Argon2Profile(arguments.Named):
     """The cost of one argon2id hash (RFC 9106). ``memory`` in KiB, ``passes`` over it, parallel ``lanes``."""
 
     memory: int
@@ -210,7 +216,7 @@ class Verified:
         return self.matches
 
 
-class PasswordHasher:
+class PasswordHasher(arguments.Named):
     """argon2id in threads of its own, so that the event loop never waits and memory stays bounded. Where the system
     lets them, they are nicer than the rest of the process, so that its requests come first (`priority`).
 
@@ -257,6 +263,7 @@ class PasswordHasher:
         self._lock = threading.Lock()
         self._memory = _Memory(max(_MEMORY_BUDGET, concurrency * profile.memory))
         self._forms: dict[tuple[str | int, ...], StoredHash] = {}
+        self._has_warned = False
         try:
             for text in (self._nobody, *stored):
                 self._meet(foreign_hashes.read(text))
@@ -269,10 +276,15 @@ class PasswordHasher:
         return self._nobody.rpartition("$")[0].rpartition("$")[0] + "$"
 
     def meet(self, stored: Iterable[str]) -> None:
-        """Even out these forms from now on, as those of ``stored``. What cannot be read matches nothing anyway."""
+        """Even out these forms from now on, as those of ``stored``. What cannot be read matches nothing anyway. Raises
+        `ConfigurationError` for a form whose package is not installed: nobody with such a hash could log in."""
         for text in stored:
-            with suppress(Rejected):
+            try:
                 self._meet(foreign_hashes.read(text))
+            except NotInstalled as error:
+                raise ConfigurationError(str(error)) from error
+            except Rejected:
+                continue
 
     async def hash(self, password: str) -> str:
         """The encoded hash (PHC string) of the password, with a salt of its own.
@@ -313,6 +325,9 @@ class PasswordHasher:
             stored = foreign_hashes.read(password_hash)
         except Rejected as error:
             fault = str(error)
+            if isinstance(error, NotInstalled) and not self._has_warned:
+                self._has_warned = True
+                log.warning("nobody with such a hash can log in: %s", fault)
         if stored is not None:
             self._meet(stored)
             with self._memory.held(stored.memory):

@@ -31,7 +31,7 @@ from .life import Blocking
 __all__ = ["Auth", "RemoteVerifier"]
 
 
-class Auth(Blocking[_async.Auth]):
+class Auth(Blocking[_async.Auth], arguments.Named):
     """`coatcheck.Auth` for threads, made with the same arguments.
 
     A function that is given as ``subjects`` may block: it is called in the thread whose request asks (of an ``async``
@@ -119,7 +119,7 @@ class Auth(Blocking[_async.Auth]):
         self,
         subject: str,
         *,
-        mode: Mode | None = None,
+        mode: Mode | str | None = None,
         epoch: int | None = None,
         remember: bool = False,
         device: Device | None = None,
@@ -184,7 +184,7 @@ class Auth(Blocking[_async.Auth]):
         return self.run(lambda auth: auth.revoke(session_id, wait=wait))
 
     def revoke_subject(
-        self, subject: str, *, kinds: Iterable[Kind] = ALL_KINDS, excepted: str | None = None, wait: bool = False
+        self, subject: str, *, kinds: Iterable[Kind | str] = ALL_KINDS, excepted: str | None = None, wait: bool = False
     ) -> None:
         """See `coatcheck.Auth.revoke_subject`."""
         self.run(lambda auth: auth.revoke_subject(subject, kinds=kinds, excepted=excepted, wait=wait))
@@ -194,7 +194,7 @@ class Auth(Blocking[_async.Auth]):
         self.run(lambda auth: auth.subject_changed(subject))
 
 
-class RemoteVerifier(Blocking[_remote.RemoteVerifier]):
+class RemoteVerifier(Blocking[_remote.RemoteVerifier], arguments.Named):
     """`coatcheck.RemoteVerifier` for threads, made with the same arguments. It starts and ends as `Auth` does."""
 
     def __init__(

@@ -32,6 +32,7 @@ from ..stores import KeyedSessions, Store, embedded_path, open_store
 from ..stores.base import AccountStore, SessionStore
 from ..table import Table
 from ..view import RevocationView
+from .databases import refuse_default
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -175,7 +176,9 @@ def run(
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Deployment]:
-    """The deployment, as it is there. Raises `ConfigurationError` and `StoreUnavailable`."""
+    """The deployment, as it is there. Raises `ConfigurationError`, also where no database is named and the one here has
+    another name, and `StoreUnavailable`."""
+    refuse_default(settings)
     clock = Clock()
     stores: list[Store | KeyedSessions] = []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigurationError
+from .databases import refuse_default
 from .deployment import json_option, store_options
 from .output import answer
 
@@ -35,6 +37,8 @@ def command(database: str | None, sessions: str | None, config: str | None, with
     from ..service.settings import load, shown_url
 
     settings = load({"database": database, "sessions": sessions, "config": config})
+    if database is None and "COATCHECK_DATABASE" not in os.environ:
+        refuse_default(settings)
     if without is not None:
         gone = asyncio.run(_remove(settings, without))
         answer({"removed": gone}, as_json=as_json, text="tables removed" if gone else "there were none")

@@ -36,5 +36,15 @@ def command(tls_cert: str | None, tls_key: str | None, **options: str | None) ->
     """
     from ..service.run import serve
     from ..service.settings import load
+    from .databases import made_beside, others_here
 
-    serve(load({**options, "tls.cert": tls_cert, "tls.key": tls_key}), lambda line: click.echo(line))
+    settings = load({**options, "tls.cert": tls_cert, "tls.key": tls_key})
+    others = others_here(settings)  # before it is made
+
+    def say(line: str) -> None:
+        click.echo(line)
+        if others:
+            click.echo(made_beside(others))
+            others.clear()
+
+    serve(settings, say)

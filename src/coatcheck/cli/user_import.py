@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import click
 
+from ..accounts.foreign_hashes import NotInstalled
 from ..credentials.encoding import parse_json
-from ..errors import EmailTaken, Rejected
+from ..errors import ConfigurationError, EmailTaken, Rejected
 from ..model import Account
 from .deployment import Deployment, json_option, run, store_options
 from .output import answer
@@ -97,6 +98,8 @@ async def _checked(deployment: Deployment, file: Path) -> Report:
                 raise Rejected("another account has this id")
             else:
                 report.imported += 1
+        except NotInstalled as error:  # of every such line the same, and none of them can be mended in the file
+            raise ConfigurationError(str(error)) from error
         except Rejected as error:
             report.refused.append((line, str(error)))
     return report

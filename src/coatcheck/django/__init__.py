@@ -24,17 +24,20 @@ from ..errors import (
     StoreUnavailable,
     Throttled,
 )
+from ..extras import module_needs
 from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..site import Site
-from .changes import cut_off, user_changed
-from .conf import knower
-from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
-from .middleware import AuthMiddleware
-from .requests import LoggedInRequest, Request, current_user, optional_user
-from .users import DjangoUsers, facts_of
+
+with module_needs("coatcheck.django", "django"):
+    from .changes import cut_off, user_changed
+    from .conf import knower
+    from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
+    from .middleware import AuthMiddleware
+    from .requests import LoggedInRequest, Request, current_user, optional_user
+    from .users import DjangoUsers, facts_of
 
 if TYPE_CHECKING:
     from ..blocking import Auth, RemoteVerifier

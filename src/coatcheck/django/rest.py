@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.authentication import BaseAuthentication  # type: ignore[import-untyped]
-from rest_framework.exceptions import AuthenticationFailed  # type: ignore[import-untyped]
-
+from ..extras import module_needs
 from ..model import Identity
 from .requests import optional_user
+
+with module_needs("coatcheck.django.rest", "rest_framework"):
+    from rest_framework.authentication import BaseAuthentication  # type: ignore[import-untyped]
+    from rest_framework.exceptions import AuthenticationFailed  # type: ignore[import-untyped]
 
 
 class CoatcheckAuthentication(BaseAuthentication):  # type: ignore[misc]  # it comes without types

@@ -28,13 +28,26 @@ from ..errors import (
     StoreUnavailable,
     Throttled,
 )
+from ..extras import module_needs
 from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
 from ..policy import Lifetimes, Policy
 from ..site import Site
 from ..subjects import ApplicationSubjects, Login, UserSource
-from .views import Coatcheck, auth_of, csrf_token, current_user, exempt, fresh, login_required, optional_user, requires
+
+with module_needs("coatcheck.flask", "flask"):
+    from .views import (
+        Coatcheck,
+        auth_of,
+        csrf_token,
+        current_user,
+        exempt,
+        fresh,
+        login_required,
+        optional_user,
+        requires,
+    )
 
 if TYPE_CHECKING:
     from ..features.former.trading import Former

@@ -28,6 +28,7 @@ from ..errors import (
     StoreUnavailable,
     Throttled,
 )
+from ..extras import module_needs
 from ..issuer import Credentials
 from ..lazily import lazily
 from ..model import Device, Identity, Mode, Profile, Session, SubjectFacts
@@ -35,20 +36,22 @@ from ..policy import Lifetimes, Policy
 from ..remote import RemoteVerifier
 from ..site import Site
 from ..subjects import ApplicationSubjects, Login, UserSource
-from .plugin import (
-    AuthMiddleware,
-    CoatcheckPlugin,
-    CurrentUser,
-    DemandGuard,
-    OptionalUser,
-    auth_of,
-    current_user,
-    fresh,
-    logged_in,
-    on_refusal,
-    optional_user,
-    requires,
-)
+
+with module_needs("coatcheck.litestar", "litestar"):
+    from .plugin import (
+        AuthMiddleware,
+        CoatcheckPlugin,
+        CurrentUser,
+        DemandGuard,
+        OptionalUser,
+        auth_of,
+        current_user,
+        fresh,
+        logged_in,
+        on_refusal,
+        optional_user,
+        requires,
+    )
 
 if TYPE_CHECKING:
     from ..adapters.visits import page_for

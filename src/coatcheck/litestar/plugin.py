@@ -83,7 +83,10 @@ def auth_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Auth:
 def _knower_of(scope: Scope) -> Knower:
     found: Knower | None = scope["litestar_app"].state.get(STATE_KEY)
     if found is None:
-        raise RuntimeError("no Auth here: make the application with Litestar(plugins=[CoatcheckPlugin(auth)])")
+        raise RuntimeError(
+            "no Auth here: make the application with Litestar(plugins=[ServicePlugin(...)]), or with "
+            "CoatcheckPlugin(auth), which only verifies"
+        )
     return found
 
 

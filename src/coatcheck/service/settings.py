@@ -12,12 +12,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..accounts.passwords import PROFILES, PasswordHasher, PasswordPolicy
+from ..arguments import meant
 from ..auth import Auth
 from ..credentials.entropy import guessed
 from ..credentials.keyring import MIN_SECRET
@@ -337,7 +337,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
             found[_of_feature(variable)] = _Given(value, variable)
             continue
         if variable not in _VARIABLES:
-            raise ConfigurationError(f"{variable} in the environment is not a setting{_meant(variable, _VARIABLES)}")
+            raise ConfigurationError(f"{variable} in the environment is not a setting{meant(variable, _VARIABLES)}")
         found[_VARIABLES[variable]] = _Given(value, variable)
     return found
 
@@ -372,7 +372,7 @@ def _from_file(file: Path) -> dict[str, _Given]:
             found[name] = _Given(value, f"{name} in {file}")
     for name, value in _flat(content, ""):
         if name not in READERS:
-            raise ConfigurationError(f"{name} in {file} is not a setting{_meant(name, READERS)}")
+            raise ConfigurationError(f"{name} in {file} is not a setting{meant(name, READERS)}")
         if name in ("secret", "service_keys") or (name in ("database", "sessions") and _has_password(value)):
             check_private(status, file, f"{file} holds {'a password' if name in ('database', 'sessions') else name}")
         found[name] = _Given(value, f"{name} in {file}")
@@ -389,8 +389,3 @@ def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
         name = f"{prefix}{key}"
         found += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
     return found
-
-
-def _meant(name: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ..errors import ConfigurationError
+from ..extras import setting_needs
 from .base import AccountStore, KeyStore, SessionStore
 
 __all__ = ["KeyedSessions", "Store", "embedded_path", "open_store"]
@@ -44,7 +45,8 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
       sessions and keys in Redis, see docs/redis.md. Its clock is the server's, ``wall`` is not used.
 
     ``wall`` is the store's clock, in seconds since the Unix epoch; tests hand in their own. Raises
-    `ConfigurationError` for a URL that is not one of these. An engine is imported only when it is asked for.
+    `ConfigurationError` for a URL that is not one of these, and where the package that it needs is not installed. An
+    engine is imported only when it is asked for.
     """
     scheme = _scheme(url)
     if scheme == "memory":
@@ -63,8 +65,8 @@ def open_store(url: str, *, wall: Callable[[], float] = time.time) -> Store | Ke
 
         return SqlStore.postgresql(url)
     if _REDIS.fullmatch(scheme):
-        from .redis import RedisStore
-
+        with setting_needs(f"a {scheme}:// store", "redis"):
+            from .redis import RedisStore
         return RedisStore(url)
     raise ConfigurationError(f"there is no store for {scheme}:// URLs; {_HELP}")
 

@@ -18,6 +18,7 @@ from ..arguments import (
     free_texts_or_none,
     kinds,
     mappings_or_none,
+    members,
     numbers,
     numbers_or_none,
     texts,
@@ -122,9 +123,9 @@ def check_session(session: Session, *, now: float) -> None:
     free_texts(user_agent=session.device.user_agent, ip=session.device.ip, label=session.device.label)
 
 
-def check_kinds(named: Iterable[Kind]) -> frozenset[Kind]:
-    """The kinds that are named. Raises `TypeError` and `Rejected` where they are none."""
-    found = frozenset(collection(Kind, named, "kinds", "{Kind.LOGIN}"))
+def check_kinds(named: Iterable[Kind | str]) -> frozenset[Kind]:
+    """The kinds that are named, each by itself or its text. Raises `TypeError` and `Rejected` where they are none."""
+    found = frozenset(members(Kind, named, "kinds"))
     if not found:
         raise Rejected("kinds must name at least one kind of session")
     return found

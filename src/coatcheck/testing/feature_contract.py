@@ -20,16 +20,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-import pytest
-
 from ..auth import Auth
+from ..extras import module_needs
 from ..features.base import Feature, Off, checked
 from ..features.registry import BUILT_IN
 from ..features.tables import ensure_tables, remove_tables
 from ..model import Mode
 from ..service.app import auth_app
 from .memory import cheap_passwords
+
+with module_needs("coatcheck.testing.FeatureContract", "httpx", install="httpx"):
+    import httpx
+with module_needs("coatcheck.testing.FeatureContract", "pytest"):
+    import pytest
 
 _EMAIL, _PASSWORD = "somebody@example.com", "correct horse battery staple"
 _SECRET = "a secret for tests, of 32 bytes or more"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from .. import arguments
 from ..auth import Auth
 from ..blocking import Auth as BlockingAuth
 from ..issuer import Credentials
@@ -56,7 +57,7 @@ async def login(
     driver = driver_of(client)
     auth = auth or _auth_of(driver)
     refuse_real(auth)
-    chosen = auth.policy.modes[0] if mode is None else Mode(mode)
+    chosen = auth.policy.modes[0] if mode is None else arguments.member(Mode, mode, "mode")
     names = None if chosen is Mode.JWT else driver.cookie_names()
     await leave(client)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ... import __version__
+from ..databases import refuse_default
 from ..deployment import json_option, store_options
 
 
@@ -45,6 +46,8 @@ def command(seconds: float, as_json: bool, **where: str | None) -> None:
     from .run import Interrupted, measured
 
     settings = load(where)
+    if settings.sessions is None:
+        refuse_default(settings)
     url = shown_url(settings.sessions or settings.database)
 
     def announce(subjects: str, most: int) -> None:

@@ -84,14 +84,14 @@ Reader = Callable[[Scope], "Awaitable[Former | None] | Former | None"]
 """Reads the former credential of a request. None when there is none, or when it is not genuine."""
 
 
-async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> Credentials:
+async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode | str) -> Credentials:
     """The credentials of a new session for a former one. ``scope`` tells of the device.
 
     Asked again within `Policy.reuse_window` it makes another session, for tabs that open at once; later it is refused.
     Raises `InvalidCredential`, `StoreUnavailable`, `Refusal` for a mode that is not offered here, and
     `ConfigurationError` without a SQL database."""
     arrival = arrival_of(scope)
-    mode = chosen_mode(auth, arrival, mode.value)
+    mode = chosen_mode(auth, arrival, arguments.member(Mode, mode, "mode").value)
     now = auth.clock.now()
     if now >= former.expires:
         raise ExpiredCredential("former credential has expired")
@@ -122,14 +122,15 @@ async def exchange(auth: Auth, scope: Scope, former: Former, *, mode: Mode) -> C
     return credentials
 
 
-async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode, mount: str = "/auth") -> Response:
+async def trade_in(request: Request, auth: Auth, former: Former, *, mode: Mode | str, mount: str = "/auth") -> Response:
     """What a route of the application answers that takes a former token in its body: the same as a login, with the
     tokens of mode ``jwt`` or the cookies of the others, or a refusal. ``mount`` as in `delivery.refresh_path`."""
     return await traded_in(request.scope, auth, former, mode=mode, mount=mount)
 
 
-async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode, mount: str) -> Response:
+async def traded_in(scope: Scope, auth: Auth, former: Former, *, mode: Mode | str, mount: str) -> Response:
     """`trade_in` for a request of any framework."""
+    mode = arguments.member(Mode, mode, "mode")
     try:
         if mode is not Mode.JWT or arrival_of(scope).cookies:
             # Another site must not log its visitors in as somebody of its choice, nor trade in what they hold.

@@ -13,12 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ...errors import ConfigurationError
+from ...extras import setting_needs
 
-try:
+with setting_needs("a postgresql:// database", "asyncpg"):
     import asyncpg
-except ModuleNotFoundError as error:  # pragma: no cover - the tests have it
-    raise ConfigurationError("PostgreSQL needs its driver: pip install 'coatcheck[postgresql]'") from error
 
 __all__ = ["Link", "asyncpg"]
 

@@ -22,7 +22,10 @@ Needs pytest and pytest-asyncio, in either of its modes.
 
 from __future__ import annotations
 
-import pytest
+from ...extras import module_needs
+
+with module_needs("coatcheck.testing.StoreContract", "pytest"):
+    import pytest
 
 for _part in (
     "accounts",
