@@ -34,7 +34,7 @@ _WRONG: Final[dict[str, tuple[Any, ...]]] = {
     "Sequence[Touch]": (None, "touches", 7, ["touch"], [None]),
     "Iterable[str]": ("admin", b"admin", 7, None, [7], ["admin", None]),
     "tuple[str, ...] | None": ("pwd", 7, (7,)),
-    "frozenset[Kind]": (None, 7, Kind.KEY, "key", {"key"}, [None]),
+    "frozenset[Kind]": (None, 7, Kind.KEY, "key", {"keys"}, [None]),
     "Mapping[str, Any] | None": (7, "data", [1]),
 }
 """By how a parameter is declared."""
