@@ -19,12 +19,14 @@ from tests.support.service import PASSWORD, PATIENCE, coatcheck_command, environ
 
 KEY = "a-service-key-of-the-tests-0123456789"
 KEYED = {"Authorization": f"Bearer {KEY}"}
+_STRANGER = httpx.Client(timeout=PATIENCE, limits=httpx.Limits(max_keepalive_connections=0))
+"""Has a connection of its own for each request, and so meets any of the processes."""
 Series = dict[tuple[str, str], float]
 
 
 def scrape(url: str) -> Series:
-    """Every scrape has a connection of its own, and so meets any of the processes."""
-    response = httpx.get(url, headers=KEYED, timeout=PATIENCE)
+    """What whichever process is met tells."""
+    response = _STRANGER.get(url, headers=KEYED)
     assert response.status_code == 200, response.text
     return {
         (sample.name, " ".join(sample.labels.values())): sample.value
@@ -54,7 +56,7 @@ class Scraping:
 
     def _run(self) -> None:
         last: Series = {}
-        while not self._done.is_set():
+        while not self._done.wait(0.01):
             try:
                 told = scrape(self._url)
             except httpx.TransportError as error:  # of a worker that was killed
@@ -72,9 +74,9 @@ def hits(told: Series) -> float:
 
 
 def ask(base: str, times: int) -> None:
-    """Requests on connections of their own, so that every process gets some."""
+    """Requests to any of the processes."""
     for _ in range(times):
-        assert httpx.get(f"{base}/session", timeout=PATIENCE).status_code == 401
+        assert _STRANGER.get(f"{base}/session").status_code == 401
 
 
 def until_told(url: str, sent: int) -> None:

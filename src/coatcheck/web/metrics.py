@@ -46,7 +46,10 @@ class Metrics:
     def count(self, method: str, route: object, status: int) -> None:
         """One answer. By the route's template, never by the path, so that nobody outside makes new series."""
         path = route.path if isinstance(route, Route) else ""
-        self._counts.answer(method if method in _METHODS else "", path, str(status))
+        counts = self._counts
+        counts.answers[method if method in _METHODS else "", path, str(status)] += 1
+        if counts.is_waiting:
+            counts.take_part()
 
     async def text(self) -> bytes:
         """The exposition format. Raises `StoreUnavailable` where the directory cannot be read."""
@@ -65,47 +68,67 @@ class Counts:
 
     ``directory``: where it shares its figures with others, if it does."""
 
+    answers: Counter[Answer]
+    """Of the service in this process."""
+    is_waiting: bool
+    """Whether the first thing that is counted makes this process one of those that share the directory."""
+
     def __init__(self, directory: Directory | None) -> None:
         self._directory = directory
         self._auth: list[weakref.ref[Auth]] = []
-        """Whose gauges are told, if anybody's; shared by all lives."""
-        self._lives: dict[int, _Life] = {}
-        """By process id. No lock: in the parent somebody may hold it, who is not here to release it."""
-        self._life()
+        """Whose gauges are told, if anybody's; what every process has in common."""
+        self._member: Member | None = None
+        self.begin()
+        _everyone.add(self)
 
     @property
     def is_shared(self) -> bool:
         return self._directory is not None
 
+    def begin(self) -> None:
+        """In another process: count from nothing."""
+        self._pid = os.getpid()
+        self._life = life = _Life(self._auth)
+        self.answers = life.answers
+        self.is_waiting = self._directory is not None
+        if self._directory is not None:
+            from .member import Member
+
+            if self._member is not None:
+                self._member.leave()
+            self._member = member = Member(self._directory, life.figures)
+            weakref.finalize(self, member.end)  # when nobody counts here any more, and when the process ends
+
     def watch(self, auth: Auth) -> None:
         """Tell the gauges of this one. In an event loop others see them once that turns, and elsewhere once something
         is counted: a process that is about to be forked takes no part."""
         self._auth[:] = [weakref.ref(auth)]
-        member = self._life().member
-        if member is not None:
+        if self._member is not None:
             with suppress(RuntimeError):  # no event loop
-                asyncio.get_running_loop().call_soon(member.start)
+                asyncio.get_running_loop().call_soon(self.take_part)
 
-    def answer(self, method: str, route: str, status: str) -> None:
-        """One answer of the service."""
-        life = self._life()
-        life.answers[method, route, status] += 1
-        life.take_part()
+    def take_part(self) -> None:
+        """From now on others see what is counted here."""
+        self._find_out()
+        if self._member is not None:
+            self.is_waiting = False
+            self._member.start()
 
     def event(self, event: SecurityEvent) -> None:
         """One event. A request's thread may tell of it as well as the event loop."""
-        life = self._life()
-        with life.counting:
-            life.events[event.name] += 1
-        life.take_part()
+        self._find_out()
+        with self._life.counting:
+            self._life.events[event.name] += 1
+        if self.is_waiting:
+            self.take_part()
 
     def told(self) -> Figures:
         """The figures of all. Raises `StoreUnavailable`."""
-        life = self._life()
-        if self._directory is None or life.member is None:
-            return life.figures()
-        life.take_part()
-        life.member.write()
+        self._find_out()
+        if self._directory is None or self._member is None:
+            return self._life.figures()
+        self.take_part()
+        self._member.write()
         try:
             # Also what this process has counted is read: should it not have been written, then what is told by another
             # process a moment later is not less.
@@ -113,22 +136,9 @@ class Counts:
         except OSError as error:
             raise StoreUnavailable("the figures of the other processes cannot be read") from error
 
-    def _life(self) -> _Life:
-        return self._lives.get(os.getpid()) or self._begin_life()
-
-    def _begin_life(self) -> _Life:
-        for foreign in tuple(self._lives.values()):
-            if foreign.member is not None:
-                foreign.member.leave()
-        life = _Life(self._auth)
-        if self._directory is not None:
-            from .member import Member
-
-            life.member = Member(self._directory, life.figures)
-        found = self._lives.setdefault(os.getpid(), life)
-        if found is life and life.member is not None:
-            weakref.finalize(self, life.member.end)  # when nobody counts here any more, and when the process ends
-        return found
+    def _find_out(self) -> None:
+        if self._pid != os.getpid():  # forked in C, and nobody has told us
+            self.begin()
 
 
 class _Life:
@@ -138,13 +148,7 @@ class _Life:
         self.answers: Counter[Answer] = Counter()
         self.events: Counter[str] = Counter()
         self.counting = threading.Lock()
-        self.member: Member | None = None
         self._auth = auth
-
-    def take_part(self) -> None:
-        """From now on others see what is counted here."""
-        if self.member is not None and not self.member.is_started:
-            self.member.start()
 
     def figures(self) -> Figures:
         with self.counting:
@@ -153,6 +157,12 @@ class _Life:
         return Figures(Counter(self.answers), events, None if auth is None else _gauges(auth))
 
 
+def _after_in_child() -> None:
+    for counts in list(_everyone):
+        counts.begin()
+
+
+_everyone: Final[weakref.WeakSet[Counts]] = weakref.WeakSet()
 _counts: Final[weakref.WeakKeyDictionary[Events, Counts]] = weakref.WeakKeyDictionary()
 _finding: Final = threading.Lock()
 
@@ -190,6 +200,10 @@ def _gauges(auth: Auth) -> Gauges | None:
         )
     except RuntimeError:  # it does not run
         return None
+
+
+if hasattr(os, "register_at_fork"):  # everywhere but on Windows
+    os.register_at_fork(after_in_child=_after_in_child)
 
 
 class _Told(Collector):
