@@ -168,6 +168,20 @@ def test_where_workers_count_together(tmp_path: Path) -> None:
         assert "metrics" not in service.output()
 
 
+def test_workers_count_where_the_variable_says(tmp_path: Path, directory: Path) -> None:
+    """And make no directory of their own; what is there counts on with the next service."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    variables = {"TMPDIR": str(temporary), "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+    for workers, sent in ((2, 4), (1, 8)):
+        with running_service(tmp_path, workers=workers, env=variables) as service:
+            ask(f"{service.base_url}/auth", 4)
+            until_told(f"{service.base_url}/metrics", sent)
+            assert len(list(directory.glob("*.process"))) == workers
+            assert list(temporary.iterdir()) == []
+            assert service.stop() == 0
+
+
 def test_one_worker_shares_nothing(tmp_path: Path) -> None:
     """It tells its own figures, from memory."""
     temporary = tmp_path / "temporary"

@@ -132,9 +132,7 @@ class Directory:
             if figures is not None and not lives:
                 kept.count(figures)
                 gone |= {token}
-        text = encode(kept, gone)
-        if text != encode(*held) or gone:
-            self._write(_ENDED, text, lasting=True)
+        self._write(_ENDED, encode(kept, gone), lasting=True)
         for token in gone:
             for end in ("json", "json.draft", "process"):  # the last is what it is found by
                 (self._path / f"coatcheck-{token}.{end}").unlink(missing_ok=True)
@@ -199,7 +197,7 @@ class Directory:
 
 
 def _is_locked(path: Path) -> bool:
-    descriptor = _open(path)
+    descriptor = os.open(path, _READ)
     try:
         os.read(descriptor, 1)  # so that whatever clears away old files sees that this one is in use
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -211,16 +209,8 @@ def _is_locked(path: Path) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    with os.fdopen(_open(path), "rb") as file:
+    with os.fdopen(os.open(path, _READ), "rb") as file:
         text = file.read(_MAX_FILE + 1)
     if len(text) > _MAX_FILE:
         raise OSError("it is too large")
     return text
-
-
-def _open(path: Path) -> int:
-    descriptor = os.open(path, _READ)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("it is no file")
-    return descriptor
