@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,14 +106,14 @@ SERVERS: Final = {
 
 
 class _Program(Server):
-    def __init__(self, folder: Path, program: str, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, program: str, command: Sequence[str], variables: Mapping[str, str]) -> None:
         (folder / "main.py").write_text(program)
         self.where: int | Path = folder / "app.sock" if any(SOCKET in part for part in command) else free_port()
         filled = [part.replace(SOCKET, str(self.where)).replace(_PORT, str(self.where)) for part in command]
         super().__init__(
             ["sh", "-c", 'cd "$0" && exec "$@"', str(folder), sys.executable, "-m", *filled],
             log=folder / "log",
-            variables={"PYTHONUNBUFFERED": "1"},
+            variables={"PYTHONUNBUFFERED": "1", **variables},
         )
 
     def start(self) -> None:
@@ -139,9 +139,11 @@ class _Program(Server):
 
 
 @contextmanager
-def served(folder: Path, program: str, command: Sequence[str]) -> Iterator[_Program]:
-    """The program, running in this folder."""
-    made = _Program(folder, program, command)
+def served(
+    folder: Path, program: str, command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> Iterator[_Program]:
+    """The program, running in this folder, with these variables."""
+    made = _Program(folder, program, command, variables or {})
     try:
         made.start()
         yield made

@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
+import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from uvicorn import Config, Server
@@ -24,6 +28,7 @@ from ..auth import Auth
 from ..errors import ConfigurationError
 from ..secret_file import check_private
 from ..stores import embedded_path
+from ..web.metrics import DIRECTORY, counts_of
 from . import logs
 from .protocol import BoundedProtocol
 from .settings import Settings, shown_url
@@ -52,15 +57,17 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     sockets = bind(settings.host, settings.port)
     try:
         logging.config.dictConfig(logs.config(settings.log_level))
-        asyncio.run(_prepare(settings))
-        say(_greeting(settings, sockets[0]))
-        if settings.tls_cert is None and not settings.trusted_proxies:
-            say("Development over plain http: cookies lack Secure and __Host-. Only this machine can connect.")
-        here = partial(_serve_here, settings, sockets)
-        if settings.workers > 1:
-            Supervisor(here, settings.workers, last_resort=settings.grace + _LAST_RESORT).run()
-        else:
-            here()
+        with _directory(settings.workers) as directory:
+            application(settings)
+            asyncio.run(_prepare(settings))
+            say(_greeting(settings, sockets[0]))
+            if settings.tls_cert is None and not settings.trusted_proxies:
+                say("Development over plain http: cookies lack Secure and __Host-. Only this machine can connect.")
+            here = partial(_serve_here, settings, sockets, directory)
+            if settings.workers > 1:
+                Supervisor(here, settings.workers, last_resort=settings.grace + _LAST_RESORT).run()
+            else:
+                here()
     finally:
         for listener in sockets:
             listener.close()
@@ -138,7 +145,6 @@ def _check_stores(settings: Settings) -> None:
 
 async def _prepare(settings: Settings) -> None:
     """What every worker will do at its start, once, where an error can still be told."""
-    application(settings)
     async with settings.auth():
         pass
 
@@ -189,9 +195,28 @@ class _Server(Server):
             await asyncio.gather(writing, return_exceptions=True)
 
 
-def _serve_here(settings: Settings, sockets: list[socket.socket]) -> None:
+@contextmanager
+def _directory(workers: int) -> Iterator[Path | None]:
+    """Where several workers share their figures, until they have ended. None for one, and where the environment names
+    a directory. Raises `ConfigurationError`."""
+    if workers == 1 or os.environ.get(DIRECTORY):
+        yield None
+        return
+    try:
+        made = TemporaryDirectory(prefix="coatcheck-", ignore_cleanup_errors=True)  # mode 0700
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make a directory in which the workers count together: {error.strerror}; name one with {DIRECTORY}"
+        ) from error
+    with made as path:
+        yield Path(path)
+
+
+def _serve_here(settings: Settings, sockets: list[socket.socket], directory: Path | None) -> None:
     end_with_parent()
     auth = settings.auth()
+    if directory is not None:
+        counts_of(auth.events, directory)
     server = _Server(_config(settings, auth), auth)
 
     def end(*_: object) -> None:

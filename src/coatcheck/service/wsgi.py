@@ -22,6 +22,7 @@ from ..issuer import Credentials
 from ..site import NOBODYS, Site
 from ..web.access import ServiceKeys
 from ..web.envelope import MAX_BODY, with_headers
+from ..web.metrics import counts_of
 from ..web.refusals import BY_STATUS, TOO_LARGE, Refusal
 from ..web.replaced import replaced
 from .app import auth_app
@@ -53,6 +54,7 @@ class WsgiAuthApp:
         if not isinstance(auth, BlockingAuth):  # who has no type checker takes one of the others, whose names are alike
             raise ConfigurationError("the service behind WSGI needs an Auth for threads: coatcheck.blocking.Auth(...)")
         ServiceKeys(service_keys)  # one that is too short is told at once, and not at the first request
+        counts_of(auth.events)  # so is a directory that cannot be used; and what happens until then is counted
         self._auth = auth
         self._service_keys = tuple(service_keys)
         self._pages = pages

@@ -22,7 +22,7 @@ _PATIENCE: Final = 2.0
 
 
 def router(metrics: Metrics, service_keys: ServiceKeys | None) -> APIRouter:
-    """The routes; ``metrics`` are those of this process. With ``service_keys`` they need one of these, and are off
+    """The routes; ``metrics`` are what is told. With ``service_keys`` they need one of these, and are off
     where there is none: what is mounted is mostly open to the world."""
     routes = APIRouter()
 
@@ -54,9 +54,9 @@ def router(metrics: Metrics, service_keys: ServiceKeys | None) -> APIRouter:
 
     @routes.get("/metrics", **described({200: PlainTextResponse}, problems=problems, security=security))
     async def prometheus(request: Request) -> Response:
-        """The numbers of this process."""
+        """The numbers of the service."""
         if service_keys is not None:
             service_keys.require(request)
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(await metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     return routes
