@@ -21,7 +21,10 @@ MAX_LOGO: Final = 512 * 1024
 
 _COLOR: Final = re.compile(r"#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 _PATH: Final = re.compile(r"/(?!/)[!-\[\]-~]*", re.ASCII)
-_SVG: Final = re.compile(rb"\A\s*(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE[^>]*>\s*)?<svg[\s>]", re.DOTALL)
+_DOTS: Final = re.compile(r"(\.|%2e){1,2}", re.ASCII | re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"https?://[!#-;=?-\[\]-~]+", re.ASCII)
+_PROLOGUE: Final = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[[^\]]*\][^>]*)?>", re.DOTALL)
+"""One piece of what may stand before an SVG's root, XML 1.0 §2.8."""
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
     (b"\xff\xd8\xff", "image/jpeg", "jpg"),
@@ -71,8 +74,10 @@ class Site:
             raise ConfigurationError("site.home must be a path such as /dashboard, or such as https://app.example/")
         if not isinstance(self.logo, str | os.PathLike):
             raise ConfigurationError("site.logo must be the path of a file")
+        if isinstance(os.fspath(self.logo), bytes):
+            raise ConfigurationError("site.logo must be the path of a file, as a text")
         if os.fspath(self.logo):
-            object.__setattr__(self, "picture", _read(Path(self.logo)))
+            object.__setattr__(self, "picture", _read(self.logo))
 
     @classmethod
     def of(cls, given: object) -> Self:
@@ -97,11 +102,12 @@ NOBODYS: Final = Site()
 
 def is_address(text: str) -> bool:
     """Whether it is a path of a site, or an address on the web, that a page may lead to."""
-    if _PATH.fullmatch(text):
-        return True
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not text.isascii() or any(char in text for char in " \t\r\n\\<>\"'"):
+    if text.startswith("/"):
+        path = re.split(r"[?#]", text, maxsplit=1)[0]
+        return bool(_PATH.fullmatch(text)) and "//" not in path and not any(map(_DOTS.fullmatch, path.split("/")))
+    if not _ADDRESS.fullmatch(text):
         return False
+    parts = urlsplit(text)
     try:
         listed(f"{parts.scheme}://{parts.netloc}")
     except ValueError:
@@ -109,14 +115,19 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _read(file: Path) -> Logo:
-    if file.as_posix().partition(":")[0] in ("http", "https", "data"):
+def _read(given: str | os.PathLike[str]) -> Logo:
+    file = Path(given)
+    if file.as_posix().lower().partition(":")[0] in ("http", "https", "data"):
         raise ConfigurationError("site.logo is a file beside the application, and no address: pages load nothing else")
     try:
+        if not file.is_file():  # what is no file may never end
+            why = "is no file" if file.exists() else "there is no such file"
+            raise ConfigurationError(f"site.logo: cannot read {file.absolute()}: {why}")
         with file.open("rb") as opened:
             content = opened.read(MAX_LOGO + 1)
-    except OSError as error:
-        raise ConfigurationError(f"site.logo: cannot read {file}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"site.logo: cannot read {os.fspath(given)!r}: {why}") from error
     if len(content) > MAX_LOGO:
         raise ConfigurationError(f"site.logo: {file} has more than {MAX_LOGO // 1024} KiB")
     for begin, media_type, suffix in _MAGIC:
@@ -124,6 +135,13 @@ def _read(file: Path) -> Logo:
             return Logo(content, media_type, suffix)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return Logo(content, "image/webp", "webp")
-    if _SVG.match(content[:4096]):
+    if _is_svg(content):
         return Logo(content, "image/svg+xml", "svg")
     raise ConfigurationError(f"site.logo: {file} is no SVG, PNG, JPEG, GIF or WebP")
+
+
+def _is_svg(content: bytes) -> bool:
+    at = 3 if content.startswith(b"\xef\xbb\xbf") else 0
+    while piece := _PROLOGUE.match(content, at):
+        at = piece.end()
+    return re.match(rb"<(\w+:)?svg[\s>]", content[at : at + 40]) is not None

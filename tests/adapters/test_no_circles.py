@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
-from fastapi import FastAPI, Request  # noqa: E402
+from fastapi import Depends, FastAPI, Request  # noqa: E402
 from flask import Flask  # noqa: E402
 from flask import redirect as flask_redirect  # noqa: E402
 from litestar import Litestar  # noqa: E402
@@ -30,8 +30,9 @@ from litestar import post as litestar_post  # noqa: E402
 from litestar.response import Redirect  # noqa: E402
 from starlette.applications import Starlette  # noqa: E402
 from starlette.authentication import requires as starlette_requires  # noqa: E402
+from starlette.exceptions import HTTPException  # noqa: E402
 from starlette.responses import PlainTextResponse, RedirectResponse, Response  # noqa: E402
-from starlette.routing import Route  # noqa: E402
+from starlette.routing import Mount, Route  # noqa: E402
 
 from coatcheck import Auth, blocking  # noqa: E402
 from coatcheck import django as django_adapter  # noqa: E402
@@ -39,7 +40,9 @@ from coatcheck import fastapi as fastapi_service  # noqa: E402
 from coatcheck import flask as flask_service  # noqa: E402
 from coatcheck import starlette as starlette_service  # noqa: E402
 from coatcheck.accounts import PasswordHasher  # noqa: E402
+from coatcheck.adapters.visits import here  # noqa: E402
 from coatcheck.clock import Clock  # noqa: E402
+from coatcheck.errors import ConfigurationError  # noqa: E402
 from coatcheck.litestar import ServicePlugin  # noqa: E402
 from coatcheck.litestar import fresh as litestar_fresh  # noqa: E402
 from coatcheck.litestar import logged_in as litestar_logged_in  # noqa: E402
@@ -403,7 +406,8 @@ async def test_a_logout_button(person: Person, token: dict[str, str]) -> None:
         assert (await leave(token, f"{action}?next=/bye")).headers["location"] == "/bye"
         await log_in(person)
         assert (await leave(token | {"next": "//evil.example"})).headers["location"] == "/"
-        assert (await leave(token)).headers["location"] == "/", "and for nobody the same"
+        nobody = (await leave(token)).headers["location"]
+        assert nobody == ("/" if action == "/auth/logout" else "/auth/login?next=%2Fauth%2Faccount&done=needed")
 
 
 async def test_logging_out_elsewhere(person: Person) -> None:
@@ -435,3 +439,135 @@ async def test_home(name: str) -> None:
         assert "Go on to The Shop" in account.text
         assert "/mine" in [attrs.get("href") for tag, attrs in account.tags if tag == "a"]
         assert (await person.http.post("/auth/logout", data={"a": "b"})).headers["location"] == "/mine"
+
+
+async def test_a_login_that_has_ended(person: Person) -> None:
+    """Whoever is nobody by now has logged nobody out everywhere, and is not told that they had."""
+    await log_in(person)
+    phone = await person.http.post("/auth/login", json={"email": EMAIL, "password": PASSWORD, "mode": "jwt"})
+    bearer = {"authorization": f"Bearer {phone.json()['access_token']}"}
+    await person.http.post("/auth/logout", data={"next": "/"}, headers={"cookie": await cookies_of(person)})
+    answer = await person.http.post("/auth/logout/everywhere", data={"next": "/bye"})
+    assert answer.headers["location"].startswith("/auth/login?")
+    assert (await person.http.get("/auth/session", headers=bearer)).status_code == 200
+
+
+async def cookies_of(person: Person) -> str:
+    return "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())
+
+
+async def test_a_program_with_a_form(person: Person) -> None:
+    """What comes with a bearer token is a program's, whatever its body is called: its token ends, and others do."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for action in ("/auth/logout", "/auth/logout/others", "/auth/logout/everywhere"):
+        made = await person.http.post("/auth/login", json={"email": EMAIL, "password": PASSWORD, "mode": "jwt"})
+        bearer = form | {"authorization": f"Bearer {made.json()['access_token']}", "sec-fetch-site": ""}
+        answer = await person.http.post(action, content=b"", headers=bearer)
+        assert answer.status_code == 204
+        ended = action != "/auth/logout/others"
+        assert (await person.http.get("/auth/session", headers=bearer)).status_code == (401 if ended else 200)
+
+
+async def test_a_script_that_reads_pages(person: Person) -> None:
+    """It gets a status and no login page in the place of what it asked for; so does whoever wants no HTML."""
+    for headers in (
+        {"sec-fetch-mode": "cors"}, {"sec-fetch-mode": "same-origin"}, {"accept": "application/json, text/html;q=0"},
+        {"accept": "*/*"}, {"accept": "text/htmlx"},
+    ):  # fmt: skip
+        assert (await person.http.get("/mine", headers=headers)).status_code == 401, headers
+    for accept in ("TEXT/HTML", "application/xml, text/html; q=0.5", "text/html;level=1, */*"):
+        assert (await person.http.get("/mine", headers={"accept": accept})).status_code in (302, 303), accept
+
+
+PLACES = ("/", "", "auth", "/auth/", "//auth", "/a//b", "/{tenant}/auth", "/a?b", "/a#b", "/a\\b", "/a b", None, 7)
+
+
+@pytest.mark.parametrize("prefix", PLACES)
+def test_no_place(prefix: Any) -> None:
+    """A prefix from which people would be sent to another host, or to nothing, is refused at once."""
+    mounts: list[Callable[[], Any]] = [
+        lambda: fastapi_service.mount_auth(FastAPI(), "memory://", prefix=prefix),
+        lambda: starlette_service.mount_auth(Starlette(), "memory://", prefix=prefix),
+        lambda: flask_service.mount_auth(Flask("shop"), "memory://", prefix=prefix),
+        lambda: ServicePlugin("memory://", prefix),
+    ]
+    for mount in mounts:
+        with pytest.raises(ConfigurationError, match="begin with a slash and not end with one"):
+            mount()
+
+
+HTML = {"accept": "text/html"}
+
+
+async def within(app: Any, auth: Auth, path: str, **scope: Any) -> httpx.Response:
+    async with served(app, auth) as running:
+        transport = httpx.ASGITransport(running._with_state, **scope)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            return await client.get(path, headers=HTML)
+
+
+async def test_applications_in_it(caplog: pytest.LogCaptureFixture) -> None:
+    """From what is mounted in an application people are sent to its login page too, whatever handlers are there."""
+
+    async def own(request: Any, error: Any) -> Response:
+        return PlainTextResponse(f"Error {error.status_code}", error.status_code)
+
+    async def mine(request: Request) -> Response:
+        return PlainTextResponse("the page")
+
+    sub = FastAPI()
+    sub.add_exception_handler(HTTPException, own)
+    sub.add_api_route("/mine", lambda user: "the page", dependencies=[Depends(fastapi_service.current_user)])
+    outer = FastAPI()
+    outer.mount("/sub", sub)
+    auth = fastapi_service.mount_auth(outer, "memory://")
+    answer = await within(outer, auth, "/sub/mine")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/auth/login?next=%2Fsub%2Fmine")
+    route = Route("/mine", starlette_service.logged_in(mine))
+    inner = Starlette(routes=[route], exception_handlers={HTTPException: own})
+    plain = Starlette(exception_handlers={HTTPException: own})
+    plain.mount("/sub", inner)
+    auth = starlette_service.mount_auth(plain, "memory://")
+    answer = await within(plain, auth, "/sub/mine")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/auth/login?next=%2Fsub%2Fmine")
+
+
+async def test_litestar_in_another(caplog: pytest.LogCaptureFixture) -> None:
+    """Its login page is below it, wherever it is."""
+
+    @litestar_get("/mine", guards=[litestar_logged_in])
+    async def mine() -> str:
+        return "the page"
+
+    auth = Auth("memory://")
+    app: Any = Litestar([mine], plugins=[ServicePlugin(auth)])
+    async with served(app, auth) as running:
+        outer = Starlette(routes=[Mount("/shop", running._with_state)])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url=BASE) as client:
+            answer = await client.get("/shop/mine", headers=HTML)
+            assert answer.headers["location"] == "/shop/auth/login?next=%2Fshop%2Fmine"
+            assert (await client.get(answer.headers["location"])).status_code == 200
+
+
+@pytest.mark.parametrize("root", ["//evil.example", "/shop", "//"])
+async def test_a_root_path(root: str) -> None:
+    """What a proxy says of the place of an application makes no other host of it."""
+    app = FastAPI()
+    app.add_api_route("/mine", lambda: "the page", dependencies=[Depends(fastapi_service.current_user)])
+    auth = fastapi_service.mount_auth(app, "memory://")
+    answer = await within(app, auth, f"{root.rstrip('/')}/mine", root_path=root)
+    location = answer.headers["location"]
+    assert location.startswith("/")
+    assert not location.startswith("//")
+
+
+async def test_a_path_that_begins_alike() -> None:
+    """A path that begins like the root path is another one, with or without it in front."""
+    app = FastAPI()
+    app.add_api_route("/apples", lambda: "the page", dependencies=[Depends(fastapi_service.current_user)])
+    auth = fastapi_service.mount_auth(app, "memory://")
+    answer = await within(app, auth, "/app/apples", root_path="/app")
+    assert answer.headers["location"] == "/app/auth/login?next=%2Fapp%2Fapples"
+    assert (
+        here({"root_path": "/app", "path": "/apples", "query_string": b"q=\xc3\xa9&\xff"}) == "/app/apples?q=%C3%A9&%FF"
+    )

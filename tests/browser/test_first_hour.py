@@ -12,9 +12,9 @@ from playwright.async_api import Browser, expect
 from tests.docs.pages import ROOT, blocks_of
 from tests.proxies.programs import served
 from tests.support.servers.nginx import nginx
-from tests.support.service import PASSWORD
+from tests.support.service import PASSWORD, running_service
 
-from .conftest import People, Person
+from .conftest import Elsewhere, People, Person
 from .shops import LOGO, NAMES, command, program
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -84,6 +84,36 @@ async def test_the_first_hour(browser: Browser, name: str, prefix: str, tmp_path
         await ann.go("/auth/account")
         await ann.page.get_by_role("link", name="Go on to The Shop").click()
         await at("/mine")
+        await people.leave()
+
+
+async def test_an_application_elsewhere(browser: Browser, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    """A login at a service that is alone leads to the application on another origin, and so does a logout there."""
+    home = elsewhere.url("localhost", "/form", action="http://localhost/")
+    with running_service(tmp_path, env={"COATCHECK_SITE_HOME": home, "COATCHECK_SITE_NAME": "The Shop"}) as service:
+        people = People(browser, service.base_url)
+        ann = await people()
+        await ann.go("/auth/signup")
+        await enter(ann, "Create account")
+        await ann.page.wait_for_url(home)
+        await ann.go("/auth/account")
+        await ann.page.get_by_role("link", name="Go on to The Shop").click()
+        await ann.page.wait_for_url(home)
+        await people.leave()
+
+
+@pytest.mark.parametrize("letters", ["W" * 60, "Verwaltungsgemeinschaftsportal", "An ordinary name of a shop"])
+async def test_a_long_name_on_a_phone(browser: Browser, letters: str, tmp_path: Path) -> None:
+    """No page is wider than the window, whatever the application is called."""
+    site = {"COATCHECK_SITE_NAME": letters, "COATCHECK_SITE_HOME": "/auth/devices"}
+    with running_service(tmp_path, env=site) as service:
+        people = People(browser, service.base_url)
+        ann = await people(viewport={"width": 320, "height": 640})
+        await ann.go("/auth/signup")
+        await enter(ann, "Create account")
+        for path in ("/auth/account", "/auth/devices", "/auth/login?next=/x", "/auth/nowhere"):
+            await ann.go(path)
+            assert await ann.page.evaluate("document.documentElement.scrollWidth") <= 320, path
         await people.leave()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import re
 from itertools import product
@@ -25,6 +26,9 @@ GROUNDS = {"light": ("#ffffff", "#f4f5f3"), "dark": ("#1a2220", "#111715")}
         (SVG, "image/svg+xml"),
         (b'<?xml version="1.0"?>\n<!-- made by hand -->\n<!DOCTYPE svg>\n' + SVG, "image/svg+xml"),
         (PNG, "image/png"),
+        (b"\xef\xbb\xbf<?xml-stylesheet?><!DOCTYPE svg [<!ENTITY a 'b>'>]><!-- > -->\n" + SVG, "image/svg+xml"),
+        (b"<!---->" * 2000 + SVG, "image/svg+xml"),
+        (b"<svg:svg xmlns:svg='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
         (b"\xff\xd8\xff\xe0", "image/jpeg"),
         (b"GIF89a", "image/gif"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
@@ -46,8 +50,9 @@ def test_logo(content: bytes, media_type: str, tmp_path: Path) -> None:
         (b"", "is no SVG"),
         (b"<html><svg></svg></html>", "is no SVG"),
         (b"%PDF-1.7", "is no SVG"),
+        (b"<!---->" * 5000 + b"<!--", "is no SVG"),
         (PNG + bytes(MAX_LOGO), "more than 512 KiB"),
-        (None, "No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_no_logo(content: bytes | None, said: str, tmp_path: Path) -> None:
@@ -68,6 +73,14 @@ def test_a_logo_elsewhere(given: str) -> None:
         Site(logo=given)
 
 
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """What never ends, or names nothing that can be, is refused and not waited for."""
+    os.mkfifo(tmp_path / "logo.svg")
+    for given in (tmp_path / "logo.svg", tmp_path, "a\0b", b"logo.svg", "HTTPS://x/y.png"):
+        with pytest.raises(ConfigurationError, match=r"site\.logo"):
+            Site.of({"logo": given})
+
+
 @pytest.mark.parametrize("name", ["x" * 61, "two\nlines", " The Shop", "The \u202eShop", 7, None])
 def test_no_name(name: object) -> None:
     """A name is one short line."""
@@ -86,7 +99,8 @@ def test_home(home: str) -> None:
     [
         "//evil.example", "javascript:alert(1)", "shop", "/\\evil.example", "https://", "https://a b", "/a b",
         "https://evil.example\r\nx: y", "data:text/html,x", "https://münchen.example", "ftp://app.example/", 7,
-        "https://ann:secret@app.example/",
+        "https://ann:secret@app.example/", "https://a.example/\x00", "https://a.example/\x0b", "\x01https://a.example",
+        "/../x", "/a//b", "/a/%2e%2e/b",
     ],
 )  # fmt: skip
 def test_no_home(home: object) -> None:

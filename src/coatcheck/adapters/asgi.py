@@ -31,7 +31,8 @@ from .types import ASGIApp, Message, Receive, Scope, Send
 __all__ = [
     "ARRIVAL", "IDENTITY", "SECOND", "ASGIApp", "AuthMiddleware", "CsrfJudge", "GuardingKnower", "Knower", "Message",
     "Paths", "Receive", "Scope", "Send", "arrival_of", "check_origin", "header", "identify", "identify_arrival",
-    "identify_arrival_leniently", "identify_leniently", "layers", "recognise", "refuse", "varied", "varying",
+    "identify_arrival_leniently", "identify_leniently", "layers", "path_below", "recognise", "refuse", "varied",
+    "varying",
 ]  # fmt: skip
 
 
@@ -78,6 +79,13 @@ _SEMICOLON: Final = ord(";")
 def header(scope: Scope, name: bytes) -> bytes:
     """The first value of a header, or ``b""``."""
     return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def path_below(scope: Scope) -> str:
+    """The path below the root path, whether or not the server puts that before it."""
+    root, path = str(scope.get("root_path", "")).rstrip("/"), str(scope["path"])
+    below = path.removeprefix(root)
+    return below if not below or below.startswith("/") else path
 
 
 def arrival_of(scope: Scope) -> Arrival:
@@ -232,8 +240,7 @@ class Paths:
 
     def hold(self, scope: Scope) -> bool:
         """Whether a request goes there."""
-        root: str = scope.get("root_path", "")
-        return f"{scope['path'].removeprefix(root)}/".startswith(self._begin)
+        return f"{path_below(scope)}/".startswith(self._begin)
 
 
 class AuthMiddleware:

@@ -9,9 +9,9 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from ..errors import CoatcheckError
-from .asgi import Scope, arrival_of, header
+from .asgi import Scope, arrival_of, header, path_below
 from .problems import Problem, problem_of
-from .sent_forms import FORMS, LOCAL_URL
+from .sent_forms import FORMS, LOCAL_URL, accepts_pages, root_of
 
 _NOBODY: Final = ("not_logged_in", "invalid_credential")
 """A cookie that is refused has ended, for the most part: its browser is nobody's."""
@@ -58,33 +58,32 @@ def page_for(
     every other refusal.
 
     ``login`` and ``renew``: the pages for logging in and for proving again who one is, below the root of the outermost
-    application. A person is who comes without a bearer token and accepts HTML, to a page or with a form. Back from
-    there they come to the page, or to that on which the form stands."""
+    application. A person is who goes to a page in a browser, or sends a form, and accepts HTML; a script that reads
+    HTML is none, nor is whoever has a bearer token. Back from there they come to the page, or to that on which the form
+    stands."""
     problem = refusal if isinstance(refusal, Problem) else problem_of(refusal)
     page = login if problem.code in _NOBODY else renew if problem.code == _TOO_OLD else None
     plain: Scope = dict(scope)
     if page is None or plain["type"] != "http":
         return None
-    if arrival_of(plain).by_bearer or b"text/html" not in header(plain, b"accept"):
+    arrival = arrival_of(plain)
+    accept = b",".join(value for name, value in plain["headers"] if name == b"accept")
+    if arrival.by_bearer or not accepts_pages(accept.decode("latin-1")):
         return None
-    if plain["method"] in ("GET", "HEAD"):
+    if plain["method"] in ("GET", "HEAD") and arrival.navigates:
         back = here(plain)
     elif _is_form(plain):
         back = _page_of_form(plain)
     else:
         return None
-    root = plain.get("app_root_path", plain.get("root_path", "")).rstrip("/")  # of a mount Starlette says both
-    return f"{quote(root)}{page}" + (f"?{urlencode({'next': back})}" if LOCAL_URL.fullmatch(back) else "")
+    root = root_of(plain.get("app_root_path", plain.get("root_path", "")))  # of a mount Starlette says both
+    return f"{root}{page}" + (f"?{urlencode({'next': back})}" if LOCAL_URL.fullmatch(back) else "")
 
 
 def here(scope: Scope) -> str:
     """The path and query of a request, as they may stand in a Location header."""
-    root = scope.get("root_path", "")
-    path = scope["path"].removeprefix(root)
-    query = scope.get("query_string", b"").decode("latin-1")
-    if root.endswith("/"):  # the path may begin with one as well
-        root, path = root.rstrip("/"), f"/{path.removeprefix('/')}"
-    full = f"{root}{path}"
+    query: bytes = scope.get("query_string", b"")
+    full = scope.get("root_path", "").rstrip("/") + path_below(scope)
     return quote(full, safe="/:@!$&'()*+,;=~") + (f"?{quote(query, safe='/:@!$&()*+,;=~?%')}" if query else "")
 
 

@@ -12,6 +12,7 @@ from django.urls import Resolver404, resolve
 
 from ..adapters import asgi, wsgi
 from ..adapters.asgi import ARRIVAL, Scope
+from ..adapters.sent_forms import accepts_pages
 from ..credentials.arrival import Arrival, arrival_of_asgi, arrival_of_wsgi
 from ..errors import CoatcheckError, ConfigurationError, NotLoggedIn
 from ..model import Identity
@@ -149,8 +150,9 @@ def host_of(request: HttpRequest) -> str:
 
 def wants_page(request: HttpRequest) -> bool:
     """Whether a person goes to a page, and not a program to an API."""
-    reads = request.method in ("GET", "HEAD") and not arrival_of(request).by_bearer
-    return reads and "text/html" in request.META.get("HTTP_ACCEPT", "")
+    arrival = arrival_of(request)
+    reads = request.method in ("GET", "HEAD") and arrival.navigates and not arrival.by_bearer
+    return reads and accepts_pages(request.META.get("HTTP_ACCEPT", ""))
 
 
 def decides_itself(request: HttpRequest) -> bool:

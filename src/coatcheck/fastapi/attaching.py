@@ -19,6 +19,7 @@ from ..adapters import openapi
 from ..adapters.asgi import SECOND, layers
 from ..applications import when_given
 from ..errors import ConfigurationError
+from ..starlette.sending import SentToLogin, on_sent_to_login
 from .dependencies import OURS, optional_user
 from .routes import Around
 
@@ -38,6 +39,8 @@ def attach(app: object) -> None:
                     checked.add(id(dependant.call))
                     OURS.check(dependant.call)
         Around.put(each.router if isinstance(each, Starlette) else each, attach)
+        if isinstance(each, Starlette):  # an application's own handler of exceptions is not asked for this one
+            each.exception_handlers.setdefault(SentToLogin, on_sent_to_login)
         if isinstance(each, FastAPI):
             _Document.put(each)
     if any(service.state.auth is not services[0].state.auth for service in services):

@@ -9,9 +9,8 @@ from fastapi import FastAPI
 
 from ..adapters.visits import entrance_lifespan
 from ..auth import Auth
-from ..service.app import auth_app, entrance_of, refuse_second
+from ..service.app import auth_app, check_prefix, entrance_of, refuse_second
 from ..site import NOBODYS, Site
-from ..starlette.sending import SentToLogin, on_sent_to_login
 from .attaching import attach
 from .dependencies import lifespans
 
@@ -38,12 +37,12 @@ def mount_auth(
     application: nobody runs the lifespan of one that is mounted. Raises `ConfigurationError`, also for a second
     `Auth` in one application: make another application for it."""
     refuse_second(app.routes)
+    check_prefix(prefix)
     if isinstance(auth, str):
         auth = Auth(auth)
     service = auth_app(auth, service_keys=service_keys, pages=pages, site=site)
     entrance = entrance_lifespan(entrance_of(auth, prefix) if pages and send_to_login else None)
     app.mount(prefix, service)
-    app.add_exception_handler(SentToLogin, on_sent_to_login)
     app.router.lifespan_context = lifespans(auth.lifespan, entrance, app.router.lifespan_context)
     attach(app)
     return auth

@@ -17,7 +17,7 @@ from ..blocking import Auth
 from ..errors import ConfigurationError, InvalidCredential
 from ..features.former.trading import Former, cookie_mode, exchange, is_visit, presents_nothing, set_cookies
 from ..issuer import Credentials
-from ..service.app import entrance_of
+from ..service.app import check_prefix, entrance_of
 from ..service.bridge import Answered
 from ..service.wsgi import WsgiAuthApp, check_body, check_length, end_replaced, refused, service_scope
 from ..site import NOBODYS, Site
@@ -59,6 +59,7 @@ def mount_auth(
     `ConfigurationError`."""
     if isinstance(auth, str):
         auth = Auth(auth)
+    check_prefix(prefix)
     if not send_to_login and (login_view or renew_view):
         raise ConfigurationError("send_to_login=False sends nobody anywhere: leave out login_view and renew_view")
     entrance = entrance_of(auth, prefix) if pages and send_to_login else None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeVar, cast, overload
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from weakref import WeakSet
 
 from flask import Flask, Request, Response, current_app, redirect, request, url_for
@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..adapters import demands
 from ..adapters.problems import CONTENT_TYPE, INTERNAL, problem_of
-from ..adapters.sent_forms import LOCAL_URL, is_form, page_of_form
+from ..adapters.sent_forms import LOCAL_URL, accepts_pages, is_form, page_of_form, root_of
 from ..adapters.wsgi import (
     FORM_FIELD,
     BlockingKnower,
@@ -388,12 +388,13 @@ def _page_for(error: CoatcheckError, here: _Here) -> str | None:
 
 def _is_visit() -> bool:
     """Whether a person goes to a page, and not a program to an API."""
-    reads = request.method in ("GET", "HEAD") and not arrival_of(request.environ).by_bearer
-    return reads and "text/html" in request.environ.get("HTTP_ACCEPT", "")
+    arrival = arrival_of(request.environ)
+    reads = request.method in ("GET", "HEAD") and arrival.navigates and not arrival.by_bearer
+    return reads and accepts_pages(request.environ.get("HTTP_ACCEPT", ""))
 
 
 def _login_url(view: str, back: str) -> str:
-    url = f"{quote(request.root_path)}{view}" if view.startswith("/") else url_for(view)
+    url = f"{root_of(request.root_path)}{view}" if view.startswith("/") else url_for(view)
     if not LOCAL_URL.fullmatch(back):  # whoever follows it may take it for another host
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'next': back})}"

@@ -18,7 +18,7 @@ from ..adapters.visits import page_for as page_for
 from ..auth import Auth
 from ..errors import CoatcheckError
 from ..issuer import Credentials
-from ..service.app import auth_app, entrance_of
+from ..service.app import auth_app, check_prefix, entrance_of
 from ..site import NOBODYS, Site
 from ..web.delivery import check_destination, cookies
 from ..web.refusals import Refusal
@@ -44,6 +44,7 @@ def auth_routes(
     It is none of Litestar's mounts: those catch ``/authors/{id}`` too. Neither our middleware and guards nor Litestar's
     CSRF check come before it, for the service sees to both by itself: refreshing needs no live access token.
     Raises `ConfigurationError`."""
+    check_prefix(path)
     service = auth_app(auth, service_keys=service_keys, pages=pages, site=site)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,7 +145,9 @@ class ServicePlugin(CoatcheckPlugin):
     def _on_refusal(self, request: Request[Any, Any, Any], error: CoatcheckError) -> Response[Any]:
         """A person goes to the login page and back; anybody else gets the problem."""
         found = self._entrance
-        page = None if found is None else page_for(request.scope, error, login=found.login, renew=found.renew)
+        scope = {name: value for name, value in request.scope.items() if name != "app_root_path"}
+        # Without the root of what may be around it: the service is below this application's.
+        page = None if found is None else page_for(scope, error, login=found.login, renew=found.renew)
         if page is None:
             return on_refusal(request, error)
         return Redirect(page, status_code=303, headers={"Cache-Control": "no-store"})

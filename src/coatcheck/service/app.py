@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,9 @@ _DESCRIPTION: Final = """Sessions and JWTs with the same guarantees. A login is 
 `application/problem+json` with a stable `code`. Over plain http on a loopback address cookies lack `Secure` and their
 names the prefix `__Host-` or `__Secure-`, and end with the port unless it is 8000 or 80, as `coatcheck-5000`. HEAD is
 answered like GET."""
+
+
+_PREFIX: Final = re.compile(r"(/[^/?#{}<>\\\s]+)+")
 
 
 class Service(FastAPI):
@@ -105,6 +109,12 @@ def has_pages(auth: Auth | blocking.Auth) -> bool:
     return auth.can_authenticate and Mode.SESSION in auth.policy.modes
 
 
+def check_prefix(prefix: object) -> None:
+    """Raise `ConfigurationError` for what is no place of its own: people would be sent to another host."""
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
+
+
 def entrance_of(auth: Auth | blocking.Auth, prefix: str) -> Entrance | None:
     """The pages of the service at ``prefix`` that people are sent to; None where there can be none."""
     if not has_pages(auth):
@@ -119,8 +129,7 @@ def alone(
 
     Key set, health and metrics are also at the root, where metrics need no key, and ``/`` leads to the pages. Raises
     `ConfigurationError`."""
-    if not prefix.startswith("/") or prefix.endswith("/"):
-        raise ConfigurationError("the prefix must begin with a slash and not end with one, as /auth does")
+    check_prefix(prefix)
     metrics, hsts = Metrics(auth), auth.policy.hsts
     if hsts == HSTS:  # nobody has decided otherwise, and there is nobody else on this host
         hsts = f"{HSTS}; includeSubDomains"

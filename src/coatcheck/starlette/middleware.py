@@ -45,7 +45,7 @@ from ..adapters.lifespans import lifespans
 from ..adapters.problems import CONTENT_TYPE, INTERNAL, Problem, problem_of
 from ..errors import CoatcheckError
 from ..model import Identity
-from .sending import sent
+from .sending import SentToLogin, sent
 
 __all__ = [
     "AuthMiddleware", "CoatcheckBackend", "Nobody", "Refusal", "User", "current_user", "fresh", "lifespans",
@@ -308,18 +308,24 @@ def _demanding(demand: Demand) -> Callable[[Callable[P, R]], Callable[P, R]]:
         if not inspect.iscoroutinefunction(endpoint):
 
             @functools.wraps(endpoint)
-            def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-                _check(demand, _connection(args, kwargs))
+            def checked(*args: P.args, **kwargs: P.kwargs) -> Any:
+                try:
+                    _check(demand, _connection(args, kwargs))
+                except SentToLogin as sent_to:
+                    return sent_to.answer()
                 return endpoint(*args, **kwargs)
 
-            return checked
+            return cast(Callable[P, R], checked)
 
         @functools.wraps(endpoint)
         async def checked_first(*args: P.args, **kwargs: P.kwargs) -> Any:
             first: Any = args[0] if args else None  # asking an abstract class for its instances costs a microsecond
             connection: HTTPConnection = first if first.__class__ is Request else _connection(args, kwargs)
             if not (is_simple and connection.scope.get(IDENTITY)):
-                _check(demand, connection)
+                try:
+                    _check(demand, connection)
+                except SentToLogin as sent_to:  # answered here: whoever is around has handlers of their own
+                    return sent_to.answer()
             return await endpoint(*args, **kwargs)
 
         return cast(Callable[P, R], checked_first)

@@ -13,7 +13,7 @@ from ..adapters.asgi import SECOND
 from ..adapters.visits import entrance_lifespan
 from ..auth import Auth
 from ..errors import ConfigurationError
-from ..service.app import auth_app, entrance_of, refuse_second
+from ..service.app import auth_app, check_prefix, entrance_of, refuse_second
 from ..site import NOBODYS, Site
 from .middleware import AuthMiddleware, lifespans
 from .sending import SentToLogin, on_sent_to_login
@@ -49,6 +49,7 @@ def mount_auth(
     if app.middleware_stack is not None:
         raise RuntimeError("mount_auth comes before the application starts")
     refuse_second(app.routes)
+    check_prefix(prefix)
     if isinstance(auth, str):
         auth = Auth(auth)
     middleware = _with_ours(app.user_middleware, auth, prefix, exclude)

@@ -17,6 +17,10 @@ class SentToLogin(HTTPException):
     def __init__(self, page: str) -> None:
         super().__init__(303, "", {"Location": page, "Cache-Control": "no-store"})
 
+    def answer(self) -> Response:
+        """What sends them there."""
+        return Response(status_code=self.status_code, headers=self.headers)
+
 
 def sent(scope: Scope, problem: Problem) -> SentToLogin | None:
     """What is raised in the place of a refusal, where a person is sent anywhere."""
@@ -28,4 +32,4 @@ def on_sent_to_login(connection: HTTPConnection, error: Exception) -> Response:
     """Handler of exceptions that sends them there, whatever the application answers to others."""
     if not isinstance(error, SentToLogin):
         raise error
-    return Response(status_code=error.status_code, headers=error.headers)
+    return error.answer()

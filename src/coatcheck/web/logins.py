@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..adapters.asgi import arrival_of
 from ..adapters.doubts import tell
 from ..adapters.lifespans import auth_of
 from ..auth import Auth
@@ -82,6 +83,12 @@ def login_response(
     return delivery.delivered(
         response, request.scope, credentials, auth_of(request).policy.origins, renewed=renewed
     )  # fmt: skip
+
+
+def is_form_of_a_browser(request: Request) -> bool:
+    """Whether a form was sent, in a page of whoever. A program with a bearer token sends none, whatever it calls its
+    body."""
+    return content_type(request) == FORM and not arrival_of(request.scope).by_bearer
 
 
 def is_form_of_ours(request: Request) -> bool:

@@ -15,6 +15,7 @@ from starlette.routing import Match
 from .. import acts
 from ..adapters.lifespans import auth_of
 from ..adapters.problems import CONTENT_TYPE, INTERNAL, Problem
+from ..adapters.sent_forms import accepts_pages
 from ..errors import CoatcheckError, CrossSite, StoreUnavailable
 from .bodies import complaint
 from .envelope import with_headers
@@ -66,7 +67,7 @@ async def on_http(request: Request, error: Exception) -> Response:
     if problem.status == 405:
         problem = replace(problem, headers=(("Allow", _allowed(request)),))
     shows: Shows | None = request.app.state.shows
-    if shows is not None and problem.status in (404, 405, 413) and "text/html" in request.headers.get("accept", ""):
+    if shows is not None and problem.status in (404, 405, 413) and accepts_pages(request.headers.get("accept", "")):
         return await shows(request, problem)
     return problem_response(problem)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
+from urllib.parse import urlsplit
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined, Template
 from starlette.requests import Request
@@ -23,8 +24,8 @@ SCRIPT: Final = (files("coatcheck.web") / "static" / "show.js").read_text("utf-8
 _HASH: Final = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 
 CSP: Final = (
-    f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
 )
 """No script but ours, by its hash (CSP Level 2 §7.17), nothing from elsewhere, and no page of ours in a frame."""
 
@@ -122,10 +123,17 @@ def logo_url(found: Assets, site: Site, root: str) -> str:
     return "" if site.name else asset_url(found, root, ICON)
 
 
-def html(found: Template, context: dict[str, object], *, status: int = 200) -> Response:
+def csp(site: Site) -> str:
+    """The policy of a service's pages. What a form leads on to counts as its target in some browsers, so an application
+    on another origin is one."""
+    parts = urlsplit(site.home)
+    return f"{CSP} {parts.scheme}://{parts.netloc}" if parts.netloc else CSP
+
+
+def html(found: Template, context: dict[str, object], site: Site, *, status: int = 200) -> Response:
     """A page."""
     text = found.render(context)
-    return HTMLResponse(text, status, HEADERS)
+    return HTMLResponse(text, status, {**HEADERS, "Content-Security-Policy": csp(site)})
 
 
 def redirect(url: str) -> Response:

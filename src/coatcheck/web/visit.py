@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..acting import known_as
-from ..adapters.asgi import arrival_of, check_origin
+from ..adapters.asgi import arrival_of, check_origin, path_below
 from ..adapters.lifespans import auth_of
 from ..adapters.problems import INTERNAL, Problem
+from ..adapters.sent_forms import accepts_pages
 from ..auth import Auth
 from ..credentials.csrf import Provenance
 from ..credentials.opaque import CSRF_PREFIX, OpaqueTokens
@@ -216,7 +217,7 @@ class Visit:
             "next": self.next,
             "script": SCRIPT,
             "csrf_token": token,
-            "here": self.request.scope["path"].removeprefix(self.request.scope.get("root_path", "")),
+            "here": path_below(self.request.scope),
             "entries": [link for feature in self.features for link in feature.entries(self.auth)],
             "navigation": [link for feature in self.features for link in feature.navigation(self.auth)],
             "sections": [template for feature in self.features for template in feature.sections(self.auth)],
@@ -227,7 +228,7 @@ class Visit:
             "done": self.said(DONE.get(name, {})),
         }
         templates: Environment = self.request.app.state.templates
-        return html(templates.get_template(f"{name}.html"), common | context, status=status)
+        return html(templates.get_template(f"{name}.html"), common | context, self.site, status=status)
 
     def go(self, page: str, **query: str) -> Response:
         """Go to another of our pages; a query parameter without a value is left out."""
@@ -246,10 +247,10 @@ class Visit:
             return redirect(self.home)
         return self.go_on(next, "/account", **query)
 
-    def leave(self, next: str, *, done: str) -> Response:
-        """Go on after logging out, with our cookies forgotten: to ``next``, or to the application."""
+    def onward(self, next: str, otherwise: str, **query: str) -> Response:
+        """Go on after what a form has done: to its ``next``, else to that of the address, else to the application."""
         wanted = safe_next(next) or self.next or self.home
-        return self.forget(redirect(wanted) if wanted else self.go("/login", done=done))
+        return redirect(wanted) if wanted else self.go(otherwise, **query)
 
     def log_in_first(self, page: str) -> Response:
         """To the login page, and from there on to ``page`` (a path of ours, perhaps with a query)."""
@@ -274,7 +275,7 @@ class Visit:
 
     def _way_on(self) -> tuple[str, str]:
         """The page whose forms are sent to this address."""
-        path = self.request.scope["path"].removeprefix(self.request.scope.get("root_path", ""))
+        path = path_below(self.request.scope)
         for link in (link for feature in self.features for link in feature.navigation(self.auth)):
             if path.startswith(f"{link.path}/"):
                 return (link.path.removeprefix("/"), link.label)
@@ -323,7 +324,7 @@ def wait_text(error: Throttled) -> str:
 
 def wants_page(request: Request) -> bool:
     """Whether whoever asks would rather read a page than JSON: a browser that goes to an address."""
-    return "text/html" in request.headers.get("accept", "")
+    return accepts_pages(", ".join(request.headers.getlist("accept")))
 
 
 async def refusal(request: Request, problem: Problem) -> Response:

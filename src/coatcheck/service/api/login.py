@@ -25,7 +25,7 @@ from ...web.bodies import (
     read_json,
 )
 from ...web.contract import COOKIE_OR_BEARER, described
-from ...web.logins import chosen_mode, email_of, is_form_of_ours, log_in, login_response
+from ...web.logins import chosen_mode, email_of, is_form_of_a_browser, is_form_of_ours, log_in, login_response
 from ...web.problems import problem_response
 from ...web.refusals import invalid_request, not_logged_in
 from ...web.replaced import sessions_named
@@ -112,7 +112,7 @@ async def logout(request: Request) -> Response:
     """End the session of whatever credential is presented, even an access token that has expired. A form, also one in
     a page of the application's own, leads on to its `next` or to the application."""
     auth = auth_of(request)
-    if content_type(request) == FORM:
+    if is_form_of_a_browser(request):
         from ..pages import forms
 
         return await forms.logout(request)
@@ -140,7 +140,7 @@ async def logout(request: Request) -> Response:
 )
 async def logout_others(request: Request) -> Response:
     """End all sessions of the subject but this one. A form leads on, as that of `/logout` does."""
-    if content_type(request) == FORM:
+    if is_form_of_a_browser(request):
         from ..pages import forms
 
         return await forms.logout_others(request)
@@ -161,7 +161,7 @@ async def logout_others(request: Request) -> Response:
 )
 async def logout_everywhere(request: Request) -> Response:
     """End all sessions of the subject, this one too. A form leads on, as that of `/logout` does."""
-    if content_type(request) == FORM:
+    if is_form_of_a_browser(request):
         from ..pages import forms
 
         return await forms.logout_everywhere(request)

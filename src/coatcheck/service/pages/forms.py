@@ -51,28 +51,33 @@ async def _logout(visit: Visit) -> Response:
     form = await visit.form(*sessions)
     for session_id in sessions:
         await visit.auth.revoke(session_id)
-    return visit.leave(form.get("next", ""), done="logout")
+    return visit.forget(visit.onward(form.get("next", ""), "/login", done="logout"))
 
 
 async def _logout_others(visit: Visit) -> Response:
     if visit.identity is None:
-        if visit.request.app.state.pages:
-            return visit.log_in_first("/account")
-        raise NotLoggedIn("nobody to log out elsewhere")
+        return _nobody(visit)
     form = await visit.form(visit.identity.session_id)
     try:
         await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS, excepted=visit.identity.session_id)
     except NotFound:  # this session has just been ended elsewhere, and so nothing was done
-        return visit.leave(form.get("next", ""), done="over")
-    return visit.go_on(form.get("next", "") or visit.next or visit.home, "/account")
+        return visit.forget(_nobody(visit))
+    return visit.onward(form.get("next", ""), "/account")
 
 
 async def _logout_everywhere(visit: Visit) -> Response:
     if visit.identity is None:
-        return await _logout(visit)
+        return _nobody(visit)
     form = await visit.form(visit.identity.session_id)
     await visit.auth.revoke_subject(visit.identity.subject, kinds=LOGOUT_KINDS)
-    return visit.leave(form.get("next", ""), done="everywhere")
+    return visit.forget(visit.onward(form.get("next", ""), "/login", done="everywhere"))
+
+
+def _nobody(visit: Visit) -> Response:
+    """Whose login has ended has logged nobody out elsewhere, and is told so. Raises `NotLoggedIn` without pages."""
+    if not visit.request.app.state.pages:
+        raise NotLoggedIn("nobody to log out elsewhere")
+    return visit.log_in_first("/account")
 
 
 login: Final = endpoint(_login)
