@@ -14,7 +14,7 @@ from ...errors import InvalidLogin, NotFound, NotLoggedIn, StepRequired, Throttl
 from ...model import LOGOUT_KINDS, Mode
 from ...web import once
 from ...web.entry import NO_EMAIL, NO_ERRORS, Entry, next_query, read_entry, retry_later
-from ...web.visit import Visit, endpoint, wait_text
+from ...web.visit import DONE, Visit, endpoint, wait_text
 
 NO_NAME: Final = "Enter your e-mail address or user name."
 WRONG_EMAIL: Final = "E-mail address or password is wrong."
@@ -97,8 +97,10 @@ async def _login_form(
 ) -> Response:  # fmt: skip
     """``about``: the id of the message that both fields are described by."""
     ours = visit.auth.has_accounts
+    sent = {"done": DONE["login"]["needed"]} if entry.next and status == 200 and not visit.said(DONE["login"]) else {}
     return visit.page(
         "login",
+        **sent,
         status=status,
         once=once.new_value(visit.auth),
         next=entry.next,
