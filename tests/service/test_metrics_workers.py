@@ -68,6 +68,10 @@ class Scraping:
                     self.fallen.append((name, value, told.get(name, -1.0)))
             last = told
 
+    def goes_on(self, times: int) -> None:
+        """Until it has looked more often than that."""
+        eventually(lambda: self.times > times, what="it has looked often enough")
+
 
 def hits(told: Series) -> float:
     return told.get(("coatcheck_http_answers_total", "GET /session 401"), 0.0)
@@ -115,7 +119,8 @@ def test_workers(tmp_path: Path) -> None:
                 assert hits(scrape(url)) == sent - 30
                 ask(base, 30)
                 until_told(url, sent)
-            eventually(lambda: min(first.times, second.times) > 20, what="it was looked often enough")
+            first.goes_on(20)
+            second.goes_on(20)
         assert service.output().count("is replaced") == 2
         assert first.fallen == []
         assert second.fallen == []
@@ -249,7 +254,7 @@ def test_an_application_with_workers(tmp_path: Path, directory: Path, program: s
                 os.kill(victim, signal.SIGKILL)
                 until_gone(victim)
                 assert hits(scrape(url)) == sent
-                eventually(lambda scraping=scraping: scraping.times > 5, what="it was looked often enough")
+                scraping.goes_on(5)
             assert scraping.fallen == []
             server.stop()
             assert "coatcheck.metrics" not in server.output(), server.output()
