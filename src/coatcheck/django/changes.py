@@ -6,7 +6,8 @@ committed, for a request that looks in between must find the new state. So a cha
 When the sessions' store does not answer then, ``save()`` raises `StoreUnavailable`: the user *has* been changed, and
 the sessions have not; ``manage.py coatcheck_revoke --user NAME`` does what is missing.
 
-No signal tells of ``QuerySet.update``, ``bulk_update`` and SQL by hand. After these call `user_changed` or `cut_off`.
+No signal tells of ``QuerySet.update``, ``bulk_update``, ``bulk_create`` over rows that are there and SQL by hand, nor
+of a model from which ``AUTH_USER_MODEL`` inherits. After these call `user_changed` or `cut_off`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..issuer import Credentials
 from ..model import Identity, Mode
 from .conf import made
 from .requests import arrival_of
-from .users import DjangoUsers
+from .users import DjangoUsers, key_of
 
 Change = Callable[[Auth, str, Identity | None], Awaitable[Credentials | None]]
 """Given the subject and who is asking; the credentials are for the answer to them."""
@@ -68,12 +69,14 @@ def listen() -> None:
 
 
 def _before_save(instance: Any, using: str, update_fields: Iterable[str] | None, **_: Any) -> None:
-    """Read what the row held, where anything is written that matters."""
-    if not _is_ours(instance) or instance._state.adding:
+    """Read what the row held, where anything is written that matters. What is added with a key may have a row as well:
+    a fixture that is loaded again, a user who becomes one of a model that inherits."""
+    key = key_of(instance) if _is_ours(instance) else None
+    if key is None:
         return
     names = _watched() if update_fields is None else _watched() & set(update_fields)
     if names:
-        rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+        rows = get_user_model()._base_manager.using(using).filter(pk=key)
         setattr(instance, _BEFORE, rows.values(*names).first())
 
 
@@ -114,7 +117,7 @@ def _groups_changed(instance: Any, action: str, reverse: bool, pk_set: set[Any] 
 
 
 def _before_group_save(instance: Any, using: str, **_: Any) -> None:
-    if _is_bridged() and not instance._state.adding:
+    if _is_bridged() and instance.pk is not None:
         rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
         setattr(instance, _BEFORE, rows.values("name").first())
 

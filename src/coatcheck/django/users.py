@@ -95,8 +95,9 @@ class DjangoUsers:
         return await in_database(replace)
 
     def subject_of(self, user: Any) -> str:
-        """What a user is called in sessions and tokens."""
-        return str(getattr(user, self.subject_field))
+        """What a user is called in sessions and tokens. A model that inherits from theirs may have a key of its own,
+        which is somebody else's there."""
+        return str(key_of(user) if self.subject_field == "pk" else getattr(user, self.subject_field))
 
     def find(self, subject: str, using: str | None = None) -> Any | None:
         """The user whom a subject names, active or not; nobody where it names two. One query, also for a text that can
@@ -133,6 +134,16 @@ class DjangoUsers:
         email = getattr(user, user.get_email_field_name(), None) or ""
         name = "" if email else str(user.get_username())
         return Login(subject=self.subject_of(user), password_hash=from_django(user.password), email=email, name=name)
+
+
+def key_of(user: Any) -> Any:
+    """The key by which ``AUTH_USER_MODEL`` has them; None before there is one."""
+    model = _model()
+    if not isinstance(user, model):
+        return getattr(user, "pk", None)
+    found = getattr(user, model._meta.pk.attname)
+    link = None if found is not None else user._meta.get_ancestor_link(model)
+    return found if link is None else getattr(user, link.attname)
 
 
 class _Lookup:
