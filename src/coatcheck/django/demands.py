@@ -1,6 +1,7 @@
 """What a view asks of whoever calls it: decorators for functions, a mixin for classes. Synchronous and asynchronous.
 
-Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and is nobody is sent to
+Whoever lacks what is asked for gets a problem (401, 403). A person who goes to a page and lacks a role gets the
+project's own page for that (``403.html``, ``handler403``); one who is nobody is sent to
 ``LOGIN_URL`` with ``next``, one whose login is too old to the page for proving again who they are. A class that leaves
 OPTIONS to Django answers it to everybody, for a browser's preflight carries no credential; a view that handles OPTIONS
 itself is guarded.
@@ -13,13 +14,14 @@ from functools import wraps
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.views import View as ClassView
 
 from ..adapters import demands
 from ..adapters.demands import LOGGED_IN, Demand
 from ..adapters.sent_forms import is_form, page_of_form
-from ..errors import CoatcheckError, LoginTooOld, NotLoggedIn
+from ..errors import CoatcheckError, Forbidden, LoginTooOld, NotLoggedIn
 from .refusals import refused, renew_page, sent_to_login
 from .requests import EXEMPT, arrival_of, made_for, optional_user, wants_page
 
@@ -128,6 +130,9 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         if untouched is not None:
             return ClassView.options(untouched, request)
         by_form = is_form(request.META, arrival_of(request))
+        is_final = isinstance(error, Forbidden) and not isinstance(error, LoginTooOld)
+        if is_final and (by_form or wants_page(request)):
+            raise PermissionDenied from error  # the project's own page for it: `403.html`, `handler403`
         if not made_for(request).sends or (not by_form and not wants_page(request)):
             return refused(request, error)
         back = (
