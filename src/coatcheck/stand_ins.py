@@ -8,11 +8,21 @@ ends; no setting of the application and no environment variable can.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
 
 T = TypeVar("T")
-Answer = Callable[[str, Any], str]
-"""Takes a URL and the `Auth` that is about to open it, gives the URL to open. May raise `ConfigurationError`."""
+
+
+class Answer(Protocol):
+    """Who says what is opened in tests."""
+
+    def __call__(self, url: str, auth: Any) -> str:
+        """The URL to open for this one, by the `Auth` that is about to. May raise `ConfigurationError`."""
+
+    def may_write(self, file: Path | None) -> bool:
+        """Whether tests may change what is in an open database: in this file, or, None, in what lasts elsewhere."""
+
 
 _answers: list[Answer] = []
 
@@ -24,9 +34,9 @@ def stand_in(place: T, auth: object) -> T:
     return cast(T, _answers[-1](place, auth))
 
 
-def is_answered() -> bool:
-    """Whether somebody says what is opened in tests."""
-    return bool(_answers)
+def answering() -> Answer | None:
+    """Who says what is opened in tests, if anybody does."""
+    return _answers[-1] if _answers else None
 
 
 def answer_with(answer: Answer) -> Callable[[], None]:

@@ -2,60 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from coatcheck import Auth
-from coatcheck.testing.databases import is_temporary
 from tests.support.kit import OPTIONS, run_pytest
-from tests.support.patience import PATIENCE
-from tests.support.service import environment
 from tests.testing.programs import FASTAPI, PROJECTS, TESTS
-
-_NOTICE = "coatcheck: tests had throw-away databases in the place of app.db\n"
-
-
-def passes(folder: Path, files: Mapping[str, str], *arguments: str, count: int) -> str:
-    """What a run says in which so many tests pass."""
-    done = run_pytest(folder, files, *arguments)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert f"{count} passed" in said
-    return said
-
-
-def databases_in(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if ".db" in path.name}
-
-
-def make_real(folder: Path) -> dict[str, bytes]:
-    """A database with an account in it, and its secret."""
-
-    async def work() -> None:
-        async with Auth(f"sqlite:///{folder / 'app.db'}") as auth:
-            await auth.accounts.register("ann@example.com", "nine brown owls")
-
-    asyncio.run(work())
-    made = databases_in(folder)
-    assert {"app.db", "app.db.secret"} <= set(made)
-    return made
-
-
-@contextmanager
-def left_alone(folder: Path) -> Iterator[None]:
-    """Nothing comes, goes or changes of the database and what is beside it, nor is anything written to it."""
-    before = make_real(folder)
-    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    yield
-    assert databases_in(folder) == before
-    assert {name: (folder / name).stat().st_mtime_ns for name in times} == times
+from tests.testing.runs import NOTICE, databases_in, left_alone, passes, run_python
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -63,14 +16,14 @@ def test_there_is_one(name: str, tmp_path: Path) -> None:
     """In every framework: a real one keeps its bytes to the last, and so does its secret. It is said."""
     with left_alone(tmp_path):
         said = passes(tmp_path, PROJECTS[name], count=1)
-    assert said.count(_NOTICE) == 1
+    assert said.count(NOTICE) == 1
 
 
 @pytest.mark.parametrize("name", ["fastapi", "flask"])
 def test_there_is_none(name: str, tmp_path: Path) -> None:
     """A database that is not there does not come into being, nor does its secret. It is said."""
     said = passes(tmp_path, PROJECTS[name], count=1)
-    assert said.count(_NOTICE) == 1
+    assert said.count(NOTICE) == 1
     assert databases_in(tmp_path) == {}
 
 
@@ -163,22 +116,7 @@ def test_it(tmp_path):
         assert auth.run(lambda auth: auth.accounts.find_by_email("ann@example.com")) is None
 """
     with left_alone(tmp_path):
-        assert _NOTICE in passes(tmp_path, {"test_it.py": text}, count=1)
-
-
-def test_what_is_temporary(tmp_path: Path) -> None:
-    """Pytest's own folder always; the system's but for a project within it."""
-    shared, base = Path(tempfile.gettempdir()).resolve(), tmp_path / "base"
-    project, above = shared / "project", shared.parent
-    assert is_temporary(base / "app.db", [project, tmp_path], base)
-    assert not is_temporary(tmp_path / "app.db", [tmp_path], base)
-    assert not is_temporary(project / "data" / "app.db", [project])
-    assert not is_temporary(project / "app.db", [project / "tests", project])
-    assert is_temporary(shared / "app.db", [project])
-    assert is_temporary(shared / "project2" / "app.db", [project])
-    assert is_temporary(shared / "app.db", [above])
-    assert not is_temporary(shared / "app.db", [shared])
-    assert not is_temporary(above / "app.db", [])
+        assert NOTICE in passes(tmp_path, {"test_it.py": text}, count=1)
 
 
 @pytest.mark.parametrize("url", ["postgresql://ann:hunter2@127.0.0.1:1/app", "redis://:hunter2@127.0.0.1:1/0"])
@@ -226,7 +164,7 @@ def test_workers(tmp_path: Path) -> None:
     text = TESTS + "\n\n@pytest.mark.parametrize('n', range(4))\ndef test_more(client, n):\n    test_me(client)\n"
     with left_alone(tmp_path):
         said = passes(tmp_path, {"main.py": FASTAPI, "test_main.py": text}, "-p", "xdist", "-n", "2", count=5)
-    assert said.count(_NOTICE) == 1
+    assert said.count(NOTICE) == 1
 
 
 @pytest.mark.parametrize("arguments", [("-p", "no:tmpdir"), ("-o", "tmp_path_retention_policy=failed")])
@@ -235,7 +173,7 @@ def test_no_folder_is_kept(arguments: tuple[str, str], tmp_path: Path) -> None:
     done = run_pytest(tmp_path, PROJECTS["at import"], *arguments)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert _NOTICE in said
+    assert NOTICE in said
     assert "closed" not in said
     assert "Traceback" not in said
     assert databases_in(tmp_path) == {}
@@ -271,57 +209,3 @@ def test_it():
 """
     passes(tmp_path, {"test_it.py": text}, count=1)
     assert {"app.db", "app.db.secret"} <= set(databases_in(tmp_path))
-
-
-_WITHOUT_PYTEST = """
-import warnings
-warnings.simplefilter("ignore")
-from fastapi.testclient import TestClient
-from coatcheck.testing import login_as
-from main import app
-
-with TestClient(app) as client:
-    login_as(client, "ann", roles=["admin"])
-"""
-
-
-def test_login_as_without_pytest(tmp_path: Path) -> None:
-    """Where nobody has put anything in its place, `login_as` makes nobody in what may be the real database."""
-    (tmp_path / "main.py").write_text(FASTAPI)
-    with left_alone_but_for_the_start(tmp_path):
-        done = run_python(tmp_path, _WITHOUT_PYTEST)
-        assert done.returncode == 1
-        assert "ConfigurationError: login_as writes into no database that may be the real one" in done.stderr
-    for url in ("memory://", "sqlite://", f"sqlite:///{tmp_path.parent / 'apart.db'}"):
-        (tmp_path / "main.py").write_text(FASTAPI.replace("sqlite:///app.db", url))
-        done = run_python(tmp_path, _WITHOUT_PYTEST)
-        assert done.returncode == 0, done.stderr
-
-
-@contextmanager
-def left_alone_but_for_the_start(folder: Path) -> Iterator[None]:
-    """The application runs on the real database, as it was told to; who is in it and with which roles stays."""
-    make_real(folder)
-    yield
-
-    async def work() -> None:
-        async with Auth(f"sqlite:///{folder / 'app.db'}") as auth:
-            account = await auth.accounts.find_by_email("ann@example.com")
-            assert account is not None
-            assert account.roles == frozenset()
-            assert not (await auth.sessions.sessions_of(account.id, now=auth.clock.now())).sessions
-
-    asyncio.run(work())
-
-
-def run_python(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
-    (folder / "program.py").write_text(program)
-    return subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=folder,
-        env=environment({"PYTHONWARNINGS": "default"}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )

@@ -11,7 +11,7 @@ import sys
 
 def test_nothing_is_loaded():
     loaded = {name for name in sys.modules if name.partition(".")[0] in WATCHED}
-    kit = {"coatcheck.testing." + name for name in ("plugin", "async_fixtures", "databases")}
+    kit = {"coatcheck.testing." + name for name in ("plugin", "async_fixtures", "databases", "temporary")}
     assert loaded <= {"coatcheck", "coatcheck.lazily", "coatcheck.stand_ins", "coatcheck.testing"} | kit
 
 WATCHED = {"coatcheck", "msgspec", "cryptography", "argon2", "sqlalchemy", "fastapi", "starlette", "httpx", "flask"}

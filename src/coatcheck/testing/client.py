@@ -91,7 +91,7 @@ def login_as(
     Authorization header. ``fresh``: False for a login of a day ago. ``mount``: where the service is.
 
     Raises `InvalidLogin` for a subject that may not log in, `ValueError` where the client's base URL allows no cookies,
-    and outside of pytest `ConfigurationError` for an application on a database that may be the real one.
+    and `ConfigurationError` for an application on a database that may be the real one, as outside of pytest.
     """
     return done(driver_of(client), login(client, subject, roles, mode, fresh, auth, mount))
 

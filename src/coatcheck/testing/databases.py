@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,14 +15,12 @@ from weakref import WeakSet
 
 import pytest
 
+from .temporary import REAL, SETTING, is_in_memory, is_temporary
+
 if TYPE_CHECKING:
     from ..auth import Auth
-    from ..blocking import Auth as BlockingAuth
 
-SETTING: Final = "coatcheck_database"
-"""Its name among pytest's settings."""
 THROW_AWAY: Final = "throw-away"
-REAL: Final = "real"
 
 
 @dataclass(slots=True)
@@ -44,6 +41,8 @@ class Databases:
         """The files that were not opened, as they are shown, in the order in which they were asked for."""
         self._config = config
         self._stand_ins: dict[Path, _StandIn] = {}
+        self._folders: list[Path] = []
+        """Made by us where pytest's own was not there, so taken away by us."""
         self._lock = threading.Lock()
 
     def __call__(self, url: str, auth: Auth) -> str:
@@ -51,7 +50,7 @@ class Databases:
         from ..errors import ConfigurationError
         from ..stores import embedded_path
 
-        if self.real or _is_in_memory(url):
+        if self.real or is_in_memory(url):
             return url
         path = embedded_path(url)
         if path is None:
@@ -61,6 +60,14 @@ class Databases:
             )
         with self._lock:  # an Auth for threads starts in a thread of its own
             return f"sqlite:///{self._file_for(path.resolve(), auth)}"
+
+    def may_write(self, file: Path | None) -> bool:
+        """See `stand_ins.Answer.may_write`: a stand-in, a file of the tests' own, or whatever the settings allow."""
+        if self.real:
+            return True
+        return file is not None and (
+            any(file.is_relative_to(folder) for folder in self._folders) or self._is_temporary(file.resolve())
+        )
 
     def next_test(self) -> None:
         """A test begins."""
@@ -72,8 +79,7 @@ class Databases:
             }
 
     def _file_for(self, real: Path, auth: Auth) -> Path:
-        projects = (self._config.rootpath, self._config.invocation_params.dir)
-        if is_temporary(real, projects, None if self._factory is None else self._factory.getbasetemp()):
+        if self._is_temporary(real):
             return real
         found = self._stand_ins.get(real)
         if found is None:
@@ -82,9 +88,15 @@ class Databases:
         found.opened_by.add(auth)
         return found.file
 
+    def _is_temporary(self, file: Path) -> bool:
+        projects = (self._config.rootpath, self._config.invocation_params.dir)
+        return is_temporary(file, projects, None if self._factory is None else self._factory.getbasetemp())
+
     def _new_folder(self) -> Path:
-        factory = self._factory
-        return Path(tempfile.mkdtemp(prefix="coatcheck-")) if factory is None else factory.mktemp("coatcheck")
+        if self._factory is not None:
+            return self._factory.mktemp("coatcheck")
+        self._folders.append(Path(tempfile.mkdtemp(prefix="coatcheck-")))
+        return self._folders[-1]
 
     @property
     def _factory(self) -> pytest.TempPathFactory | None:
@@ -92,51 +104,11 @@ class Databases:
         return getattr(self._config, "_tmp_path_factory", None)
 
 
-def is_temporary(file: Path, projects: Iterable[Path], base: Path | None = None) -> bool:
-    """Whether a test has made this file, or is about to: below pytest's own temporary directory ``base``, or below the
-    system's; but a project that is worked on there has a real database all the same. ``file`` is resolved."""
-    if base is not None and file.is_relative_to(base.resolve()):
-        return True
-    shared = Path(tempfile.gettempdir()).resolve()
-    if not file.is_relative_to(shared):
-        return False
-    folders = [project.resolve() for project in projects]
-    return not any(folder.is_relative_to(shared) and file.is_relative_to(folder) for folder in folders)
-
-
-def refuse_real(auth: Auth | BlockingAuth) -> None:
-    """Raise `ConfigurationError` for what may be no database of a test's, where nobody has seen to that at its start:
-    outside of pytest, or without the plugin."""
-    from .. import stand_ins
-    from ..auth import Auth
-    from ..errors import ConfigurationError
-    from ..stores import embedded_path
-
-    if stand_ins.is_answered():
-        return
-    inner = auth if isinstance(auth, Auth) else auth._life.inner
-    for place in (inner._url, inner._sessions):
-        if not isinstance(place, str) or _is_in_memory(place):
-            continue
-        path = embedded_path(place)
-        if path is None or not is_temporary(path.resolve(), [Path.cwd()]):
-            raise ConfigurationError(
-                "login_as writes into no database that may be the real one: run the tests with pytest and Coatcheck's "
-                "plugin, or give the application one in memory"
-            )
-
-
 def _setting(config: pytest.Config) -> str:
     found = str(config.getini(SETTING))
     if found not in (THROW_AWAY, REAL):
         raise pytest.UsageError(f"{SETTING} is {THROW_AWAY} or {REAL}, not {found!r}")
     return found
-
-
-def _is_in_memory(url: str) -> bool:
-    from ..stores import embedded_path
-
-    return url.startswith("memory:") or (url.startswith("sqlite:") and embedded_path(url) is None)
 
 
 def _shown(file: Path, folder: Path) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ..stand_ins import answer_with
-from .databases import REAL, SETTING, THROW_AWAY, Databases
+from .databases import THROW_AWAY, Databases
+from .temporary import REAL, SETTING
 
 if TYPE_CHECKING:
     from ..blocking import Auth as BlockingAuth

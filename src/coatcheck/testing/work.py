@@ -14,8 +14,8 @@ from ..blocking import Auth as BlockingAuth
 from ..issuer import Credentials
 from ..model import Mode
 from .admission import admitted, aged
-from .databases import refuse_real
 from .drivers import Driver, driver_of
+from .temporary import refuse_real
 
 T = TypeVar("T")
 AnyAuth = Auth | BlockingAuth
@@ -56,12 +56,13 @@ async def login(
 ) -> Credentials:
     driver = driver_of(client)
     auth = auth or _auth_of(driver)
-    refuse_real(auth)
+    refuse_real(auth if isinstance(auth, Auth) else auth._life.inner)
     chosen = auth.policy.modes[0] if mode is None else arguments.member(Mode, mode, "mode")
     names = None if chosen is Mode.JWT else driver.cookie_names()
     await leave(client)
 
     async def work(auth: Auth) -> Credentials:
+        refuse_real(auth)  # that of threads may have been started just now
         made = await auth.login(await admitted(auth, subject, roles), mode=chosen)
         return made if fresh else await aged(auth, made)
 

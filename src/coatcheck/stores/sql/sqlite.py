@@ -59,6 +59,11 @@ class SqliteDatabase(Database):
         self._announced = 0
         self._wake = asyncio.Event()
 
+    @property
+    def path(self) -> Path | None:
+        """The file, None in memory."""
+        return self._path
+
     async def open(self, *, migrate: bool, now: float) -> None:
         """See `Database.open`."""
         if self.engines:
