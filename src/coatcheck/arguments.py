@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, ParamSpec, TypeVar
 
 from .errors import ConfigurationError, Rejected
 
@@ -20,6 +21,7 @@ MAX_SUBJECT: Final = 512
 UNSTORABLE: Final = "text must be valid Unicode without NUL and numbers within 64 bits"
 """What is said of input that a store cannot keep."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
@@ -172,10 +174,16 @@ def _choices(kind: type[StrEnum]) -> str:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """What to say after a name that is none of the known ones: which of them was meant, if that can be told."""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which of the known names was meant; empty where that cannot be told."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, [str(one) for one in known], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return close[0] if close else ""
 
 
 class Named:
@@ -185,14 +193,84 @@ class Named:
     _refusal: ClassVar[type[Exception]] = TypeError
     """What is raised."""
 
+    @classmethod
+    def _instead(cls, name: str) -> str:
+        """What to write for a name that there is none of, where that is not told by what it looks like."""
+        return ""
+
     if not TYPE_CHECKING:  # who checks types goes by __init__, which says it all
 
-        def __new__(cls, *_: Any, **given: Any) -> Any:
-            known = inspect.signature(cls.__init__).parameters
-            takes_all = any(one.kind is one.VAR_KEYWORD for one in known.values())
-            for name in () if takes_all else given.keys() - known.keys():
-                raise cls._refusal(f"{cls.__name__} has no setting {name}{meant(name, list(known)[1:])}")
+        def __new__(cls, *placed: Any, **given: Any) -> Any:
+            name, wrong = _names(cls.__init__).wrong(cls.__name__, placed, given)
+            if wrong:
+                instead = cls._instead(name) if name else ""
+                raise cls._refusal(f"{cls.__name__} has no setting {name}: write {instead}" if instead else wrong)
             return super().__new__(cls)
+
+
+def named(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that refuses a keyword which it has not with the name that was meant, and what has to have its name
+    and comes without. Raises `TypeError`; type checkers see the function as it is."""
+    known = _Names(function)
+
+    @wraps(function)
+    def called(*placed: P.args, **given: P.kwargs) -> T:
+        _, wrong = known.wrong(function.__name__, placed, given)
+        if wrong:
+            raise TypeError(wrong)
+        return function(*placed, **given)
+
+    return called
+
+
+_OF_AUTH: Final = (
+    "sessions", "secret", "policy", "subjects", "password_hasher", "password_policy", "clock", "features",
+)  # fmt: skip
+"""What is given to an `Auth`, and to nothing that takes one."""
+_FEW: Final = 12
+"""So many names can be listed in a line."""
+
+
+class _Names:
+    """What a function may be called with."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        parameters = inspect.signature(function).parameters.values()
+        found = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        self.takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        self.takes_any_number = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+        self.by_place = [one.name for one in found if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"]
+        self.by_name = [one.name for one in found if one.kind is one.KEYWORD_ONLY]
+        self.all = frozenset((*self.by_place, *self.by_name))
+
+    def wrong(self, of: str, placed: Sequence[object], given: Mapping[str, object]) -> tuple[str, str]:
+        """The name that there is none of, and what to say of these arguments. Empty: nothing."""
+        if len(placed) > len(self.by_place) and not self.takes_any_number:
+            return "", self._nameless(of, placed)
+        for name in () if self.takes_all or given.keys() <= self.all else given:
+            if name not in self.all:
+                return name, f"{of} has no setting {name}{self._meant(of, name)}"
+        return "", ""
+
+    def _nameless(self, of: str, placed: Sequence[object]) -> str:
+        shown = ", ".join([*self.by_place, *(f"{name}=..." for name in self.by_name[:2])])
+        if not self.by_place and inspect.isroutine(placed[0]):
+            return f"@{of} stands without its call: write @{of}({shown})"
+        which = f"only {', '.join(self.by_place)}" if self.by_place else "nothing"
+        return f"{of} takes {which} without a name: write {of}({shown})"
+
+    def _meant(self, of: str, name: str) -> str:
+        known = [*self.by_place, *self.by_name]
+        near = nearest(name, [*known, *(("url", *_OF_AUTH) if "auth" in known else ())])
+        if near in known:
+            return f"; did you mean {near}?"
+        if near:
+            app, more = "app, " if "app" in known else "", "" if near == "url" else f", {near}=..."
+            return f": that is for the Auth, so write {of}({app}Auth(url{more}))"
+        return f"; known: {', '.join(known)}" if len(known) <= _FEW else ""
+
+
+_names: Final = cache(_Names)
 
 
 def settings(of: str, defaults: Mapping[str, object], **named: object) -> None:
@@ -209,11 +287,18 @@ def settings(of: str, defaults: Mapping[str, object], **named: object) -> None:
         elif isinstance(default, float):
             fits, like = isinstance(value, (int, float)) and not isinstance(value, bool), "a number of seconds"
         else:
-            fits, like = isinstance(value, type(default)), f"{type(default).__name__}(...)"
+            fits, like = isinstance(value, type(default)), f"such as {default!r}"
         if like == "a list" and isinstance(value, str):
             raise ConfigurationError(f"{of}{name} must be a list, not one text")
         if not fits:
             raise ConfigurationError(f"{of}{name} must be {like}, not {_kind(value)}{_seconds(value)}")
+
+
+def application(kind: type, app: object, write: str) -> None:
+    """Raise `TypeError` unless it is an application of this kind. ``write``: what to write."""
+    if not isinstance(app, kind):
+        given = f"the class {app.__name__}" if isinstance(app, type) else _kind(app)
+        raise TypeError(f"app must be a {kind.__name__} application, not {given}: write {write}")
 
 
 def kinds_or_none(kind: type, **named: object) -> None:

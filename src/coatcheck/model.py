@@ -94,12 +94,13 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access(_Ours):
+class Access(arguments.Named, _Ours):
     """What a session is for, and how far it goes. The default is a person's plain login, which is told by nothing. The
     kind may also be given as its text.
 
-    Raises `TypeError` and `Rejected` for what makes no sense: an administrator's access without the administrator, a
-    third party's without its name and the audience it is for, a scope with a space in it.
+    Raises `TypeError` for a field that there is none of, and `TypeError` or `Rejected` for what makes no sense: an
+    administrator's access without the administrator, a third party's without its name and the audience it is for, a
+    scope with a space in it.
     """
 
     kind: Kind = Kind.LOGIN

@@ -26,6 +26,9 @@ _HSTS_VALUE: Final = re.compile(r"off|max-age=[0-9]{1,10}(; includeSubDomains)?(
 
 SIGNING_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA", "Ed25519", "HS256")
 
+_LIFETIMES: Final = ("session", "remembered", "refresh", "guest", "acting", "key", "grant")
+"""The settings that are `Lifetimes`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes(arguments.Named):
@@ -150,6 +153,14 @@ class Policy(arguments.Named):
     first letter and the domain (``a…@example.com``), and the network (``192.0.2.0/24``, ``2001:db8:1::/48``); ``none``,
     not at all."""
 
+    @classmethod
+    def _instead(cls, name: str) -> str:
+        """`Lifetimes`, where it is one of their two that was guessed: ``session_idle``."""
+        of, _, part = name.partition("_")
+        if of not in _LIFETIMES or not any(word in part for word in ("idle", "absolute", "lifetime", "timeout", "age")):
+            return ""
+        return f"{of}={getattr(cls(), of)!r}"
+
     def __post_init__(self) -> None:
         own = {item.name: item.default for item in fields(self)}
         try:
@@ -188,7 +199,7 @@ class Policy(arguments.Named):
             value = getattr(self, item.name)
             if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"policy.{item.name} must be a positive number")
-        for name in ("session", "remembered", "refresh", "guest", "acting", "key", "grant"):
+        for name in _LIFETIMES:
             lifetimes: Lifetimes = getattr(self, name)
             if not 0 < lifetimes.idle <= lifetimes.absolute or math.isinf(lifetimes.idle):
                 raise ConfigurationError(f"policy.{name}: idle must be positive and not longer than absolute")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from . import arguments
 from .errors import ConfigurationError
 from .origins import listed
 
@@ -42,10 +43,12 @@ class Logo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(arguments.Named):
     """What the pages show of the application. All may be left out: ``mount_auth(app, url, site=Site(name="Acme"))``.
 
-    Raises `ConfigurationError` for what cannot be shown, when it is made."""
+    Raises `ConfigurationError` for what cannot be shown, and for a setting that there is none of, when it is made."""
+
+    _refusal = ConfigurationError
 
     name: str = ""
     """What people call it, `MAX_NAME` characters at most: in the bar, in titles, on the way back."""

@@ -8,7 +8,7 @@ import datetime
 import inspect
 import pickle
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from coatcheck import (
     Policy,
     Rejected,
     RemoteVerifier,
+    Site,
     SubjectFacts,
     bearer,
     blocking,
@@ -198,6 +199,16 @@ def test_a_policy_takes_texts_as_its_file_does() -> None:
         ({"modes": 7}, f"policy.modes must be a list of {_MODES}, not int"),
         ({"acces_lifetime": 60}, "Policy has no setting acces_lifetime; did you mean access_lifetime?"),
         ({"colour": "red"}, "Policy has no setting colour"),
+        (
+            {"session_idle": 60},
+            "Policy has no setting session_idle: write session=Lifetimes(idle=1800.0, absolute=43200.0)",
+        ),
+        (
+            {"refresh_lifetime": 60},
+            "Policy has no setting refresh_lifetime: write refresh=Lifetimes(idle=604800.0, absolute=2592000.0)",
+        ),
+        ({"key_leed": 60}, "Policy has no setting key_leed; did you mean key_lead?"),
+        ({"session": 60}, "policy.session must be such as Lifetimes(idle=1800.0, absolute=43200.0), not int"),
     ],
 )
 def test_what_a_policy_does_not_know_is_told_with_what_to_write(wrong: dict[str, Any], said: str) -> None:
@@ -242,6 +253,35 @@ def test_an_unknown_name_gets_the_nearest(made: Any) -> None:
         with pytest.raises((TypeError, ConfigurationError)) as caught:
             made(**_MADE[made] | {f"{one.name}_": 1})
         assert str(caught.value) == f"{made.__name__} has no setting {one.name}_; did you mean {one.name}?"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda: Site(colour="#fff"), ConfigurationError, "Site has no setting colour; did you mean color?"),
+        (
+            lambda: Site(title="The Shop"),
+            ConfigurationError,
+            "Site has no setting title; known: name, logo, color, home",
+        ),
+        (
+            lambda: Site("The Shop"),
+            ConfigurationError,
+            "Site takes nothing without a name: write Site(name=..., logo=...)",
+        ),
+        (lambda: Access(knd="key"), TypeError, "Access has no setting knd; did you mean kind?"),
+        (
+            lambda: Auth("memory://", "redis://"),
+            TypeError,
+            "Auth takes only url without a name: write Auth(url, sessions=..., secret=...)",
+        ),
+    ],
+)
+def test_a_guess_is_told_what_there_is(make: Callable[[], object], error: type[Exception], said: str) -> None:
+    """The nearest name, or all of them where they are few; and what has to have one is told so."""
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value) == said
 
 
 def test_what_is_made_of_names_is_copied_as_ever() -> None:
