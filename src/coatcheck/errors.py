@@ -146,11 +146,12 @@ class CrossSite(CoatcheckError):
 
 
 class Forbidden(CoatcheckError):
-    """The subject is known, but lacks the role or a recent enough login."""
+    """The subject is known, but lacks the role."""
 
 
-class LoginTooOld(Forbidden):
-    """The subject proved who they are too long ago for this. ``max_age`` is how many seconds would do."""
+class LoginTooOld(CoatcheckError):
+    """The subject proved who they are too long ago for this: whoever proves it again is let in, so it is no kind of
+    `Forbidden`. ``max_age`` is how many seconds would do."""
 
     def __init__(self, max_age: float) -> None:
         super().__init__(f"a login within the last {max_age:g} s is needed")

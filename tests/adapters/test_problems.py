@@ -10,7 +10,7 @@ import pytest
 
 from coatcheck import errors
 from coatcheck.adapters.problems import INTERNAL, problem_of
-from coatcheck.errors import CoatcheckError, LoginTooOld, NotLoggedIn, StepRequired, Throttled, WeakPassword
+from coatcheck.errors import CoatcheckError, Forbidden, LoginTooOld, NotLoggedIn, StepRequired, Throttled, WeakPassword
 
 SECRET = "ccs_something-that-nobody-may-read"
 
@@ -56,7 +56,8 @@ def test_nobody() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(300, "300"), (0.5, "0"), (90.9, "90")])
 def test_login_too_old(seconds: float, said: str) -> None:
     """RFC 9470 §3: the challenge names the age that would do, in whole seconds and never more than that; it is no
-    403 although the error is a kind of `Forbidden`."""
+    403, and no page for who may not stands in its place."""
+    assert not issubclass(LoginTooOld, Forbidden)
     problem = problem_of(LoginTooOld(seconds))
     assert (problem.status, problem.code) == (401, "login_too_old")
     challenge = f'Bearer error="insufficient_user_authentication", max_age="{said}"'

@@ -14,6 +14,7 @@ from coatcheck.errors import (
     ExpiredCredential,
     Forbidden,
     InvalidCredential,
+    LoginTooOld,
     MalformedCredential,
     RevokedCredential,
     StaleCredential,
@@ -135,7 +136,7 @@ def test_rights() -> None:
         with pytest.raises(Forbidden):
             decide.check_role(identity, role)
     decide.check_fresh(identity, 300, NOW + 300)
-    with pytest.raises(Forbidden):
+    with pytest.raises(LoginTooOld):
         decide.check_fresh(identity, 300, NOW + 300.001)
 
 

@@ -130,8 +130,7 @@ def _refusal(request: HttpRequest, demand: Demand, login_url: str | None, renew_
         if untouched is not None:
             return ClassView.options(untouched, request)
         by_form = is_form(request.META, arrival_of(request))
-        is_final = isinstance(error, Forbidden) and not isinstance(error, LoginTooOld)
-        if is_final and (by_form or wants_page(request)):
+        if isinstance(error, Forbidden) and (by_form or wants_page(request)):
             raise PermissionDenied from error  # the project's own page for it: `403.html`, `handler403`
         if not made_for(request).sends or (not by_form and not wants_page(request)):
             return refused(request, error)
