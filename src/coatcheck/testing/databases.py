@@ -106,15 +106,15 @@ def is_temporary(file: Path, projects: Iterable[Path], base: Path | None = None)
 
 def refuse_real(auth: Auth | BlockingAuth) -> None:
     """Raise `ConfigurationError` for what may be no database of a test's, where nobody has seen to that at its start:
-    outside of pytest, or without the plugin."""
+    outside of pytest or without the plugin, and outside of Django's test environment or before it."""
     from .. import stand_ins
     from ..auth import Auth
     from ..errors import ConfigurationError
     from ..stores import embedded_path
 
-    if stand_ins.is_answered():
-        return
     inner = auth if isinstance(auth, Auth) else auth._life.inner
+    if stand_ins.is_answered() and (not inner.is_running or stand_ins.was_answered(inner)):
+        return
     for place in (inner._url, inner._sessions):
         if not isinstance(place, str) or _is_in_memory(place):
             continue
