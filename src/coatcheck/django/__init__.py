@@ -4,13 +4,14 @@ Two lines in the settings: ``"coatcheck.django"`` among ``INSTALLED_APPS``, and
 ``"coatcheck.django.AuthMiddleware"`` in ``MIDDLEWARE``, after Django's own session and authentication
 middleware where those are. What else may be said is in ``COATCHECK``, see `coatcheck.django.conf`.
 
-``from coatcheck.django import auth`` is this process's `coatcheck.blocking.Auth`. It is made of the settings
-at first use, and starts itself when it is first asked for something that is not in memory.
+``from coatcheck.django import auth`` stands for this process's `coatcheck.blocking.Auth`. That is made of the settings
+at first use, anew where a test overrides them, and starts itself when it is first asked for something that is not in
+memory.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import (
     AttemptOver,
@@ -34,6 +35,7 @@ from ..site import Site
 with module_needs("coatcheck.django", "django"):
     from .changes import cut_off, user_changed
     from .conf import knower
+    from .current import Current
     from .demands import LoginRequiredMixin, exempt, fresh, login_required, requires
     from .middleware import AuthMiddleware
     from .requests import LoggedInRequest, Request, current_user, optional_user
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from ..features.former.trading import Former
     from .urls import deliver, trade_in
 
-    auth: Auth
+auth: Auth = cast(Any, Current())
 
 __all__ = [
     "AttemptOver", "Auth", "AuthMiddleware", "CoatcheckError", "ConfigurationError", "Conflict", "Credentials",
@@ -54,7 +56,7 @@ __all__ = [
     "exempt", "facts_of", "fresh", "knower", "login_required", "optional_user", "requires", "trade_in", "user_changed",
 ]  # fmt: skip
 
-_load = lazily(
+__getattr__ = lazily(
     __name__,
     {
         "coatcheck.blocking": ("Auth", "RemoteVerifier"),
@@ -62,13 +64,3 @@ _load = lazily(
         "coatcheck.django.urls": ("deliver", "trade_in"),
     },
 )
-
-
-def __getattr__(name: str) -> Any:
-    """``auth``, made when it is asked for: the settings may not be read while they are being written. And the names of
-    the service."""
-    if name == "auth":
-        from .conf import auth
-
-        return auth()
-    return _load(name)

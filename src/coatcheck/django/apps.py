@@ -14,13 +14,14 @@ class CoatcheckConfig(AppConfig):
     verbose_name = "Coatcheck"
 
     def ready(self) -> None:
-        """Hide the settings' secrets, keep people apart in Django's caches, register the checks, and listen to what
-        happens to users."""
-        from . import caches, conf
+        """Hide the settings' secrets, keep people apart in Django's caches, keep tests off real databases, register the
+        checks, and listen to what happens to users."""
+        from . import caches, conf, test_databases
         from . import checks as ours
 
         conf.hide()
         caches.keep_apart()
+        test_databases.watch()
         checks.register(ours.check_settings, checks.Tags.security)
         checks.register(ours.check_middleware, checks.Tags.security)
         checks.register(ours.check_names, checks.Tags.security)

@@ -23,6 +23,8 @@ All keys may be left out:
 ``send_to_login``
     Whether a person who comes to a page and is nobody is sent to the login page and back. True by default; False:
     everybody gets the refusal. The login page is ``LOGIN_URL``, and where that is not set the included service's own.
+``test_database``
+    What ``manage.py test`` opens, see `coatcheck.django.test_databases`: ``"throw-away"`` by default, or ``"real"``.
 
 Django's ``SECRET_KEY`` is never used. It often lies in the repository, it is changed on other occasions, and changing
 it would make the sealed signing keys unreadable. An embedded database has a secret of its own in a file beside it; any
@@ -36,7 +38,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -53,7 +55,10 @@ Knower = blocking.Auth | blocking.RemoteVerifier
 
 OF_AUTH: Final = ("url", "sessions", "secret", "policy", "password_hasher", "password_policy", "features")
 OF_SERVICE: Final = ("service_keys", "pages", "site")
-KEYS: Final = (*OF_AUTH, *OF_SERVICE, "users", "subject_field", "facts", "auth", "send_to_login")
+KEYS: Final = (*OF_AUTH, *OF_SERVICE, "users", "subject_field", "facts", "auth", "send_to_login", "test_database")
+
+THROW_AWAY: Final = "throw-away"
+REAL: Final = "real"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +149,21 @@ def _make(found: Mapping[str, Any]) -> Made:
     sends = found.get("send_to_login", True)
     if not isinstance(sends, bool):
         raise ConfigurationError("COATCHECK['send_to_login'] must be True or False")
+    opens_real_in_tests(found)
     if "auth" in found:
         return Made(_given_knower(found), users, service, sends, ours=False)
     keywords = {name: found[name] for name in OF_AUTH if name in found}
     if not keywords.get("url"):
         keywords["url"] = default_url()
     return Made(blocking.Auth(**keywords, subjects=source), users, service, sends, ours=True)
+
+
+def opens_real_in_tests(found: Mapping[str, Any]) -> bool:
+    """Whether tests open what is named. Raises `ConfigurationError`."""
+    chosen = found.get("test_database", THROW_AWAY)
+    if chosen not in (THROW_AWAY, REAL):
+        raise ConfigurationError(f"COATCHECK['test_database'] is {THROW_AWAY!r} or {REAL!r}")
+    return bool(chosen == REAL)
 
 
 def _source(found: Mapping[str, Any]) -> Any:
@@ -174,9 +188,9 @@ def _given_knower(found: Mapping[str, Any]) -> Knower:
         if name in found:
             raise ConfigurationError(f"COATCHECK['auth'] is a whole Auth: give {name} to it, not to COATCHECK")
     given = _object(found["auth"], "auth")
-    if not isinstance(given, (blocking.Auth, blocking.RemoteVerifier)):
+    if not issubclass(type(given), (blocking.Auth, blocking.RemoteVerifier)):  # nor `auth`, which stands for this
         raise ConfigurationError("COATCHECK['auth'] must be a coatcheck.blocking.Auth or RemoteVerifier")
-    return given
+    return cast(Knower, given)
 
 
 def _object(value: object, name: str) -> Any:

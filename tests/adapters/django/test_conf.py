@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from django.test import override_settings
 
 from coatcheck import SubjectFacts
 from coatcheck.blocking import Auth, RemoteVerifier
+from coatcheck.credentials.transport import bearer
 from coatcheck.django import AuthMiddleware, DjangoUsers, conf
+from coatcheck.django import auth as imported
 from coatcheck.django.users import CoatcheckUsers, Nobody, Person
 from coatcheck.errors import ConfigurationError
 from coatcheck.model import Identity, Mode
 from tests.adapters.django.browser import Browser
+from tests.support.service import PATIENCE, environment
 
 given = Auth("memory://")
 remote = RemoteVerifier("https://auth.example/auth", service_key="k" * 40)
@@ -30,6 +35,7 @@ remote = RemoteVerifier("https://auth.example/auth", service_key="k" * 40)
         ({"zzz": 1}, "no setting"),
         ([], "dictionary"),
         ({"auth": "nowhere.at.all"}, "nowhere"),
+        ({"auth": "coatcheck.django.auth"}, "blocking.Auth or RemoteVerifier"),
         ({"auth": object()}, "blocking.Auth or RemoteVerifier"),
         ({"auth": given, "url": "memory://"}, "give url to it"),
         ({"users": "coatcheck", "facts": len}, "facts.* is for Django"),
@@ -143,3 +149,37 @@ def test_secret_key_is_never_used() -> None:
     for file in folder.rglob("*.py"):
         names = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
         assert "SECRET_KEY" not in names or file.name == "checks.py"
+
+
+def test_imported_auth(tmp_path: Path) -> None:
+    """What a module has imported is the one of the settings that count now, and opens no other's database."""
+    real = tmp_path / "real.db"
+    with override_settings(COATCHECK={"url": f"sqlite:///{real}", "users": "coatcheck"}):
+        assert imported == conf.auth()
+        with override_settings(COATCHECK={"url": "memory://", "users": "coatcheck"}):
+            made = imported.login(imported.run(_register).id, mode=Mode.JWT)
+            assert imported.profile(imported.verify(bearer(made.access_token or ""))).email == "ann@example.com"
+            assert imported == conf.auth()
+            assert hash(imported) == hash(conf.auth())
+            assert imported.policy is conf.auth().policy
+            with imported as running:
+                assert running is conf.auth()
+        assert not real.exists()
+    with override_settings(COATCHECK={"nonsense": 1}):
+        assert isinstance(imported, Auth)
+        assert repr(imported) == "<the Auth of COATCHECK>"
+        assert imported == imported
+        with pytest.raises(ConfigurationError, match="nonsense"):
+            imported.policy  # noqa: B018 - it raises
+
+
+async def _register(inner: Any) -> Any:
+    return await inner.accounts.register("ann@example.com", "nine brown owls")
+
+
+def test_importing_reads_no_settings() -> None:
+    """`from coatcheck.django import auth` works where there are none yet."""
+    program = (
+        "from coatcheck.django import auth, Auth; assert isinstance(auth, Auth); import inspect; inspect.unwrap(auth)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment(), timeout=PATIENCE)
