@@ -479,6 +479,18 @@ async def test_a_script_that_reads_pages(person: Person) -> None:
         assert (await person.http.get("/mine", headers={"accept": accept})).status_code in (302, 303), accept
 
 
+async def test_a_program_that_reads_pages(person: Person) -> None:
+    """Whoever has a bearer token is a program, however it asks, and is told that the token is refused or too old."""
+    made = await person.http.post("/auth/login", json={"email": EMAIL, "password": PASSWORD, "mode": "jwt"})
+    good, bad = ({"authorization": f"Bearer {token}"} for token in (made.json()["access_token"], "x.y.z"))
+    assert (await person.http.get("/mine", headers=good)).status_code == 200
+    assert (await person.http.get("/mine", headers=bad)).status_code == 401
+    assert (await person.http.post("/order", data={"a": "1"}, headers=bad)).status_code == 401
+    person.clock.advance(301)
+    answer = await person.http.get("/fresh", headers=good)
+    assert (answer.status_code, "login_too_old" in answer.text) == (401, True)
+
+
 PLACES = ("/", "", "auth", "/auth/", "//auth", "/a//b", "/{tenant}/auth", "/a?b", "/a#b", "/a\\b", "/a b", None, 7)
 
 
